@@ -1,0 +1,101 @@
+"""Every Redis key of the hub, built here and nowhere else.
+
+`{…}` is a hash tag: all keys of one bot live in one cluster slot, so that each atomic step stays in one script.
+Keys either have a time to live, set where they are written, or are listed in LASTING with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LASTING: Final[dict[str, str]] = {
+    "key": "the bot's wrapped data key: what was sealed must stay readable",
+    "log": "accepted events and sent messages; each entry is deleted when handled and archived",
+    "half": "log entries that one of handling and archiving has finished; emptied by the other",
+    "mail": "events that wait; an empty list vanishes",
+    "ready": "conversations to be taken; an empty list vanishes",
+    "calls": "callbacks to be taken; an empty list vanishes",
+    "claim": "where each conversation with mail stands; a field goes with its mail",
+    "lease": "when each claim runs out; a member goes with its claim",
+    "delayed": "conversations that wait for a retry; a member goes when due",
+    "later": "single events that re-enter later; a member goes when due",
+    "tries": "starts and failures of events not finished; fields go with their event",
+    "depth": "how many events wait; one number a bot",
+    "fence": "the last fencing number given; must never go back",
+    "dead": "dead letters, until an operator replays or drops them",
+    "nodes": "when each node was last seen",
+    "keycheck": "proof of the master key",
+    "wake": "bots with ready conversations; an empty list vanishes",
+}
+
+
+class Keys:
+    """Builds the names; `prefix` is `redis.prefix`, by default `hub:`."""
+
+    def __init__(self, prefix: str = "hub:") -> None:
+        self.prefix = prefix
+        self.wake = f"{prefix}wake"
+        self.nodes = f"{prefix}nodes"
+        self.keycheck = f"{prefix}keycheck"
+        self.sweeper = f"{prefix}sweeper"
+        self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
+        self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
+
+    def bot(self, bot: str, part: str) -> str:
+        """A key of one bot: log, half, ready, calls, claim, lease, delayed, later, tries, depth, fence, dead, key."""
+        return f"{self.prefix}{{{bot}}}:{part}"
+
+    def root(self, bot: str) -> str:
+        """What all keys of a bot start with; scripts build a bot's names from it."""
+        return f"{self.prefix}{{{bot}}}:"
+
+    def mail(self, bot: str, conversation: str) -> str:
+        return f"{self.prefix}{{{bot}}}:mail:{conversation}"
+
+    def seen(self, bot: str, identity: str) -> str:
+        return f"{self.prefix}{{{bot}}}:seen:{identity}"
+
+    def sent(self, bot: str, event_id: str) -> str:
+        return f"{self.prefix}{{{bot}}}:sent:{event_id}"
+
+    def result(self, bot: str, event_id: str) -> str:
+        return f"{self.prefix}{{{bot}}}:result:{event_id}"
+
+    def state(self, bot: str, scope: str) -> str:
+        return f"{self.prefix}{{{bot}}}:state:{scope}"
+
+    def turns(self, bot: str, chat: str) -> str:
+        """How often a bot answered other bots in a chat within the minute."""
+        return f"{self.prefix}{{{bot}}}:turns:{chat}"
+
+    def fired(self, bot: str, schedule: str, at: int) -> str:
+        """Mark of a cron firing, so that it happens once in the cluster."""
+        return f"{self.prefix}{{{bot}}}:fired:{schedule}:{at}"
+
+    def token(self, app_id: str, domain: str) -> str:
+        return f"{self.prefix}{{app:{app_id}}}:token:{domain}"
+
+    def token_lock(self, app_id: str, domain: str) -> str:
+        return f"{self.prefix}{{app:{app_id}}}:tokenlock:{domain}"
+
+    def bot_info(self, app_id: str, domain: str) -> str:
+        return f"{self.prefix}{{app:{app_id}}}:info:{domain}"
+
+    def limit_app(self, app_id: str, api: str) -> str:
+        return f"{self.prefix}limit:{{app:{app_id}}}:{api}"
+
+    def limit_chat(self, chat_id: str) -> str:
+        return f"{self.prefix}limit:{{chat:{chat_id}}}"
+
+    def limit_user(self, open_id: str) -> str:
+        return f"{self.prefix}limit:{{user:{open_id}}}"
+
+    def limit_message(self, message_id: str) -> str:
+        return f"{self.prefix}limit:{{message:{message_id}}}"
+
+    def node(self, node_id: str) -> str:
+        return f"{self.prefix}node:{node_id}"
+
+    def refused(self, bot: str, address: str) -> str:
+        """How many requests of an address were refused for a bot within the window."""
+        return f"{self.prefix}{{{bot}}}:refused:{address}"

@@ -1,0 +1,90 @@
+"""What leaves for Feishu: where to, what, and under which name it is sent once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+TargetKind = Literal["chat_id", "open_id", "user_id", "union_id", "email", "reply"]
+MessageType = Literal["text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a message goes: a receiver, or a message that is replied to."""
+
+    kind: TargetKind
+    id: str
+    chat_id: str = ""
+    """The chat it ends up in, where known: the limiter's key, and where a reply goes whose message was withdrawn."""
+    in_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One message to send; `content` is the JSON document as Feishu wants it, already a string."""
+
+    target: Target
+    msg_type: MessageType
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendName:
+    """Names the n-th send of an event to a target by an API: the same in every attempt, retry and fallback."""
+
+    bot: str
+    event: str
+    """The event's dedup identity: the message id of a received message, else the event id."""
+    replay: int
+    api: str
+    target: str
+    n: int
+
+    @property
+    def field(self) -> str:
+        """The name's field in the sent record."""
+        return f"{self.replay}:{self.api}:{self.target}:{self.n}"
+
+    @property
+    def uuid(self) -> str:
+        """Feishu's idempotency key, 40 characters (at most 50 are allowed)."""
+        text = "\n".join((self.bot, self.event, str(self.replay), self.api, self.target, str(self.n)))
+        return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the sent record held when a send was begun."""
+
+    message_id: str | None = None
+    """Set when it was sent before; may be empty, where Feishu answered a repeated uuid without it."""
+    since: float | None = None
+    """Set when an earlier attempt began then (seconds since the epoch) and its outcome is not known."""
+
+
+class Ledger(Protocol):
+    """The sent record of one event; every call raises Fenced when the event's claim was lost."""
+
+    async def begin(self, name: SendName) -> Begun:
+        """Note that a send is about to happen, or learn that it happened."""
+        ...
+
+    async def record(self, name: SendName, message_id: str) -> None:
+        """Note that it happened."""
+        ...
+
+    async def forget(self, name: SendName) -> None:
+        """Note that it certainly did not happen, so that it may be tried again at any time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that Feishu took; `message_id` may be empty (see Begun)."""
+
+    message_id: str
+    chat_id: str = ""
+    repeated: bool = False
+    """True when the send had happened before and was not repeated."""
