@@ -46,5 +46,5 @@ def configure_logs(form: LogFormat = "json", level: str = "INFO") -> None:
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """The logger of a module."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: FilteringBoundLogger = structlog.get_logger(module=name)
     return logger

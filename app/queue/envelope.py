@@ -1,0 +1,81 @@
+"""One entry of a bot's log: what is known of an event in clear, and its sealed payload, in a versioned format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+
+from app.core.errors import HubError
+
+Kind = Literal["event", "call", "sent"]
+
+FORMAT = 1
+CALL_PREFIX = "call:"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An accepted event, a callback, or a sent message; ids in clear, content only in `sealed`."""
+
+    kind: Kind
+    event_id: str
+    identity: str
+    """Dedup identity: the message id of a received message, else the event id. Names replies and the sent record."""
+    type: str
+    conversation: str
+    chat_id: str
+    user_id: str
+    message_id: str
+    received: float
+    """When the hub took it, in seconds since the epoch."""
+    replay: int
+    """How often an operator replayed it: a replay is a new intention and answers anew."""
+    sealed: bytes = field(repr=False)
+
+    def packed(self) -> bytes:
+        """All but the payload, as it stands in the log."""
+        return orjson.dumps(
+            (
+                FORMAT,
+                self.kind,
+                self.event_id,
+                self.identity,
+                self.type,
+                self.conversation,
+                self.chat_id,
+                self.user_id,
+                self.message_id,
+                self.received,
+                self.replay,
+            )
+        )
+
+    @classmethod
+    def unpacked(cls, packed: bytes, sealed: bytes) -> Entry:
+        """Read an entry back; HubError for a format of a newer hub."""
+        version, kind, *rest = orjson.loads(packed)
+        if version != FORMAT:
+            raise HubError(
+                f"a log entry has format {version}, this hub reads {FORMAT}: run the newer version everywhere"
+            )
+        event_id, identity, type_, conversation, chat_id, user_id, message_id, received, replay = rest
+        return cls(
+            kind,
+            event_id,
+            identity,
+            type_,
+            conversation,
+            chat_id,
+            user_id,
+            message_id,
+            received,
+            replay,
+            sealed,
+        )
+
+
+def event_aad(event_id: str) -> bytes:
+    """The record identity under which an event's payload is sealed."""
+    return b"event\n" + event_id.encode()

@@ -1,0 +1,65 @@
+-- End an event (done, dead or later) and start the next one of its conversation, or let the conversation go.
+--
+-- KEYS[1]  root of the bot's keys
+-- ARGV     wake list or '', bot, conversation, claim ('owner fence'), log id, 'done' | 'dead' | 'later',
+--          '1' to go on with the next event, lease ms, then for dead: entry, sealed, reason, detail; for later: delay ms
+-- Returns  'lost' (another owner has it), {} (released), {'wake'} (released, the caller wakes the bot), or
+--          {log id, starts, failures, held ms, entry, sealed} of the next event
+local root, wake, conversation, claim, id = KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5]
+if redis.call('HGET', root .. 'claim', conversation) ~= claim then return 'lost' end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local mail = root .. 'mail:' .. conversation
+
+local function forget(event)
+  redis.call('LPOP', mail)
+  redis.call('DECR', root .. 'depth')
+  redis.call('HDEL', root .. 'tries', event, event .. ':f', event .. ':h')
+end
+
+-- A repeated call, after a lost reply, finds another event at the head: the first call had done its work.
+if redis.call('LINDEX', mail, 0) == id then
+  if ARGV[6] == 'later' then
+    redis.call('LPOP', mail)
+    redis.call('HINCRBY', root .. 'tries', id .. ':f', 1)
+    redis.call('ZADD', root .. 'later', now + ARGV[9], id .. ' ' .. conversation)
+  else
+    if ARGV[6] == 'dead' then
+      redis.call('XADD', root .. 'dead', '*', 'e', ARGV[9], 's', ARGV[10], 'reason', ARGV[11], 'detail', ARGV[12],
+        'starts', redis.call('HGET', root .. 'tries', id) or 0, 'c', conversation)
+    end
+    forget(id)
+    -- Whichever of handling and archiving comes second deletes the log entry.
+    if redis.call('SREM', root .. 'half', id) == 1 then
+      redis.call('XDEL', root .. 'log', id)
+    else
+      redis.call('SADD', root .. 'half', id)
+    end
+  end
+end
+
+local head = redis.call('LINDEX', mail, 0)
+if head and ARGV[7] == '1' then
+  while head do
+    local entry = redis.call('XRANGE', root .. 'log', head, head)[1]
+    if entry then
+      redis.call('ZADD', root .. 'lease', now + ARGV[8], conversation)
+      local starts = redis.call('HINCRBY', root .. 'tries', head, 1)
+      local past = starts > 1 and redis.call('HMGET', root .. 'tries', head .. ':f', head .. ':h') or {false, false}
+      return {head, starts, past[1] or 0, past[2] or 0, entry[2][2], entry[2][4]}
+    end
+    forget(head)
+    head = redis.call('LINDEX', mail, 0)
+  end
+end
+redis.call('ZREM', root .. 'lease', conversation)
+if not head then
+  redis.call('HDEL', root .. 'claim', conversation)
+  return {}
+end
+redis.call('HSET', root .. 'claim', conversation, 'r')
+if redis.call('RPUSH', root .. 'ready', conversation) == 1 then
+  if wake == '' then return {'wake'} end
+  redis.call('RPUSH', wake, ARGV[2])
+end
+return {}

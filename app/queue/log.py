@@ -1,0 +1,132 @@
+"""The log as the archiver reads it: a consumer group over all bots' streams, and sent messages added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.keys import Keys
+from app.core.lua import Pipeliner, Script
+from app.core.redis import RedisLink, guard
+from app.queue.envelope import Entry
+
+_ARCHIVED = Script(Path(__file__).parent / "archived.lua")
+_APPEND = Script(Path(__file__).parent / "append.lua")
+
+GROUP: Final = "archive"
+# Another archiver's entries are taken over when it has said nothing for this long.
+_ABANDONED_MS: Final = 60_000
+# On Cluster every bot has a slot of its own and a blocking read one connection: one pass a second instead.
+_CLUSTER_PAUSE: Final = 1.0
+
+Read = tuple[str, str, Entry]
+
+
+class EventLog:
+    """Reads what is to be archived; every call raises StoreUnavailable without Redis."""
+
+    def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._link = link
+        self._keys = keys
+        self._clock = clock
+        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
+        self._grouped: set[str] = set()
+
+    async def append_sent(self, bot: str, entry: Entry) -> None:
+        """Add a sent message, so that it is archived."""
+        await self._pipe.run(_APPEND, [self._keys.root(bot)], [entry.packed(), entry.sealed])
+
+    async def read(self, bots: Sequence[str], consumer: str, count: int, block_ms: int) -> list[Read]:
+        """Up to about `count` new entries over all bots; waits up to `block_ms` for the first."""
+        await self._ensure_groups(bots)
+        if not bots:
+            await self._clock.sleep(block_ms / 1000)
+            return []
+        try:
+            if self._link.cluster:
+                return await self._read_each(bots, consumer, count)
+            streams: Any = {self._keys.bot(bot, "log"): ">" for bot in bots}
+            with guard():
+                found = await self._link.blocking.xreadgroup(GROUP, consumer, streams, count=count, block=block_ms)
+            return self._parsed(found)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self._grouped.clear()  # Redis forgot: made again, from the beginning, at the next read
+            return []
+
+    async def _read_each(self, bots: Sequence[str], consumer: str, count: int) -> list[Read]:
+        entries: list[Read] = []
+        for bot in bots:
+            with guard():
+                stream: Any = {self._keys.bot(bot, "log"): ">"}
+                entries += self._parsed(await self._link.commands.xreadgroup(GROUP, consumer, stream, count=count))
+            if len(entries) >= count:
+                break
+        if not entries:
+            await self._clock.sleep(_CLUSTER_PAUSE)
+        return entries
+
+    async def left_behind(self, bots: Sequence[str], consumer: str, count: int) -> list[Read]:
+        """Entries that an archiver read and never finished: this one's from before a restart, and dead ones'."""
+        await self._ensure_groups(bots)
+        entries: list[Read] = []
+        for bot in bots:
+            name = self._keys.bot(bot, "log")
+            with guard():
+                own = await self._link.commands.xreadgroup(GROUP, consumer, {name: "0"}, count=count)
+                entries += self._parsed(own)
+                claimed = await self._link.commands.xautoclaim(name, GROUP, consumer, _ABANDONED_MS, count=count)
+            own_ids = {log_id for _, log_id, _ in entries}
+            entries += [read for read in self._parsed({name.encode(): [claimed[1]]}) if read[1] not in own_ids]
+        return entries
+
+    async def done(self, bot: str, entries: Sequence[tuple[str, Entry]]) -> None:
+        """These entries are in the store; the log forgets those that were handled too."""
+        args: list[str] = [GROUP]
+        for log_id, entry in entries:
+            args += (log_id, "1" if entry.kind == "sent" else "0")
+        await self._pipe.run(_ARCHIVED, [self._keys.root(bot)], args)
+
+    async def lag(self, bots: Sequence[str]) -> int:
+        """How many entries wait to be archived, over all bots."""
+        waiting = 0
+        for bot in bots:
+            with guard():
+                try:
+                    groups = await self._link.commands.xinfo_groups(self._keys.bot(bot, "log"))
+                except ResponseError:  # no stream yet
+                    continue
+            for group in groups:
+                waiting += int(_of(group, "lag") or 0) + int(_of(group, "pending") or 0)
+        return waiting
+
+    async def _ensure_groups(self, bots: Sequence[str]) -> None:
+        for bot in bots:
+            if bot in self._grouped:
+                continue
+            try:
+                with guard():
+                    await self._link.commands.xgroup_create(self._keys.bot(bot, "log"), GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+            self._grouped.add(bot)
+
+    def _parsed(self, found: Any) -> list[Read]:
+        entries: list[Read] = []
+        for name, pages in (found or {}).items():
+            bot = name.decode()[len(self._keys.prefix) + 1 : -len("}:log")]
+            for page in pages:
+                for log_id, fields in page:
+                    if fields:  # an entry deleted since has none
+                        entries.append((bot, log_id.decode(), Entry.unpacked(fields[b"e"], fields[b"s"])))
+        return entries
+
+
+def _of(group: Any, name: str) -> Any:
+    return group.get(name, group.get(name.encode()))

@@ -1,0 +1,214 @@
+"""The ordered mailboxes: accepting events, taking conversations, ending events; each step one script."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from app.core.errors import Fenced, HubError, StoreUnavailable
+from app.core.keys import Keys
+from app.core.lua import Pipeliner, Script
+from app.core.redis import RedisLink, guard
+from app.queue.envelope import Entry
+from app.queue.work import Incoming, Receipt, Work
+
+_HERE = Path(__file__).parent
+_ACCEPT = Script(_HERE / "accept.lua")
+_TAKE = Script(_HERE / "take.lua")
+_FINISH = Script(_HERE / "finish.lua")
+_PARK = Script(_HERE / "park.lua")
+_WAKE = Script(_HERE / "wake.lua")
+
+# A claim is extended every second; three missed and it is free, so that work goes on elsewhere within 5 s.
+LEASE_MS: Final = 3_500
+# Bots fetched in one blocking read; more would be fairer to nobody and lost with a killed worker for a sweep's time.
+_WAKE_BATCH: Final = 8
+
+
+class Mailbox:
+    """The queue of all bots as gateways and workers see it; every call raises StoreUnavailable without Redis."""
+
+    def __init__(self, link: RedisLink, keys: Keys, *, replicas_ack: int = 0) -> None:
+        self._link = link
+        self._keys = keys
+        self._replicas_ack = replicas_ack
+        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
+        # On Cluster the wake list lives in another slot than the bots: it is pushed in a step of its own, and the
+        # sweep mends what a death in between leaves.
+        self._wake = "" if link.cluster else keys.wake
+        self._woken: deque[str] = deque()
+
+    # -- the gateway's side ----------------------------------------------------------------------------------
+
+    async def accept(self, batch: Sequence[Incoming]) -> list[Receipt]:
+        """Keep events safe, in one round trip (on Cluster one a bot); a result for each, in order."""
+        if not self._link.cluster:
+            replies = await self._accept_slot(batch)
+        else:
+            replies = [""] * len(batch)
+            for bot in dict.fromkeys(item.bot for item in batch):
+                places = [place for place, item in enumerate(batch) if item.bot == bot]
+                for place, reply in zip(places, await self._accept_slot([batch[p] for p in places]), strict=True):
+                    replies[place] = reply
+            await self._push_wake({item.bot for item, reply in zip(batch, replies, strict=True) if reply[0] == "!"})
+        if self._replicas_ack:
+            await self._wait_for_replicas()
+        return [_receipt(reply) for reply in replies]
+
+    async def _accept_slot(self, batch: Sequence[Incoming]) -> list[str]:
+        args: list[str | bytes | int] = [self._wake]
+        for item in batch:
+            entry = item.entry
+            args += (
+                self._keys.root(item.bot),
+                item.bot,
+                entry.conversation,
+                item.ttl,
+                item.queue_size,
+                item.seen[0],
+                item.seen[1] if len(item.seen) > 1 else "",
+                entry.packed(),
+                entry.sealed,
+            )
+        replies = await _ACCEPT(self._link.commands, [self._wake or self._keys.root(batch[0].bot)], args)
+        return [reply.decode() for reply in replies]
+
+    async def _wait_for_replicas(self) -> None:
+        with guard():
+            acked = await self._link.commands.execute_command("WAIT", self._replicas_ack, 500)
+        if int(acked) < self._replicas_ack:
+            raise StoreUnavailable(
+                f"only {acked} of {self._replicas_ack} replicas acknowledged a write (redis.min_replicas_ack)"
+            )
+
+    async def depth(self, bot: str) -> int:
+        """How many events of a bot wait or are being handled."""
+        with guard():
+            return int(await self._link.commands.get(self._keys.bot(bot, "depth")) or 0)
+
+    # -- the worker's side -----------------------------------------------------------------------------------
+
+    async def next_bot(self, timeout: float) -> str | None:
+        """Wait until some bot has ready conversations; the token is the caller's to take with or give back."""
+        if not self._woken:
+            with guard():
+                found = await self._link.blocking.execute_command(
+                    "BLMPOP", timeout, 1, self._keys.wake, "LEFT", "COUNT", _WAKE_BATCH
+                )
+            if found:
+                self._woken.extend(name.decode() for name in found[1])
+        return self._woken.popleft() if self._woken else None
+
+    async def give_back(self, *bots: str) -> None:
+        """Put wake tokens back that could not be used."""
+        await self._push_wake(set(bots))
+
+    def unused(self) -> list[str]:
+        """Tokens that were fetched and not handed out, for a worker that ends."""
+        left = list(self._woken)
+        self._woken.clear()
+        return left
+
+    async def take(self, bot: str, owner: str, limit: int, *, calls: int = 0) -> list[Work]:
+        """Claim up to `limit` ready conversations and `calls` callbacks, each with its first event started."""
+        root = self._keys.root(bot)
+        more, *found = await self._pipe.run(_TAKE, [root], [self._wake, bot, owner, limit, calls, LEASE_MS])
+        if more and not self._wake:
+            await self._push_wake({bot})
+        return [
+            Work(
+                bot,
+                conversation.decode(),
+                owner,
+                int(fence),
+                log_id.decode(),
+                int(starts),
+                int(failures),
+                int(held) / 1000,
+                Entry.unpacked(entry, sealed),
+            )
+            for conversation, fence, log_id, starts, failures, held, entry, sealed in found
+        ]
+
+    async def finish(self, work: Work, *, go_on: bool = True) -> Work | None:
+        """The event is done; the next of its conversation, started, or None when the conversation was let go."""
+        return await self._end(work, "done", go_on)
+
+    async def bury(self, work: Work, reason: str, detail: str = "", *, go_on: bool = True) -> Work | None:
+        """The event goes to the dead letters with the reason; `detail` must not hold message text."""
+        return await self._end(work, "dead", go_on, work.entry.packed(), work.entry.sealed, reason, detail)
+
+    async def later(self, work: Work, delay: float, *, go_on: bool = True) -> Work | None:
+        """The event re-enters at the end of its conversation after `delay` seconds; the conversation goes on."""
+        return await self._end(work, "later", go_on, int(delay * 1000))
+
+    async def _end(self, work: Work, outcome: str, go_on: bool, *more: str | bytes | int) -> Work | None:
+        reply = await self._pipe.run(
+            _FINISH,
+            [self._keys.root(work.bot)],
+            [
+                self._wake,
+                work.bot,
+                work.conversation,
+                work.claim,
+                work.log_id,
+                outcome,
+                "1" if go_on else "0",
+                LEASE_MS,
+                *more,
+            ],
+        )
+        await self._after(work, reply)
+        if len(reply) < 6:
+            return None
+        log_id, starts, failures, held, entry, sealed = reply
+        return Work(
+            work.bot,
+            work.conversation,
+            work.owner,
+            work.fence,
+            log_id.decode(),
+            int(starts),
+            int(failures),
+            int(held) / 1000,
+            Entry.unpacked(entry, sealed),
+        )
+
+    async def retry(self, work: Work, delay: float) -> None:
+        """The event is tried again after `delay` seconds; its conversation waits meanwhile."""
+        await self._park(work, "retry", int(delay * 1000), "0")
+
+    async def release(self, work: Work, *, undo_start: bool = True) -> None:
+        """Hand the conversation back as it was taken, so that another goes on with it at once."""
+        await self._park(work, "release", 0, "1" if undo_start else "0")
+
+    async def _park(self, work: Work, how: str, delay_ms: int, undo: str) -> None:
+        reply = await self._pipe.run(
+            _PARK,
+            [self._keys.root(work.bot)],
+            [self._wake, work.bot, work.conversation, work.claim, work.log_id, how, delay_ms, undo],
+        )
+        await self._after(work, reply)
+
+    async def _after(self, work: Work, reply: Any) -> None:
+        if reply == b"lost":
+            raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
+        if reply == [b"wake"]:
+            await self._push_wake({work.bot})
+
+    async def _push_wake(self, bots: set[str]) -> None:
+        if bots:
+            await _WAKE(self._link.commands, [self._keys.wake], sorted(bots))
+
+
+def _receipt(reply: str) -> Receipt:
+    mark, log_id = reply[0], reply[1:]
+    if mark in "+!":
+        return Receipt("accepted", log_id)
+    if mark == "=":
+        return Receipt("duplicate", log_id)
+    if mark == "-":
+        return Receipt("full")
+    raise HubError(f"the accept script answered {mark!r}: the hub's versions do not match")

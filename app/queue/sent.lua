@@ -1,0 +1,22 @@
+-- The sent record of an event, written only by who holds the event's conversation.
+--
+-- KEYS[1]  root of the bot's keys
+-- ARGV     conversation, claim, event id, 'begin' | 'record' | 'forget', field, message id, ttl s
+-- Returns  'lost', or for begin: '' (nothing known), '?<ms>' (begun then, outcome unknown), '=<message id>' (sent)
+local root = KEYS[1]
+if redis.call('HGET', root .. 'claim', ARGV[1]) ~= ARGV[2] then return 'lost' end
+local key, field = root .. 'sent:' .. ARGV[3], ARGV[5]
+if ARGV[4] == 'forget' then
+  redis.call('HDEL', key, field)
+  return ''
+end
+local known = redis.call('HGET', key, field)
+if ARGV[4] == 'begin' then
+  if known then return known end
+  local time = redis.call('TIME')
+  redis.call('HSET', key, field, '?' .. (time[1] * 1000 + math.floor(time[2] / 1000)))
+else
+  redis.call('HSET', key, field, '=' .. ARGV[6])
+end
+redis.call('EXPIRE', key, ARGV[7])
+return ''

@@ -1,0 +1,56 @@
+"""What passes through the mailbox: an event coming in, what became of it, and one that was taken to be handled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.queue.envelope import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An event to be accepted."""
+
+    bot: str
+    entry: Entry
+    seen: tuple[str, ...]
+    """Its dedup identities, one or two."""
+    ttl: int
+    """How long they are remembered, in seconds."""
+    queue_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an event that was to be accepted."""
+
+    status: Literal["accepted", "duplicate", "full"]
+    log_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed conversation and its started event; the claim is `owner fence`, compared in every script."""
+
+    bot: str
+    conversation: str
+    owner: str
+    fence: int
+    log_id: str
+    starts: int
+    """How often the event was started, this time included."""
+    failures: int
+    """How many of the earlier starts ended in an orderly failure."""
+    held: float
+    """How long its retries have held up the conversation, in seconds."""
+    entry: Entry
+
+    @property
+    def claim(self) -> str:
+        return f"{self.owner} {self.fence}"
+
+    @property
+    def deaths(self) -> int:
+        """How often the process that handled it ended without a word."""
+        return max(0, self.starts - 1 - self.failures)

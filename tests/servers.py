@@ -1,0 +1,33 @@
+"""Install the servers that system tests need, where this user may; otherwise say which tests will be skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+NEEDED = {"chromium": "chromium", "redis-server": "redis-server"}
+BENCH = {"wrk": "wrk"}
+
+
+def main() -> int:
+    missing = [package for program, package in (NEEDED | BENCH).items() if shutil.which(program) is None]
+    if not missing:
+        return 0
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.stdout.write(f"not installed, their tests are skipped: {', '.join(missing)}\n")
+        return 0
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], env=environment, check=False, stdout=subprocess.DEVNULL)
+    done = subprocess.run(
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, "fonts-noto-cjk"],
+        env=environment,
+        check=False,
+        stdout=subprocess.DEVNULL,
+    )
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Leases run out, retries come due, and what stands nowhere is found."""
+
+from __future__ import annotations
+
+import redis
+
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.queue.leases import Leases, keep_alive
+from app.queue.mailbox import Mailbox
+from tests.unit.queue.incoming import incoming
+
+
+async def expire(link: RedisLink, keys: Keys, conversation: str) -> None:
+    await link.commands.zadd(keys.bot("echo", "lease"), {conversation: 1})
+
+
+async def test_an_expired_claim_goes_to_the_next_worker(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1")])
+    await mailbox.take("echo", "n1", 1)
+    assert (await leases.sweep(["echo"])).expired == 0
+    await expire(link, keys, "oc_1")
+
+    assert (await leases.sweep(["echo"])).expired == 1
+    assert await mailbox.next_bot(1) == "echo"
+    (work,) = await mailbox.take("echo", "n2", 1)
+    assert work.deaths == 1
+
+
+async def test_keep_alive_extends_own_claims_and_reports_lost_ones(
+    link: RedisLink, keys: Keys, engine_url: str
+) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    one, two = await mailbox.take("echo", "n1", 2)
+    await expire(link, keys, one.conversation)
+    await expire(link, keys, two.conversation)
+    client = redis.Redis.from_url(engine_url)
+    try:
+        lost = keep_alive(client, keys, "echo", [(one.conversation, one.claim), (two.conversation, "n9 1")])
+    finally:
+        client.close()
+
+    assert lost == [two.conversation]
+    assert (await leases.sweep(["echo"])).expired == 1
+
+
+async def test_only_one_sweeps_within_the_span(link: RedisLink, keys: Keys) -> None:
+    leases = Leases(link, keys)
+
+    assert await leases.sweep_in_turn([], "n1", 30) is not None
+    assert await leases.sweep_in_turn([], "n2", 30) is None
+
+
+async def test_a_lost_wake_token_is_made_again(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1")])
+    await link.commands.delete(keys.wake)
+
+    await leases.sweep(["echo"])
+    await leases.sweep(["echo"])
+
+    assert await link.commands.lrange(keys.wake, 0, -1) == [b"echo"]
+
+
+async def test_mail_that_stands_nowhere_is_made_ready(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    await link.commands.delete(keys.bot("echo", "claim"), keys.bot("echo", "ready"), keys.wake)
+
+    assert await leases.mend("echo") == 2
+    assert await leases.mend("echo") == 0
+    assert {work.entry.event_id for work in await mailbox.take("echo", "n1", 5)} == {"e1", "e2"}

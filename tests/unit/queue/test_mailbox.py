@@ -1,0 +1,205 @@
+"""Accepting, taking and ending events, against a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.core.errors import Fenced
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.queue.leases import Leases
+from app.queue.mailbox import Mailbox
+from app.queue.work import Work
+from tests.unit.queue.incoming import incoming
+
+
+@pytest.fixture
+def mailbox(link: RedisLink, keys: Keys) -> Mailbox:
+    return Mailbox(link, keys)
+
+
+async def taken(mailbox: Mailbox, bot: str = "echo", owner: str = "n1", limit: int = 10) -> list[Work]:
+    return await mailbox.take(bot, owner, limit, calls=limit)
+
+
+async def test_a_batch_gets_a_result_for_each_event_in_order(mailbox: Mailbox) -> None:
+    receipts = await mailbox.accept([incoming("e1"), incoming("e2"), incoming("e1")])
+
+    assert [receipt.status for receipt in receipts] == ["accepted", "accepted", "duplicate"]
+    assert receipts[2].log_id == receipts[0].log_id
+
+
+async def test_either_dedup_identity_is_enough_to_drop_a_duplicate(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming("e1", message_id="om_1")])
+
+    again = await mailbox.accept([incoming("e2", message_id="om_1"), incoming("e1", message_id="om_2")])
+
+    assert [receipt.status for receipt in again] == ["duplicate", "duplicate"]
+
+
+async def test_the_same_id_of_two_bots_is_two_events(mailbox: Mailbox) -> None:
+    receipts = await mailbox.accept([incoming("e1", bot="a"), incoming("e1", bot="b")])
+
+    assert [receipt.status for receipt in receipts] == ["accepted", "accepted"]
+
+
+async def test_a_full_queue_refuses_and_remembers_nothing(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming("e1", queue_size=1)])
+    refused = await mailbox.accept([incoming("e2", queue_size=1)])
+    (first,) = await taken(mailbox)
+    await mailbox.finish(first)
+    accepted = await mailbox.accept([incoming("e2", queue_size=1)])
+
+    assert [refused[0].status, accepted[0].status] == ["full", "accepted"]
+    assert await mailbox.depth("echo") == 1
+
+
+async def test_a_conversation_is_worked_through_in_order_by_whoever_has_it(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming(f"e{n}") for n in range(5)])
+    (work,) = await taken(mailbox)
+    assert await taken(mailbox, owner="n2") == []  # one owner at a time
+
+    order = [work.entry.event_id]
+    following: Work | None = work
+    while following is not None and (following := await mailbox.finish(following)) is not None:
+        order.append(following.entry.event_id)
+
+    assert order == ["e0", "e1", "e2", "e3", "e4"]
+    assert await mailbox.depth("echo") == 0
+
+
+async def test_what_was_accepted_comes_back_whole(mailbox: Mailbox) -> None:
+    item = incoming("e1", message_id="om_1")
+    await mailbox.accept([item])
+    (work,) = await taken(mailbox)
+
+    assert work.entry == item.entry
+    assert (work.starts, work.failures, work.deaths) == (1, 0, 0)
+
+
+async def test_taking_is_fair_over_bots(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming(f"a{n}", bot="a", conversation=f"oc_a{n}") for n in range(50)])
+    await mailbox.accept([incoming("b0", bot="b", conversation="oc_b")])
+
+    turns = []
+    while (bot := await mailbox.next_bot(0.05)) is not None:
+        turns += [work.bot for work in await mailbox.take(bot, "n1", 1)]
+
+    assert turns.index("b") == 1  # behind one of a's fifty, not behind all
+    assert len(turns) == 51
+
+
+async def test_next_bot_blocks_until_something_is_accepted(mailbox: Mailbox) -> None:
+    waiting = asyncio.create_task(mailbox.next_bot(5))
+    await mailbox.accept([incoming("e1")])
+
+    assert await waiting == "echo"
+
+
+async def test_a_callback_is_taken_before_everything_else(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming(f"e{n}", conversation=f"oc_{n}") for n in range(3)])
+    await mailbox.accept([incoming("c1", conversation="call:c1", kind="call")])
+
+    (first,) = await mailbox.take("echo", "n1", 0, calls=1)
+
+    assert first.entry.kind == "call"
+
+
+async def test_a_worker_that_was_only_asleep_does_no_harm(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2")])
+    (asleep,) = await taken(mailbox, owner="n1")
+    await Leases(link, keys).abandon("n1", ["echo"])
+    (awake,) = await taken(mailbox, owner="n2")
+
+    assert awake.entry.event_id == "e1"
+    assert awake.fence > asleep.fence
+    for step in (
+        mailbox.finish(asleep),
+        mailbox.retry(asleep, 1),
+        mailbox.bury(asleep, "no"),
+        mailbox.release(asleep),
+    ):
+        with pytest.raises(Fenced):
+            await step
+    following = await mailbox.finish(awake)
+    assert following is not None
+    assert following.entry.event_id == "e2"
+
+
+async def test_finishing_twice_finishes_once(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming(f"e{n}") for n in range(3)])
+    (work,) = await taken(mailbox)
+    first = await mailbox.finish(work)
+    second = await mailbox.finish(work)  # as after a lost reply
+
+    assert first is not None
+    assert second is not None
+    assert first.entry.event_id == second.entry.event_id == "e1"
+    assert await mailbox.depth("echo") == 2
+
+
+async def test_a_retry_holds_its_conversation_and_counts(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2")])
+    (work,) = await taken(mailbox)
+    await mailbox.retry(work, 0.001)
+    await mailbox.accept([incoming("e3")])
+    assert await taken(mailbox) == []  # nobody overtakes
+
+    leases = Leases(link, keys)
+    while (await leases.sweep(["echo"])).retries == 0:
+        pass
+    (again,) = await taken(mailbox)
+
+    assert (again.entry.event_id, again.starts, again.failures, again.deaths) == ("e1", 2, 1, 0)
+    assert again.held == pytest.approx(0.001)
+
+
+async def test_later_lets_the_conversation_go_on(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2")])
+    (work,) = await taken(mailbox)
+    following = await mailbox.later(work, 0.001)
+    assert following is not None
+    assert following.entry.event_id == "e2"
+    assert await mailbox.finish(following) is None
+
+    leases = Leases(link, keys)
+    while (await leases.sweep(["echo"])).later == 0:
+        pass
+    (again,) = await taken(mailbox)
+
+    assert (again.entry.event_id, again.deaths) == ("e1", 0)
+    assert await mailbox.depth("echo") == 1
+
+
+async def test_release_hands_back_as_if_never_taken(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming("e1")])
+    (work,) = await taken(mailbox)
+    await mailbox.release(work)
+    (again,) = await taken(mailbox, owner="n2")
+
+    assert (again.starts, again.deaths) == (1, 0)
+
+
+async def test_a_death_is_counted_where_no_end_was_told(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    await mailbox.accept([incoming("e1")])
+    for deaths in range(3):
+        (work,) = await taken(mailbox, owner=f"n{deaths}")
+        assert work.deaths == deaths
+        await Leases(link, keys).abandon(f"n{deaths}", ["echo"])
+
+
+async def test_nothing_is_left_behind_in_redis_when_all_is_handled(
+    mailbox: Mailbox, link: RedisLink, keys: Keys
+) -> None:
+    await mailbox.accept([incoming(f"e{n}", conversation=f"oc_{n % 3}") for n in range(9)])
+    for work in await taken(mailbox):
+        following: Work | None = work
+        while following is not None:
+            following = await mailbox.finish(following)
+
+    left = {key async for key in link.commands.scan_iter(match=f"{keys.prefix}*")}
+    names = {key.decode().removeprefix(keys.root("echo")).split(":")[0] for key in left}
+    # The log waits for the archiver, marks have a time to live, the fence never goes back, a token may be stale.
+    assert names - {keys.wake.split(":")[0]} <= {"seen", "log", "half", "depth", "fence"}
