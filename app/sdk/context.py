@@ -1,0 +1,138 @@
+"""What a handler is given beside its event: the verbs, the state, the settings, the clock of its attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.model.event import Event
+from app.sdk.content import Content
+from app.sdk.state import State
+from app.sdk.verbs import DownloadKind, UploadKind, Verbs
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+S_co = TypeVar("S_co", bound=BaseModel, default=BaseModel, covariant=True)
+
+
+def _never() -> float:
+    return float("inf")
+
+
+class Context(Generic[S_co]):
+    """One attempt at one event; `Context[Settings]` knows the type of `ctx.settings`.
+
+    The verbs are plain functions that give coroutines, so that a refusal is raised at the call, even in code
+    that cannot await.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        settings: S_co,
+        log: FilteringBoundLogger,
+        *,
+        bot_id: str,
+        event: Event | None,
+        attempt: int = 1,
+        deadline: Callable[[], float] = _never,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.settings = settings
+        self.log = log
+        self.bot_id = bot_id
+        self.event = event
+        """None in `on_start` and `on_stop`."""
+        self.attempt = attempt
+        """1 for the first attempt, counted over all workers."""
+        self._verbs = verbs
+        self._deadline = deadline
+        self._clock = clock
+        self._refusal: Exception | None = None
+
+    @property
+    def deadline(self) -> float:
+        """When this attempt is stopped, in seconds since the epoch; waiting for a send slot moves it."""
+        return self._deadline()
+
+    @property
+    def seconds_left(self) -> float:
+        """What is left of this attempt."""
+        return max(0.0, self._deadline() - self._clock.now())
+
+    @property
+    def state(self) -> State:
+        """What the bot remembers, for each chat, for each user, and for itself."""
+        self._allowed()
+        chat_id, user_id = (self.event.chat_id, self.event.user_id) if self.event else ("", "")
+        return State(self._allowed, chat_id=chat_id, user_id=user_id)
+
+    def reply(self, content: Content, *, in_thread: bool = False) -> Coroutine[Any, Any, str]:
+        """Answer where the event came from; gives the message id, which may be empty (see docs/bots.md)."""
+        verbs = self._allowed()
+        if self.event is None or not (self.event.message_id or self.event.chat_id or self.event.user_id):
+            raise RuntimeError("there is nobody to reply to here: use ctx.send(chat_id, …)")
+        return verbs.reply(content, in_thread=in_thread)
+
+    def send(self, chat_id: str, content: Content) -> Coroutine[Any, Any, str]:
+        """Send to a chat (`oc_…`) or a person (`ou_…`, `on_…`, email); gives the message id, may be empty."""
+        verbs = self._allowed()
+        if not chat_id.startswith(("oc_", "ou_", "on_")) and "@" not in chat_id:
+            raise ValueError(
+                f"{chat_id!r} is no receiver: give a chat (oc_…), a person (ou_…, on_…) or an email"
+            )
+        return verbs.send(chat_id, content)
+
+    def update(self, message_id: str, content: Content) -> Coroutine[Any, Any, None]:
+        """Replace a message of the bot's own: cards for 14 days, texts and posts at most 20 times."""
+        return self._allowed().update(message_id, content)
+
+    def react(self, emoji: str, message_id: str | None = None) -> Coroutine[Any, Any, str]:
+        """Add a reaction (`OK`, `THUMBSUP`, …) to a message, by default the event's; its id."""
+        return self._allowed().react(emoji, message_id)
+
+    def upload(
+        self, data: bytes | Path, name: str = "file", kind: UploadKind = "stream"
+    ) -> Coroutine[Any, Any, str]:
+        """Upload an image (10 MB) or a file (30 MB); gives the key for `Image` or `File`."""
+        return self._allowed().upload(data, name, kind)
+
+    def download(
+        self, key: str, kind: DownloadKind = "file", message_id: str | None = None
+    ) -> Coroutine[Any, Any, bytes]:
+        """Fetch what a message, by default the event's, carries (`message.content["file_key"]`)."""
+        return self._allowed().download(key, kind, message_id)
+
+    def call(self, request: Any) -> Coroutine[Any, Any, Any]:
+        """Make any Feishu call, given as a lark-oapi request object, with the hub's tokens and limits."""
+        return self._allowed().call(request)
+
+    def refuse(self, error: Exception) -> None:
+        """Have every verb raise `error` from now on: this attempt is over, or its code cannot await."""
+        self._refusal = error
+
+    def without_verbs(self) -> Context[S_co]:
+        """The same for a plain `def`, which runs in a thread and may only return."""
+        twin = Context(
+            self._verbs,
+            self.settings,
+            self.log,
+            bot_id=self.bot_id,
+            event=self.event,
+            attempt=self.attempt,
+            deadline=self._deadline,
+            clock=self._clock,
+        )
+        twin.refuse(TypeError("a plain def handler may only return: make it `async def` to use ctx verbs"))
+        return twin
+
+    def _allowed(self) -> Verbs:
+        if self._refusal is not None:
+            raise self._refusal
+        return self._verbs

@@ -1,0 +1,158 @@
+"""The verbs in memory: what a bot does is written down, nothing leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.core.clock import Clock
+from app.core.errors import FeishuRefused, HubError
+from app.model.event import Event
+from app.sdk.content import Content, message_of
+from app.sdk.verbs import DownloadKind, UploadKind
+
+Shown = str | dict[str, Any]
+"""A text as it is; anything else as the `content` that Feishu would get."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that the bot said."""
+
+    chat_id: str
+    content: Shown
+    message_id: str
+    reply_to: str = ""
+    in_thread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A message that the bot replaced."""
+
+    message_id: str
+    content: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """An emoji that the bot put to a message."""
+
+    message_id: str
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What the bot uploaded."""
+
+    name: str
+    kind: UploadKind
+    data: bytes = field(repr=False)
+
+
+def _no_call(request: Any) -> Any:
+    raise LookupError(
+        f"no answer is set for {type(request).__name__}: BotTest(bot, on_call=lambda request: …)"
+    )
+
+
+class Memory:
+    """All that one BotTest's bot did, and its state; kept over events."""
+
+    def __init__(self, clock: Clock, on_call: Callable[[Any], Any] | None) -> None:
+        self.replies: list[SentMessage] = []
+        self.sent: list[SentMessage] = []
+        self.updates: list[Updated] = []
+        self.reactions: list[Reaction] = []
+        self.uploads: list[Upload] = []
+        self.calls: list[Any] = []
+        self.files: dict[str, bytes] = {}
+        self.state: dict[tuple[str, str], tuple[bytes, float | None]] = {}
+        self.clock = clock
+        self.on_call = on_call or _no_call
+
+    def verbs(self, event: Event | None) -> MemoryVerbs:
+        """The verbs of one event."""
+        return MemoryVerbs(self, event)
+
+
+class MemoryVerbs:
+    """`Verbs` of one event; ids are `om_bot_1`, `om_bot_2`, …, keys `key_1`, …"""
+
+    def __init__(self, memory: Memory, event: Event | None) -> None:
+        self._memory = memory
+        self._event = event
+
+    async def reply(self, content: Content, *, in_thread: bool = False) -> str:
+        chat, target = (self._event.chat_id, self._event.message_id) if self._event else ("", "")
+        if self._event is not None and self._event.is_callback:
+            target = ""  # its message is the bot's own card: what is said goes to the chat
+        said = SentMessage(chat, _shown(content), self._next_id(), reply_to=target, in_thread=in_thread)
+        self._memory.replies.append(said)
+        return said.message_id
+
+    async def send(self, chat_id: str, content: Content) -> str:
+        said = SentMessage(chat_id, _shown(content), self._next_id())
+        self._memory.sent.append(said)
+        return said.message_id
+
+    async def update(self, message_id: str, content: Content) -> None:
+        self._memory.updates.append(Updated(message_id, _shown(content)))
+
+    async def react(self, emoji: str, message_id: str | None = None) -> str:
+        self._memory.reactions.append(Reaction(message_id or self._message_id(), emoji))
+        return f"reaction_{len(self._memory.reactions)}"
+
+    async def upload(self, data: bytes | Path, name: str, kind: UploadKind) -> str:
+        content = data.read_bytes() if isinstance(data, Path) else data  # noqa: ASYNC240 - a test's own small file
+        self._memory.uploads.append(Upload(name, kind, content))
+        key = f"key_{len(self._memory.uploads)}"
+        self._memory.files[key] = content
+        return key
+
+    async def download(self, key: str, kind: DownloadKind, message_id: str | None = None) -> bytes:
+        if key not in self._memory.files:
+            raise LookupError(f"no file {key!r}: set it before, as test.files[{key!r}] = b'…'")
+        return self._memory.files[key]
+
+    async def call(self, request: Any) -> Any:
+        self._memory.calls.append(request)
+        return self._memory.on_call(request)
+
+    async def state_get(self, scope: str, key: str) -> bytes | None:
+        value, until = self._memory.state.get((scope, key), (None, None))
+        return None if until is not None and until <= self._memory.clock.now() else value
+
+    async def state_set(self, scope: str, key: str, value: bytes, ttl: float | None = None) -> None:
+        self._check_write()
+        until = None if ttl is None else self._memory.clock.now() + ttl
+        self._memory.state[scope, key] = (value, until)
+
+    async def state_delete(self, scope: str, key: str) -> None:
+        self._check_write()
+        self._memory.state.pop((scope, key), None)
+
+    def _message_id(self) -> str:
+        if self._event is None or not self._event.message_id:
+            raise HubError("this event is of no message: give the message_id of the one that is meant")
+        return self._event.message_id
+
+    def _check_write(self) -> None:
+        if self._event is None:
+            raise HubError("state can be written only while an event is handled, not in on_start or on_stop")
+
+    def _next_id(self) -> str:
+        return f"om_bot_{len(self._memory.replies) + len(self._memory.sent) + 1}"
+
+
+def _shown(content: Content) -> Shown:
+    """What Feishu would be sent; through JSON, so that what is none fails here as it would there."""
+    if content == "":
+        raise FeishuRefused("an empty text cannot be sent: return None to say nothing")
+    _, document = message_of(content)
+    sent: dict[str, Any] = json.loads(json.dumps(document))
+    return content if isinstance(content, str) else sent

@@ -1,0 +1,1 @@
+"""Bots shipped as examples, each real enough to copy."""
