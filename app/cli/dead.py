@@ -1,0 +1,160 @@
+"""`feishu-hub dead`: what could not be handled, why, and what is to become of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from app.queue.dead_letters import DeadLetter
+    from app.wiring import Stores
+
+app = typer.Typer(help="Dead letters: list, show, replay, drop.", no_args_is_help=True)
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Directory of hub.yaml and the bots.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The hub's data directory (data_dir).")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+BotName = Annotated[str, typer.Argument(help="Bot id.")]
+LetterId = Annotated[str | None, typer.Argument(help="Id of the dead letter, as `dead list` shows it.")]
+All = Annotated[bool, typer.Option("--all", help="Every dead letter of the bot.")]
+
+_ROOT = Path("config")
+_PAGE = 500
+
+
+@app.command("list")
+def list_letters(
+    bot: BotName,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    config: Config = _ROOT,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """The dead letters of a bot, the newest first; never their content."""
+
+    async def work(stores: Stores) -> list[dict[str, Any]]:
+        return [_summary(letter) for letter in await stores.letters.list(bot, limit=limit)]
+
+    rows = _with_stores(config, data_dir, work)
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    if not rows:
+        typer.echo(f"bot {bot} has no dead letters")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "died", "event", "type", "starts", "reason", "detail")
+    for row in rows:
+        table.add_row(
+            row["id"], row["died"], row["event_id"], row["type"], str(row["starts"]), row["reason"], row["detail"]
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(bot: BotName, letter: LetterId, config: Config = _ROOT, data_dir: DataDir = None) -> None:
+    """One dead letter with its event, opened."""
+
+    async def work(stores: Stores) -> dict[str, Any] | None:
+        from app.queue.envelope import event_aad
+
+        found = await stores.letters.show(bot, letter or "")
+        if found is None:
+            return None
+        plain = (await stores.keyring.cipher(bot)).open(found.entry.sealed, event_aad(found.entry.event_id))
+        return {**_summary(found), "event": json.loads(plain)}
+
+    found = _with_stores(config, data_dir, work)
+    if found is None:
+        _absent(bot, letter)
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+@app.command()
+def replay(
+    bot: BotName, letter: LetterId = None, every: All = False, config: Config = _ROOT, data_dir: DataDir = None
+) -> None:
+    """Handle it again, as a new intention: it is answered anew."""
+    _each(bot, letter, every, config, data_dir, "replayed", lambda stores, id_: stores.letters.replay(bot, id_))
+
+
+@app.command()
+def drop(
+    bot: BotName, letter: LetterId = None, every: All = False, config: Config = _ROOT, data_dir: DataDir = None
+) -> None:
+    """Let it go for good."""
+    _each(bot, letter, every, config, data_dir, "dropped", lambda stores, id_: stores.letters.drop(bot, id_))
+
+
+def _each(
+    bot: str,
+    letter: str | None,
+    every: bool,
+    config: Path,
+    data_dir: Path | None,
+    done: str,
+    step: Callable[[Stores, str], Awaitable[bool]],
+) -> None:
+    if every == (letter is not None):
+        raise typer.BadParameter("name one dead letter, or say --all")
+
+    async def work(stores: Stores) -> int:
+        if letter is not None:
+            return int(await step(stores, letter))
+        count, before = 0, None
+        while page := await stores.letters.list(bot, limit=_PAGE, before=before):
+            for found in page:
+                count += await step(stores, found.id)
+            before = page[-1].id
+        return count
+
+    count = _with_stores(config, data_dir, work)
+    if letter is not None and not count:
+        _absent(bot, letter)
+    typer.echo(f"{count} {done}")
+
+
+def _absent(bot: str, letter: str | None) -> None:
+    typer.echo(f"bot {bot} has no dead letter {letter}; `feishu-hub dead list {bot}` shows what there is", err=True)
+    raise typer.Exit(1)
+
+
+def _with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[Any]]) -> Any:
+    import os
+
+    from app.core.logs import configure_logs
+    from app.core.settings import load_settings
+    from app.wiring import open_stores
+
+    configure_logs("console", "warning")
+    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+
+    async def run() -> Any:
+        async with open_stores(settings) as stores:
+            return await work(stores)
+
+    return asyncio.run(run())
+
+
+def _summary(letter: DeadLetter) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    entry = letter.entry
+    return {
+        "id": letter.id,
+        "died": datetime.fromtimestamp(letter.died, UTC).isoformat(timespec="seconds"),
+        "event_id": entry.event_id,
+        "type": entry.type,
+        "conversation": entry.conversation,
+        "starts": letter.starts,
+        "replay": entry.replay,
+        "reason": letter.reason,
+        "detail": letter.detail,
+    }

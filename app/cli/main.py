@@ -1,0 +1,43 @@
+"""The `feishu-hub` command: one file a noun, heavy imports only in the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from app.cli import bots, config, dead, keys, messages
+from app.cli.dev import dev
+from app.cli.doctor import doctor
+from app.cli.engine import engine
+from app.cli.run import run
+from app.core.errors import HubError
+
+app = typer.Typer(
+    name="feishu-hub",
+    help="One public webhook endpoint for all of a company's Feishu (飞书/Lark) bots.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals hold secrets
+)
+app.command()(run)
+app.command()(dev)
+app.command()(engine)
+app.command()(doctor)
+app.add_typer(bots.app, name="bots")
+app.add_typer(config.app, name="config")
+app.add_typer(dead.app, name="dead")
+app.add_typer(messages.app, name="messages")
+app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """The entry point; errors the hub knows are said in a line, with exit status 1."""
+    try:
+        app()
+    except HubError as error:
+        sys.stderr.write(f"feishu-hub: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

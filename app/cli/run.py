@@ -1,0 +1,93 @@
+"""`feishu-hub run`: one node, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, BotsDir, ConfigDir, DataDir
+
+if TYPE_CHECKING:
+    from app.core.settings import Settings
+
+Host = Annotated[str | None, typer.Option("--host", help="Address of the public listener.")]
+Port = Annotated[int | None, typer.Option("--port", help="Port of the public listener.")]
+AdminPort = Annotated[int | None, typer.Option("--admin-port", help="Port of the admin listener.")]
+Roles = Annotated[
+    str | None, typer.Option("--roles", help="all, or some of gateway,worker,channel,archiver,scheduler.")
+]
+NodeId = Annotated[str | None, typer.Option("--node-id", help="Name of this node; made once and kept otherwise.")]
+
+
+def run(
+    config: ConfigDir = DEFAULT_CONFIG,
+    host: Host = None,
+    port: Port = None,
+    admin_port: AdminPort = None,
+    data_dir: DataDir = None,
+    roles: Roles = None,
+    node_id: NodeId = None,
+    bots: BotsDir = None,
+) -> None:
+    """Run the hub, or with `-c config/BOT` one bot as a process of its own."""
+    from app.control.registry.directories import bot_id_of, is_one_bot
+    from app.core.logs import configure_logs
+    from app.core.settings import load_settings
+
+    given: dict[str, Any] = {
+        "server.host": host,
+        "server.port": port,
+        "server.admin.port": admin_port,
+        "data_dir": data_dir,
+        "roles": roles,
+        "node_id": node_id,
+    }
+    single = is_one_bot(config)
+    more: dict[str, Any] = {}
+    if single:
+        own, more = _own_ports(config)
+        given = {key: own.get(key) if value is None else value for key, value in (own | given).items()}
+    settings = load_settings(config / "hub.yaml", os.environ, given)
+    configure_logs(settings.log.format, settings.log.level)
+    group = bot_id_of(config) if single else ""
+    raise typer.Exit(serve(settings, config, bots, group=group, **more))
+
+
+def serve(settings: Settings, root: Path, bots: Path | None, **plan: Any) -> int:
+    """Run a node in this process, with its workers forked before anything else happens; the exit status.
+
+    `plan` is passed on to `app.hub.Plan`.
+    """
+    numbers = settings.data_dir / "metrics"
+    shutil.rmtree(numbers, ignore_errors=True)
+    numbers.mkdir(parents=True, mode=0o700)
+    # Read once, when the metrics are first imported: from here on all processes count into the same files.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)
+
+    from app.node_process import run_node
+
+    return run_node(settings, root, bots, _warnings(settings), **plan)
+
+
+def _warnings(settings: Settings) -> list[str]:
+    return [f"{name} is set but names no setting" for name in settings.unknown_env]
+
+
+def _own_ports(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A bot's own `server` and `monitoring`, which rule where it runs as a process of its own."""
+    from app.control.registry.loader import read_bot
+
+    config = read_bot(directory, os.environ).config
+    metrics = config.monitoring.metrics
+    own = {"server.port": config.server.port, "server.admin.port": metrics.port if metrics.port else 0}
+    more = {
+        "metrics_path": metrics.path if metrics.enable else "",
+        "health_path": config.monitoring.health_check.path,
+    }
+    return own, more
+
+

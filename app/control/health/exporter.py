@@ -1,0 +1,110 @@
+"""The numbers at /metrics: what all processes of the node counted, the gateway's own, and what waits in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is measured at the moment of asking; by bot where a mapping."""
+
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
+    bots: Mapping[str, int] = field(default_factory=dict)
+    """How many bots are in each state."""
+    spool_events: int = 0
+    spool_bytes: int = 0
+    redis_up: bool = True
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """A histogram that was counted elsewhere: upper bounds in seconds, counts (one more, for the rest), sum."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayNumbers:
+    """The gateway's counters, by bot; `refused` by bot, public code and failed check."""
+
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    duplicates: Mapping[str, int] = field(default_factory=dict)
+    spooled: Mapping[str, int] = field(default_factory=dict)
+    odd_timestamps: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    accept_seconds: Spans | None = None
+
+
+class _Node(Collector):
+    def __init__(self, gauges: Gauges, gateway: GatewayNumbers) -> None:
+        self._gauges = gauges
+        self._gateway = gateway
+
+    def collect(self) -> Iterable[Metric]:
+        numbers, now = self._gateway, self._gauges
+        for name, text, by_bot in (
+            ("hub_events_accepted", "Events kept safe and answered 200", numbers.accepted),
+            ("hub_events_duplicate", "Events that were there already", numbers.duplicates),
+            ("hub_events_spooled", "Accepted events that went to the local spool", numbers.spooled),
+            ("hub_odd_timestamps", "Signed timestamps that are no number", numbers.odd_timestamps),
+        ):
+            yield _family(CounterMetricFamily(name, text, labels=["bot"]), by_bot)
+        refused = CounterMetricFamily("hub_requests_refused", "Requests refused", labels=["bot", "code", "check"])
+        for labels, count in numbers.refused.items():
+            refused.add_metric(labels, count)
+        yield refused
+        if numbers.accept_seconds is not None:
+            yield _histogram("hub_accept_seconds", "From a request's first byte to its answer", numbers.accept_seconds)
+        for name, text, by_bot in (
+            ("hub_queue_waiting", "Events that wait or are being handled", now.waiting),
+            ("hub_dead_letters", "Dead letters", now.dead),
+        ):
+            yield _family(GaugeMetricFamily(name, text, labels=["bot"]), by_bot)
+        yield _family(GaugeMetricFamily("hub_bots", "Bots by state", labels=["state"]), now.bots)
+        yield GaugeMetricFamily("hub_spool_events", "Events in the local spool", now.spool_events)
+        yield GaugeMetricFamily("hub_spool_bytes", "Bytes in the local spool", now.spool_bytes)
+        yield GaugeMetricFamily("hub_redis_up", "Whether Redis answers", int(now.redis_up))
+        yield GaugeMetricFamily("hub_worker_processes", "Worker processes of this node", now.workers)
+
+
+def exposition(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> bytes:
+    """The metrics page; `multiprocess_dir` is where the node's processes write their numbers (None: only this one)."""
+    registry = CollectorRegistry()
+    if multiprocess_dir is None:
+        pages = [generate_latest(REGISTRY)]
+    else:
+        MultiProcessCollector(registry, path=multiprocess_dir)  # type: ignore[no-untyped-call]
+        pages = []
+    registry.register(_Node(gauges, gateway))
+    return b"".join([*pages, generate_latest(registry)])
+
+
+def _family(
+    family: CounterMetricFamily | GaugeMetricFamily, by_label: Mapping[str, int]
+) -> CounterMetricFamily | GaugeMetricFamily:
+    for label, value in by_label.items():
+        family.add_metric([label], value)
+    return family
+
+
+def _histogram(name: str, text: str, spans: Spans) -> HistogramMetricFamily:
+    buckets: list[tuple[str, float]] = []
+    seen = 0
+    for bound, count in zip((*map(str, spans.bounds), "+Inf"), spans.counts, strict=True):
+        seen += count
+        buckets.append((bound, seen))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=spans.total)

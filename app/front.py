@@ -1,0 +1,79 @@
+"""The public side of a node, built: admission, group commit, spool, callbacks, and the ASGI app over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from app.control.health.status import Health, Place
+from app.core.redis import guard
+from app.gateway.accept import Acceptor
+from app.gateway.admission import Admission
+from app.gateway.calls import Callbacks
+from app.gateway.counts import Counts
+from app.gateway.drain import Drainer
+from app.gateway.routes import Gateway
+from app.gateway.spool import Spool
+from app.gateway.webhook import Webhook
+from app.model.catalog import Catalog
+from app.wiring import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A gateway that runs."""
+
+    app: Gateway = field(repr=False)
+    counts: Counts
+    acceptor: Acceptor = field(repr=False)
+    spool: Spool | None = field(repr=False)
+
+    @property
+    def place(self) -> Place:
+        """Where an event would be kept safe now."""
+        return self.acceptor.place
+
+    @property
+    def spooled(self) -> int:
+        """How many events wait in the spool."""
+        return self.spool.depth if self.spool is not None else 0
+
+
+@asynccontextmanager
+async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncIterator[Front]:
+    """The gateway with everything that runs beside it."""
+    settings = stores.settings
+    async with AsyncExitStack() as closing:
+        counts = Counts()
+        spool: Spool | None = None
+        if settings.spool.enabled:
+            spool = Spool(settings.data_dir / "spool.db", settings.spool.max_size)
+            await spool.open()
+            closing.push_async_callback(spool.close)
+        acceptor = Acceptor(stores.mailbox, spool, counts=counts)
+        closing.push_async_callback(acceptor.close)
+
+        async def probe() -> None:
+            # A write, since a Redis that is full or a replica answers reads all the same.
+            with guard():
+                await stores.link.commands.set(stores.keys.probe, b"1", ex=10)
+
+        drainer = Drainer(acceptor, stores.mailbox, spool, probe, counts=counts)
+        for work, name in ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers")):
+            task = asyncio.create_task(work, name=name)
+            closing.push_async_callback(_ended, task)
+        security = settings.security
+        admission = Admission(
+            allow=security.allow_ips, deny=security.deny_ips, trusted_proxies=security.trusted_proxies
+        )
+        callbacks = Callbacks(acceptor, stores.calls, counts=counts)
+        webhook = Webhook(admission, stores.keyring, acceptor, callbacks, counts=counts)
+        app = Gateway(catalog, admission, webhook, health.public, max_body=settings.max_body, counts=counts)
+        yield Front(app, counts, acceptor, spool)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

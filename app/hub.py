@@ -1,0 +1,361 @@
+"""A node: starts its roles in order, runs until told to stop, and ends them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from app.control.admin.api import admin_app
+from app.control.admin.auth import admin_token
+from app.control.cluster.identity import node_id
+from app.control.cluster.membership import Membership
+from app.control.health.exporter import CONTENT_TYPE, exposition
+from app.control.health.status import Health
+from app.control.registry.directories import code_stamp
+from app.control.registry.modules import handler_directories
+from app.control.registry.snapshot import Registry
+from app.control.registry.watch import Watch
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.engine import EmbeddedEngine
+from app.core.errors import StartError, StoreUnavailable
+from app.core.logs import get_logger
+from app.core.redis import check_external, guard
+from app.core.settings import Settings
+from app.front import Front, open_front
+from app.main import Listener, bind, listener
+from app.measures import Measures
+from app.model.bot import BotSpec, Credentials
+from app.queue.dead_letters import DeadLetter
+from app.queue.envelope import event_aad
+from app.storage.archiver import Archiver
+from app.storage.overflow import Overflow
+from app.wiring import Stores, stores_at
+from app.worker.dial import Dials
+from app.worker.lanes import Lanes
+from app.worker.nursery import Nursery
+from app.worker.takeover import Takeover
+
+# How long a node waits at its start for a Redis that is being started beside it.
+_REDIS_PATIENCE: Final = 10.0
+
+log = get_logger(__name__)
+
+AdminWrap = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The node's nursery and dials, made before any loop; None of them on a node without the worker role."""
+
+    nursery: Nursery
+    dials: Dials
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a node is started with, beside its settings."""
+
+    settings: Settings
+    root: Path
+    """Directory of the bots, or of one."""
+    env: Mapping[str, str] = field(repr=False)
+    bots_dir: Path | None = None
+    group: str = ""
+    """The bot's id, where one bot runs as a process of its own."""
+    metrics_path: str = "/metrics"
+    health_path: str = "/healthz"
+    credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
+    watch_code: bool = False
+    """Whether handlers are read anew when their code changes."""
+    wrap_admin: AdminWrap | None = None
+    """Puts something in front of the admin listener: the playground."""
+    on_ready: Callable[[Node], Awaitable[None]] | None = None
+
+
+class Node:
+    """One running node; `public` and `admin` are where its listeners are bound."""
+
+    def __init__(self, plan: Plan, workers: Workers | None, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.plan = plan
+        self.settings = plan.settings
+        self._workers = workers
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._boot = secrets.token_hex(4)
+        self.public = self.admin = ("", 0)
+        self.stores: Stores
+        self.registry: Registry
+        self.token = ""
+        self._name = ""
+        self._engine: EmbeddedEngine | None = None
+        self._front: Front | None = None
+        self._lanes: Lanes | None = None
+        self._code_seen = False
+
+    @property
+    def bots(self) -> Mapping[str, BotSpec]:
+        """The bots in force."""
+        return self.registry.bots
+
+    @property
+    def token_file(self) -> Path:
+        """Where the admin token stands."""
+        return self.settings.data_dir / "admin_token"
+
+    def on_bots(self, listener: Callable[[frozenset[str]], None]) -> None:
+        """Have `listener` told of bots that come, change or go."""
+        self.registry.subscribe(listener)
+
+    def stop(self) -> None:
+        """Begin to end, in order."""
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """Until told to stop; the process' exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with AsyncExitStack() as closing:
+            await self._start(closing)
+            if self.plan.on_ready is not None:
+                await self.plan.on_ready(self)
+            log.info("node ready", node=self._name, roles=sorted(self.settings.active_roles), port=self.public[1])
+            lost = asyncio.create_task(self._lost_nursery())
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            log.info("node stopping", node=self._name)
+            self.health.draining = True
+            status = 1 if lost.done() else 0
+            for task in (lost, stopping):
+                task.cancel()
+        log.info("node stopped", node=self._name)
+        return status
+
+    # -- starting, each part registered to be ended in reverse ------------------------------------------------
+
+    async def _start(self, closing: AsyncExitStack) -> None:
+        settings, roles = self.settings, self.settings.active_roles
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._name = node_id(settings.data_dir, settings.node_id)
+        # Bound first: a port that is taken should be told before anything is started.
+        public = bind(settings.server.host, settings.server.port, "server.port") if "gateway" in roles else None
+        admin = bind(settings.server.admin.host, settings.server.admin.port, "server.admin.port")
+        url = await self._redis_url(closing)
+        self.stores = stores = await closing.enter_async_context(
+            stores_at(settings, url, group=self.plan.group, may_create_key=settings.redis.url == "embedded")
+        )
+        self.registry = Registry(self.plan.root, self.plan.env, self.plan.credentials)
+        self.registry.load()
+        await self._join(closing)
+        await stores.keyring.preload(self.registry.bots)
+        self.registry.subscribe(self._bots_changed)
+        self.health = Health(lambda: self._front.place if self._front else "queue", self._details)
+        self._task(closing, Watch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
+        self._task(closing, self._hear_changes(), "changes")
+        if "archiver" in roles:
+            await self._start_archiver(closing)
+        if self._workers is not None:
+            self._lanes = Lanes(
+                self._workers.nursery,
+                self._workers.dials,
+                stores.leases,
+                self.registry,
+                name=f"{self._name}:{self._boot}",
+                processes=settings.worker.processes,
+            )
+            closing.push_async_callback(self._lanes.stop, settings.drain_timeout)
+            await self._lanes.start()
+            if self.plan.watch_code:
+                directories = handler_directories(self.plan.bots_dir)
+                code = Watch(directories[0], lambda: code_stamp(directories), self._code_changed)
+                self._task(closing, code.run(), "watch code")
+        takeover = Takeover(stores.leases, self.registry, f"{self._name}:{self._boot}")
+        self._task(closing, takeover.run(), "takeover")
+        measures = Measures(stores, self.registry)
+        if public is not None:
+            self._front = await closing.enter_async_context(open_front(stores, self.registry, self.health))
+            measures.front = self._front
+            self.public = public.getsockname()[:2]
+            await self._serve(closing, listener(self._front.app), public)
+        measures.lanes = self._lanes
+        self._measures = measures
+        self.token = admin_token(settings.data_dir, _secret(settings))
+        self.admin = admin.getsockname()[:2]
+        await self._serve(closing, listener(self._admin()), admin)
+
+    async def _redis_url(self, closing: AsyncExitStack) -> str:
+        url = self.settings.redis.url
+        if url != "embedded":
+            return url
+        self._engine = EmbeddedEngine(self.settings.data_dir, self.settings.redis.fsync)
+        closing.push_async_callback(self._engine.stop)
+        return await self._engine.start()
+
+    async def _join(self, closing: AsyncExitStack) -> None:
+        """Prove the master key, take the node's id, warn of what is unsafe; a Redis that is away is waited for."""
+        stores = self.stores
+        membership = Membership(stores.link, stores.keys, self._name, self._boot, self._says)
+        deadline = self._clock.monotonic() + _REDIS_PATIENCE
+        while True:
+            try:
+                await stores.keyring.check()
+                await membership.join()
+                if self.settings.redis.url != "embedded":
+                    for warning in await check_external(stores.link):
+                        log.warning("redis is not safe as it is set up", warning=warning)
+                break
+            except StoreUnavailable as error:
+                if self._clock.monotonic() > deadline:
+                    # The spool takes events meanwhile: better than no hub at all.
+                    log.warning("redis is away, the node starts without it", error=str(error))
+                    break
+                await self._clock.sleep(0.2)
+        self._membership = membership
+        self._task(closing, membership.run(), "heartbeat")
+        closing.push_async_callback(_quietly, membership.leave)
+
+    async def _start_archiver(self, closing: AsyncExitStack) -> None:
+        settings, stores = self.settings, self.stores
+        archiver = Archiver(
+            stores.log,
+            stores.messages,
+            Overflow(settings.data_dir / "archive-overflow.db"),
+            bots=lambda: tuple(self.registry.bots),
+            consumer=self._name,
+            max_lag=settings.archive.max_lag,
+        )
+        running = asyncio.create_task(archiver.run(), name="archiver")
+
+        async def end() -> None:
+            archiver.stop()
+            await asyncio.gather(running, return_exceptions=True)
+
+        closing.push_async_callback(end)
+
+    async def _serve(self, closing: AsyncExitStack, server: Listener, where: socket.socket) -> None:
+        serving = asyncio.create_task(server.serve(sockets=[where]), name="listener")
+
+        async def end() -> None:
+            server.should_exit = True
+            await asyncio.gather(serving, return_exceptions=True)
+
+        closing.push_async_callback(end)
+        while not server.started:
+            if serving.done():
+                raise StartError(f"the listener on {where.getsockname()} did not start; its error stands above")
+            await asyncio.sleep(0.005)
+
+    def _task(self, closing: AsyncExitStack, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        closing.push_async_callback(end)
+
+    # -- the admin side ---------------------------------------------------------------------------------------
+
+    def _admin(self) -> Any:
+        app: Any = admin_app(
+            token=self.token,
+            bots=self._measures,
+            reload=self._publish_reload,
+            letters=self.stores.letters,
+            open_letter=self._open_letter,
+            nodes=self._membership.nodes,
+            metrics=self._metrics,
+            health=self.health,
+            metrics_path=self.plan.metrics_path,
+            health_path=self.plan.health_path,
+        )
+        return self.plan.wrap_admin(app) if self.plan.wrap_admin else app
+
+    async def _metrics(self) -> tuple[bytes, str]:
+        gauges = await self._measures.gauges()
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        return await asyncio.to_thread(exposition, gauges, self._measures.gateway(), directory), CONTENT_TYPE
+
+    async def _open_letter(self, letter: DeadLetter) -> Any:
+        cipher = await self.stores.keyring.cipher(letter.bot)
+        return orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id)))
+
+    def _says(self) -> Mapping[str, str]:
+        return {
+            "roles": ",".join(sorted(self.settings.active_roles)),
+            "bots": str(len(self.registry.bots)),
+            "state": self.health.ready()[1]["status"] if hasattr(self, "health") else "starting",
+        }
+
+    def _details(self) -> Mapping[str, Any]:
+        return {
+            "node": self._name,
+            "roles": sorted(self.settings.active_roles),
+            "engine": {"pid": self._engine.pid} if self._engine else None,
+            "workers": {str(pid): kind for pid, kind in self._lanes.pids.items()} if self._lanes else {},
+            "quarantined": list(self._lanes.quarantined) if self._lanes else [],
+            "spooled": self._front.spooled if self._front else 0,
+            "bots": {bot: status.state for bot, status in self.registry.statuses.items()},
+        }
+
+    # -- changes ------------------------------------------------------------------------------------------------
+
+    async def _changed(self) -> None:
+        await self.registry.reload(everything=False)
+
+    async def _code_changed(self) -> None:
+        # The watch calls at its start too: that code is what the workers have just read.
+        if self._code_seen and self._lanes is not None:
+            log.info("handlers are read anew")
+            self._lanes.renew()
+        self._code_seen = True
+
+    def _bots_changed(self, bots: frozenset[str]) -> None:
+        new = [bot for bot in bots if bot in self.registry.bots]
+        self._background = asyncio.create_task(self.stores.keyring.preload(new))
+
+    async def _publish_reload(self, bot: str | None) -> None:
+        with guard():
+            await self.stores.link.commands.publish(self.stores.keys.changes, (bot or "reload").encode())
+
+    async def _hear_changes(self) -> None:
+        """`bots reload` on any node reads directories and handlers anew on every node."""
+        while True:
+            try:
+                with guard():
+                    async with self.stores.link.blocking.pubsub(ignore_subscribe_messages=True) as channel:
+                        await channel.subscribe(self.stores.keys.changes)
+                        async for _ in channel.listen():
+                            await self.registry.reload()
+                            if self._lanes is not None:
+                                self._lanes.renew()
+            except StoreUnavailable:
+                await self._clock.sleep(0.5)
+
+    async def _lost_nursery(self) -> None:
+        if self._lanes is None:
+            await asyncio.Event().wait()
+        else:
+            await self._lanes.lost_nursery.wait()
+            log.error("the node cannot run handlers any more and ends, to be started anew")
+
+
+def _secret(settings: Settings) -> str | None:
+    return settings.admin_token.get_secret_value() if settings.admin_token else None
+
+
+async def _quietly(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except StoreUnavailable:
+        pass  # the last beat runs out by itself

@@ -1,0 +1,80 @@
+"""What is measured when somebody asks: bots with what waits for them, and the gauges of /metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.control.health.exporter import GatewayNumbers, Gauges, Spans
+from app.control.registry.snapshot import Registry
+from app.core.errors import StoreUnavailable
+from app.front import Front
+from app.wiring import Stores
+from app.worker.lanes import Lanes
+
+
+class Measures:
+    """Asks Redis and the parts of the node; without Redis it says what it can."""
+
+    def __init__(self, stores: Stores, registry: Registry) -> None:
+        self._stores = stores
+        self._registry = registry
+        self.front: Front | None = None
+        self.lanes: Lanes | None = None
+
+    async def bots(self) -> Sequence[Mapping[str, Any]]:
+        """Every bot with its state, its faults and what waits for it."""
+        waiting, dead, _ = await self._depths()
+        return [
+            {
+                "id": bot,
+                "state": status.state,
+                "app_id": status.spec.credentials.app_id if status.spec else None,
+                "handler": status.spec.config.handler if status.spec else None,
+                "faults": [str(fault) for fault in status.faults],
+                "waiting": waiting.get(bot),
+                "dead": dead.get(bot),
+            }
+            for bot, status in self._registry.statuses.items()
+        ]
+
+    async def gauges(self) -> Gauges:
+        """What the metrics page shows of this moment."""
+        waiting, dead, up = await self._depths()
+        spool = self.front.spool if self.front else None
+        return Gauges(
+            waiting=waiting,
+            dead=dead,
+            bots=Counter(status.state for status in self._registry.statuses.values()),
+            spool_events=spool.depth if spool else 0,
+            spool_bytes=spool.bytes if spool else 0,
+            redis_up=up,
+            workers=len(self.lanes.pids) if self.lanes else 0,
+        )
+
+    def gateway(self) -> GatewayNumbers:
+        """The gateway's own counters."""
+        if self.front is None:
+            return GatewayNumbers()
+        counts = self.front.counts
+        seconds = counts.accept_seconds
+        return GatewayNumbers(
+            accepted=dict(counts.accepted),
+            duplicates=dict(counts.duplicates),
+            spooled=dict(counts.spooled),
+            odd_timestamps=dict(counts.odd_timestamps),
+            refused=dict(counts.refused),
+            accept_seconds=Spans(seconds.bounds, tuple(seconds.counts), seconds.total),
+        )
+
+    async def _depths(self) -> tuple[dict[str, int], dict[str, int], bool]:
+        waiting: dict[str, int] = {}
+        dead: dict[str, int] = {}
+        try:
+            for bot in self._registry.statuses:
+                waiting[bot] = await self._stores.mailbox.depth(bot)
+                dead[bot] = await self._stores.letters.count(bot)
+        except StoreUnavailable:
+            return waiting, dead, False
+        return waiting, dead, True

@@ -1,0 +1,46 @@
+"""A node's process from its first line: the nursery is forked while there is one thread, then the loop begins."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from app.core.engine import socket_url
+from app.core.logs import get_logger
+from app.core.settings import Settings
+from app.hub import Node, Plan, Workers
+from app.worker.dial import Dials
+from app.worker.nursery import Nursery
+from app.worker_process import Birth, worker_main
+
+log = get_logger(__name__)
+
+
+def run_node(settings: Settings, root: Path, bots: Path | None, warnings: Sequence[str], **more: Any) -> int:
+    """Run a node until it is told to stop; the exit status. `more` goes to the Plan."""
+    for warning in warnings:
+        log.warning(warning)
+    plan = Plan(settings, root, os.environ, bots_dir=bots, **more)
+    workers: Workers | None = None
+    if "worker" in settings.active_roles:
+        dials = Dials()
+        embedded = settings.redis.url == "embedded"
+        birth = Birth(
+            settings=settings,
+            root=root,
+            env=plan.env,
+            redis_url=socket_url(settings.data_dir) if embedded else settings.redis.url,
+            dials=dials,
+            bots_dir=bots,
+            group=plan.group,
+            credentials=plan.credentials,
+        )
+        workers = Workers(Nursery.start(partial(worker_main, birth)), dials)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Node(plan, workers).run())

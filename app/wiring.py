@@ -1,0 +1,128 @@
+"""Builds the parts that several processes share, in order, and closes them in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from app.channel.limits import Limits
+from app.core.engine import EmbeddedEngine, running_url
+from app.core.keys import Keys
+from app.core.redis import RedisLink, connect
+from app.core.settings import Settings
+from app.queue.calls import Calls
+from app.queue.dead_letters import DeadLetters
+from app.queue.leases import Leases
+from app.queue.ledger import Ledgers
+from app.queue.log import EventLog
+from app.queue.mailbox import Mailbox
+from app.storage.database import Database
+from app.storage.keyring import Keyring
+from app.storage.master_key import load_master
+from app.storage.messages import Messages
+from app.storage.vault import DatabaseVault
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The queue, the store and the keys, as every process of the hub uses them."""
+
+    settings: Settings = field(repr=False)
+    redis_url: str = field(repr=False)
+    """Where Redis really is: for an embedded engine its socket."""
+    keys: Keys
+    link: RedisLink = field(repr=False)
+    keyring: Keyring = field(repr=False)
+    database: Database = field(repr=False)
+    messages: Messages = field(repr=False)
+    mailbox: Mailbox = field(repr=False)
+    leases: Leases = field(repr=False)
+    ledgers: Ledgers = field(repr=False)
+    calls: Calls = field(repr=False)
+    log: EventLog = field(repr=False)
+    letters: DeadLetters = field(repr=False)
+
+
+@asynccontextmanager
+async def stores_at(
+    settings: Settings, redis_url: str, *, group: str = "", may_create_key: bool = False
+) -> AsyncIterator[Stores]:
+    """The stores over a Redis whose URL is known; nothing is sent before its first use."""
+    async with AsyncExitStack() as closing:
+        keys = Keys(settings.redis.prefix, group=group)
+        link = await connect(redis_url)
+        closing.push_async_callback(link.close)
+        pool = settings.database.pool
+        database = Database(
+            settings.database.url,
+            settings.data_dir,
+            pool_size=pool.size,
+            pool_overflow=pool.overflow,
+            pool_timeout=pool.timeout,
+        )
+        closing.push_async_callback(database.close)
+        secret = settings.master_key
+        master = load_master(
+            secret.get_secret_value() if secret else None, settings.data_dir, may_create_key, settings.master_key_file
+        )
+        keyring = Keyring(master, link, keys, settings.data_dir / "keys", DatabaseVault(database))
+        closing.push_async_callback(keyring.close)
+        yield Stores(
+            settings,
+            redis_url,
+            keys,
+            link,
+            keyring,
+            database,
+            Messages(database),
+            Mailbox(link, keys, replicas_ack=settings.redis.min_replicas_ack),
+            Leases(link, keys),
+            Ledgers(link, keys),
+            Calls(link, keys),
+            EventLog(link, keys),
+            DeadLetters(link, keys),
+        )
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores for a command: beside a hub that runs, or with an engine of its own while none does."""
+    async with AsyncExitStack() as closing:
+        url = settings.redis.url
+        if url == "embedded":
+            running = await running_url(settings.data_dir)
+            if running is None:
+                engine = EmbeddedEngine(settings.data_dir, settings.redis.fsync)
+                running = await engine.start()
+                closing.push_async_callback(engine.stop)
+            url = running
+        stores = await closing.enter_async_context(
+            stores_at(settings, url, may_create_key=settings.redis.url == "embedded")
+        )
+        await stores.keyring.check()
+        yield stores
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Seals what the channel shares through Redis, under the bot's own key."""
+
+    keyring: Keyring
+
+    async def seal(self, bot: str, plain: bytes, identity: bytes) -> bytes:
+        return (await self.keyring.cipher(bot)).seal(plain, identity)
+
+    async def open(self, bot: str, sealed: bytes, identity: bytes) -> bytes:
+        return (await self.keyring.cipher(bot)).open(sealed, identity)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The hub's bounds on sends, as the limiter takes them."""
+    bounds = settings.limits
+    return Limits(
+        app_per_second=bounds.app_per_second,
+        app_per_minute=bounds.app_per_minute,
+        chat_per_second=bounds.chat_per_second,
+        headroom=bounds.headroom,
+    )

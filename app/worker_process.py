@@ -1,0 +1,86 @@
+"""A worker process, built after its fork: its own connections, its own view of the bots, its own handlers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from app.channel.limiter import Limiter
+from app.channel.sender import Sender
+from app.channel.tokens import Tokens
+from app.control.registry.modules import handler_directories
+from app.control.registry.shelf import Shelf
+from app.control.registry.snapshot import Registry
+from app.control.registry.watch import Watch
+from app.core.redis_thread import connect_in_thread
+from app.core.settings import Settings
+from app.feishu.client import FeishuApi
+from app.model.bot import Credentials
+from app.wiring import Seal, limits_of, stores_at
+from app.worker.dial import Dials
+from app.worker.lane import Lane
+from app.worker.sent_log import SentLog
+from app.worker.worker import Parts, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What every worker process of a node knows from before the fork."""
+
+    settings: Settings
+    root: Path
+    env: Mapping[str, str] = field(repr=False)
+    redis_url: str = field(repr=False)
+    dials: Dials = field(repr=False)
+    bots_dir: Path | None = None
+    group: str = ""
+    credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
+
+
+def worker_main(birth: Birth, lane: Lane) -> int:
+    """What the nursery runs in each child; the exit status."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_work(birth, lane))
+
+
+async def _work(birth: Birth, lane: Lane) -> int:
+    settings = birth.settings
+    async with AsyncExitStack() as closing:
+        stores = await closing.enter_async_context(stores_at(settings, birth.redis_url, group=birth.group))
+        registry = Registry(birth.root, birth.env, birth.credentials)
+        registry.load()
+        api = await closing.enter_async_context(FeishuApi())
+        tokens = Tokens(api, stores.link, stores.keys, Seal(stores.keyring))
+        closing.push_async_callback(tokens.close)
+        limiter = Limiter(stores.link, stores.keys, limits_of(settings))
+        closing.push_async_callback(limiter.close)
+        sent_log = SentLog(stores.log, stores.keyring)
+        sender = Sender(api, tokens, limiter, stores.link, stores.keys, on_sent=sent_log)
+        watch = Watch(registry.root, registry.stamps, partial(registry.reload, everything=False))
+        watching = asyncio.create_task(watch.run(), name="watch")
+        closing.callback(watching.cancel)
+        worker = Worker(
+            lane,
+            Parts(
+                link=stores.link,
+                keys=stores.keys,
+                mailbox=stores.mailbox,
+                ledgers=stores.ledgers,
+                calls=stores.calls,
+                keyring=stores.keyring,
+                sender=sender,
+                catalog=registry,
+                handlers=Shelf(registry, handler_directories(birth.bots_dir)),
+                dials=birth.dials,
+                open_heartbeat=partial(connect_in_thread, stores.redis_url),
+                drain_timeout=settings.drain_timeout,
+                schedules="scheduler" in settings.active_roles,
+            ),
+        )
+        return await worker.run()
