@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 TargetKind = Literal["chat_id", "open_id", "user_id", "union_id", "email", "reply"]
-MessageType = Literal["text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"]
+MessageType = Literal[
+    "text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,233 @@
+"""`feishu-hub bots`: what bots there are, how they stand, and a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
+
+if TYPE_CHECKING:
+    from app.control.registry.loader import Reading
+    from app.control.registry.snapshot import BotStatus, Registry
+    from app.core.errors import Fault
+
+app = typer.Typer(help="Bots: list, show, add, check, reload.", no_args_is_help=True)
+
+_COLOURS = {"ready": "green", "disabled": "dim", "outdated": "yellow"}
+
+
+@app.command("list")
+def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Every bot of the configuration, its state and its problems."""
+    from rich.table import Table
+
+    registry = _registry(config)
+    rows = [_row(registry, status) for status in registry.statuses.values()]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    table = Table("bot", "state", "app id", "handler", "problems")
+    for row in rows:
+        colour = _COLOURS.get(row["state"], "red")
+        # Without the directory, which the first column names already.
+        problems = "\n".join(one.replace(f"{row['directory']}/", "") for one in (*row["faults"], *row["warnings"]))
+        table.add_row(row["id"], f"[{colour}]{row['state']}[/]", row["app_id"], row["handler"], _plain(problems))
+    _print(table)
+
+
+@app.command()
+def show(name: str, config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """One bot in full: state, faults, and every key with its present value; secrets are not shown."""
+    from rich.table import Table
+
+    registry = _registry(config)
+    status = registry.statuses.get(name)
+    if status is None:
+        _unknown(name, registry)
+    values = _values(registry.readings[name], status)
+    row = _row(registry, status)
+    if as_json:
+        typer.echo(json.dumps({**row, "values": values}, ensure_ascii=False, indent=2))
+        return
+    table = Table("key", "value", title=f"{name}: {row['state']}")
+    table.add_row("directory", row["directory"])
+    table.add_row("webhook", row["webhook"])
+    table.add_row("revision", row["revision"] or "none")
+    for key, value in values.items():
+        table.add_row(key, _plain(value))
+    _print(table)
+    for problem in (*row["faults"], *row["warnings"]):
+        typer.echo(problem)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="The bot's id, and the name of its directory.")],
+    handler: Annotated[str | None, typer.Option("--handler", help="Module in bots/; by default the id's.")] = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+    bots: BotsDir = None,
+) -> None:
+    """Write a new bot: config.yaml, credentials.yaml to fill in, and a handler if there is none of that name."""
+    from app.control.registry.directories import CREDENTIALS
+    from app.control.registry.modules import available, handler_directories
+    from app.control.registry.scaffold import add_bot, handler_name
+    from app.core.errors import ConfigError
+
+    chosen = handler or handler_name(name)
+    directories = handler_directories(bots)
+    # A handler that is installed with the hub is used as it stands, not written again.
+    place = next((one for one in directories if chosen in available([one])), directories[0])
+    try:
+        written = add_bot(config, name, chosen, place)
+    except ConfigError as exc:
+        _fail(list(exc.faults))
+    for path in written:
+        typer.echo(f"wrote {path}")
+    typer.echo(f"Next: fill in {config / name / CREDENTIALS}, then run: feishu-hub bots check {name}")
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these bots.")] = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+    bots: BotsDir = None,
+    without_credentials: Annotated[
+        bool, typer.Option("--without-credentials", help="Do not ask for credentials, as `dev` does.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check every bot, its handler and its settings; name every fault of all of them, exit 1 if there is any."""
+    from app.control.registry.check import check_all
+
+    registry = _registry(config, stand_in=without_credentials)
+    for name in names or ():
+        if name not in registry.statuses:
+            _unknown(name, registry)
+    report = check_all(registry, bots, frozenset(names or registry.statuses))
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "ok": not report.faults,
+                    "bots": sorted(report.bots),
+                    "faults": [_fault(one) for one in report.faults],
+                    "warnings": list(report.warnings),
+                },
+                ensure_ascii=False,
+                indent=2,
+            )
+        )
+    else:
+        for warning in report.warnings:
+            typer.echo(f"warning: {warning}")
+        for fault in report.faults:
+            typer.echo(str(fault))
+        count = len(report.bots)
+        typer.echo(f"{count} {'bot' if count == 1 else 'bots'} checked, {len(report.faults)} faults")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Have every running node read its bots again, with the code of their handlers."""
+    from app.core.errors import HubError
+    from app.core.settings import load_settings
+
+    async def publish() -> int:
+        from app.core.engine import running_url
+        from app.core.keys import Keys
+        from app.core.outage import guard
+        from app.core.redis import connect
+
+        # Not through the stores: asking needs no master key, and must start no engine where no hub runs.
+        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        embedded = settings.redis.url == "embedded"
+        url = await running_url(settings.data_dir) if embedded else settings.redis.url
+        if url is None:
+            return 0
+        link = await connect(url)
+        try:
+            with guard():
+                return int(await link.commands.publish(Keys(settings.redis.prefix).changes, b"reload"))
+        finally:
+            await link.close()
+
+    try:
+        heard = asyncio.run(publish())
+    except HubError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from None
+    if not heard:
+        typer.echo("no hub is running on this configuration", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"asked {heard} {'process' if heard == 1 else 'processes'} to reload")
+
+
+def _registry(config: Path, *, stand_in: bool = False) -> Registry:
+    from app.control.registry.check import stand_in_credentials
+    from app.control.registry.snapshot import Registry
+    from app.core.logs import configure_logs
+
+    configure_logs("console", "error")  # the command prints what the registry would log
+    registry = Registry(config, os.environ, stand_in_credentials if stand_in else None)
+    registry.load()
+    if registry.root_faults:
+        _fail(list(registry.root_faults))
+    return registry
+
+
+def _row(registry: Registry, status: BotStatus) -> dict[str, Any]:
+    reading = registry.readings[status.id]
+    return {
+        "id": status.id,
+        "state": status.state,
+        "app_id": status.spec.credentials.app_id if status.spec else "",
+        "handler": (reading.config and reading.config.handler) or "",
+        "directory": str(status.directory),
+        "webhook": f"/webhook/{status.id}",
+        "revision": status.spec.revision if status.spec else None,
+        "faults": [str(fault) for fault in status.faults],
+        "warnings": list(status.warnings),
+    }
+
+
+def _values(reading: Reading, status: BotStatus) -> dict[str, str]:
+    from app.control.registry.reference import shown_values
+
+    values = shown_values(reading.config) if reading.config else {}
+    return values | (shown_values(status.spec.credentials) if status.spec else {})
+
+
+def _fault(fault: Fault) -> dict[str, str]:
+    return {"file": fault.file, "key": fault.key, "problem": fault.problem}
+
+
+def _unknown(name: str, registry: Registry) -> NoReturn:
+    known = ", ".join(sorted(registry.statuses)) or "none"
+    typer.echo(f"there is no bot {name} in {registry.root}; there are: {known}", err=True)
+    raise typer.Exit(1)
+
+
+def _fail(faults: list[Fault]) -> NoReturn:
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    raise typer.Exit(1)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text)  # what stands in a file is no markup
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)

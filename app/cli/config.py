@@ -1,0 +1,94 @@
+"""`feishu-hub config`: the settings of this node, as file and environment give them together."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir
+
+app = typer.Typer(help="Settings: validate, get.", no_args_is_help=True)
+
+
+@app.command()
+def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: AsJson = False) -> None:
+    """Check hub.yaml, the environment, every bot and its handler; name every fault at once, exit 1 if there is any."""
+    from app.control.registry.check import check_all
+    from app.control.registry.snapshot import Registry
+    from app.core.errors import ConfigError, Fault
+    from app.core.logs import configure_logs
+    from app.core.settings import load_settings
+
+    configure_logs("console", "error")  # the command prints what the registry would log
+    faults: list[Fault] = []
+    warnings: list[str] = []
+    try:
+        settings = load_settings(config / "hub.yaml", os.environ)
+        warnings += [f"environment: {name}: names no setting" for name in settings.unknown_env]
+    except ConfigError as exc:
+        faults += exc.faults
+    registry = Registry(config, os.environ)
+    registry.load()
+    report = check_all(registry, bots, frozenset(registry.statuses))
+    faults += report.faults
+    warnings += report.warnings
+    if as_json:
+        found = [{"file": one.file, "key": one.key, "problem": one.problem} for one in faults]
+        typer.echo(json.dumps({"ok": not faults, "faults": found, "warnings": warnings}, ensure_ascii=False, indent=2))
+    else:
+        for warning in warnings:
+            typer.echo(f"warning: {warning}")
+        for fault in faults:
+            typer.echo(str(fault))
+        typer.echo(f"{len(faults)} faults" if faults else f"settings and {len(report.bots)} bots are right")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def get(
+    key: Annotated[
+        str | None, typer.Argument(help="Dotted, such as server.port; a section, or nothing for all.")
+    ] = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Print settings as they are in force, from file and environment together; of secrets only whether they are set."""
+    from app.control.registry.reference import shown_values
+    from app.core.errors import ConfigError
+    from app.core.settings import load_settings
+
+    try:
+        settings = load_settings(config / "hub.yaml", os.environ)
+    except ConfigError as exc:
+        for fault in exc.faults:
+            typer.echo(str(fault), err=True)
+        raise typer.Exit(1) from None
+    values = shown_values(settings)
+    chosen = {name: value for name, value in values.items() if key in (None, name) or name.startswith(f"{key}.")}
+    if not chosen:
+        near = difflib.get_close_matches(key or "", values, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        typer.echo(f"there is no setting {key}{hint}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(json.dumps(chosen, ensure_ascii=False, indent=2))
+    elif key in chosen:
+        typer.echo(chosen[key])
+    else:
+        _table(chosen)
+
+
+def _table(values: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("key", "value")
+    for name, value in values.items():
+        table.add_row(name, Text(value))
+    Console().print(table)

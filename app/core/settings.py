@@ -1,0 +1,289 @@
+"""The settings of a node: hub.yaml, the environment over it, the command line over both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
+
+from app.core.document import Document, KeyPath, dotted, read_document
+from app.core.errors import ConfigError, Fault
+from app.core.shape import Frozen, fit, keys_of
+from app.core.values import Networks, Number, Size, Span, Whole, split_words
+
+Role = Literal["gateway", "worker", "channel", "archiver", "scheduler"]
+AnyRole = Literal["all", "gateway", "worker", "channel", "archiver", "scheduler"]
+ROLES: tuple[Role, ...] = ("gateway", "worker", "channel", "archiver", "scheduler")
+
+ENV_PREFIX: Final = "HUB_"
+SHORT_NAMES: Final = {
+    "HUB_REDIS_URL": "redis.url",
+    "HUB_DATABASE_URL": "database.url",
+    "HUB_PORT": "server.port",
+    "HUB_ADMIN_PORT": "server.admin.port",
+}
+"""Variables beside those that `env_name` gives every key."""
+
+_REDIS_SCHEMES = (
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+cluster://",
+    "rediss+cluster://",
+)
+_DATABASE_SCHEMES = ("sqlite:///", "sqlite+aiosqlite:///", "postgresql://", "postgresql+asyncpg://")
+
+
+def _redis_url(url: str) -> str:
+    if url != "embedded" and not url.startswith(_REDIS_SCHEMES):
+        raise ValueError(f"expected embedded, or a URL that starts with one of {', '.join(_REDIS_SCHEMES)}")
+    return url
+
+
+def _database_url(url: str) -> str:
+    if url != "sqlite" and not url.startswith(_DATABASE_SCHEMES):
+        raise ValueError(f"expected sqlite, or a URL that starts with one of {', '.join(_DATABASE_SCHEMES)}")
+    return url
+
+
+def _reserved(value: dict[str, Any]) -> dict[str, Any]:
+    if value:
+        raise ValueError("not part of this version: remove it")
+    return value
+
+
+def _roles(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError(f"name at least one of all, {', '.join(ROLES)}")
+    return value
+
+
+def _switch(value: Any) -> Any:
+    # `spool: off` is how an operator says it.
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
+class AdminListener(Frozen):
+    """`server.admin`: metrics, API, dashboard."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="address the admin listener binds; loopback by default")
+    port: Whole = Field(9091, ge=0, le=65535, description="port of the admin listener; 0 takes any free one")
+
+
+class Server(Frozen):
+    """`server`: the two listeners."""
+
+    host: str = Field("0.0.0.0", min_length=1, description="address the public listener binds")
+    port: Whole = Field(8000, ge=0, le=65535, description="port that Feishu's events reach; 0 takes any free one")
+    admin: AdminListener = AdminListener()
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Server:
+        if self.port and self.port == self.admin.port:
+            raise ValueError("server.port and server.admin.port are the same: the two listeners need two ports")
+        return self
+
+
+class RedisSettings(Frozen):
+    """`redis`: where events are kept until they are handled."""
+
+    url: Annotated[str, AfterValidator(_redis_url)] = Field(
+        "embedded",
+        repr=False,
+        description="embedded (a private engine in data_dir), redis://, rediss://, unix://, "
+        "redis+sentinel://h1:p,h2:p/master/db or redis+cluster://h1:p,h2:p",
+    )
+    prefix: str = Field("hub:", pattern=r"^[^\s{}]+$", description="what every key starts with")
+    fsync: Literal["always", "everysec"] = Field(
+        "always", description="when the embedded engine syncs its file; everysec may lose a second of events"
+    )
+    min_replicas_ack: Whole = Field(0, ge=0, le=10, description="replicas that must hold an event before its 200")
+
+
+class DatabasePool(Frozen):
+    """`database.pool`: connections of one node; SQLite needs none of it."""
+
+    size: Whole = Field(5, ge=1, le=1000, description="connections kept open")
+    overflow: Whole = Field(10, ge=0, le=1000, description="connections opened beyond them under load")
+    timeout: Span = Field(30.0, gt=0, description="how long to wait for a free connection")
+
+
+class Database(Frozen):
+    """`database`: the message store."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = Field(
+        "sqlite", repr=False, description="sqlite (a file in data_dir), sqlite:///PATH or postgresql://…"
+    )
+    pool: DatabasePool = DatabasePool()
+
+
+class SpoolSettings(Frozen):
+    """`spool`: where accepted events go while Redis cannot take them; `off` where disks do not last."""
+
+    enabled: bool = Field(True, description="keep events on this node's disk while Redis cannot take them")
+    max_size: Size = Field(1 << 30, ge=1 << 20, description="bound of the spool; beyond it Feishu gets 503")
+
+
+class ArchiveSettings(Frozen):
+    """`archive`: the way into the message store."""
+
+    max_lag: Whole = Field(50_000, ge=1, description="entries that may wait in Redis; more move to disk")
+
+
+class WorkerSettings(Frozen):
+    """`worker`: the processes that run bot code."""
+
+    processes: Whole = Field(1, ge=1, le=256, description="worker processes of this node")
+
+
+class Security(Frozen):
+    """`security`: who may post to any bot."""
+
+    allow_ips: Networks = Field((), description="source networks that may post; empty allows all")
+    deny_ips: Networks = Field((), description="source networks that may not, whatever allow_ips says")
+    trusted_proxies: Networks = Field((), description="proxies whose X-Forwarded-For is believed")
+
+
+class Limits(Frozen):
+    """`limits`: Feishu's bounds on sends, kept over all nodes together."""
+
+    app_per_second: Number = Field(50.0, gt=0, description="calls of one API by one app in a second")
+    app_per_minute: Number = Field(1000.0, gt=0, description="calls of one API by one app in a minute")
+    chat_per_second: Number = Field(5.0, gt=0, description="messages into one chat, of all bots, in a second")
+    headroom: Number = Field(0.1, ge=0, lt=1, description="share of each bound left free for callers outside the hub")
+
+
+class LogSettings(Frozen):
+    """`log`: what the node says on standard error."""
+
+    format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
+
+
+class Settings(Frozen):
+    """hub.yaml, whole."""
+
+    node_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="name of this node; made once and kept in data_dir",
+    )
+    roles: Annotated[tuple[AnyRole, ...], AfterValidator(_roles), BeforeValidator(split_words)] = Field(
+        ("all",), description="what this node does: all, or some of the roles"
+    )
+    region: str | None = Field(None, description="where this node stands, for people and for routing")
+    data_dir: Path = Field(Path("data"), description="directory of everything this node keeps on disk")
+    server: Server = Server()
+    redis: RedisSettings = RedisSettings()
+    database: Database = Database()
+    spool: Annotated[SpoolSettings, BeforeValidator(_switch)] = SpoolSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    worker: WorkerSettings = WorkerSettings()
+    drain_timeout: Span = Field(25.0, description="what running handlers may still take when the node stops")
+    max_body: Size = Field(1 << 20, ge=1 << 10, description="largest request body; beyond it 413")
+    security: Security = Security()
+    limits: Limits = Limits()
+    log: LogSettings = LogSettings()
+    master_key: SecretStr | None = Field(
+        None,
+        description="key that wraps every bot's data key; several with commas while rotating, newest first",
+    )
+    master_key_file: Path | None = Field(None, description="file that holds the master key")
+    admin_token: SecretStr | None = Field(
+        None, description="bearer token of the admin API; made at the first start and kept in data_dir"
+    )
+    alerts: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")
+    pools: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")
+
+    _unknown_env: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def active_roles(self) -> frozenset[Role]:
+        """The roles with `all` spelt out."""
+        return frozenset(ROLES if "all" in self.roles else (role for role in self.roles if role != "all"))
+
+    @property
+    def unknown_env(self) -> tuple[str, ...]:
+        """HUB_… variables that name no setting: worth a warning, no error."""
+        return self._unknown_env
+
+
+def env_name(key: str) -> str:
+    """The environment variable of a setting: `server.port` is HUB_SERVER__PORT."""
+    return ENV_PREFIX + key.upper().replace(".", "__")
+
+
+def load_settings(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Settings:
+    """Settings from a file (which need not exist), `HUB_…` variables over it, and `overrides` over both.
+
+    `overrides` are dotted keys of the command line; None is not given. Raises ConfigError with every fault.
+    """
+    exists = path is not None and path.exists()
+    document = read_document(path, env) if path and exists else Document(str(path or "settings"), {})
+    faults = list(document.faults)
+    chosen, unknown, clashes = _from_env(env)
+    faults += clashes
+    chosen |= {key: ("command line", key, value) for key, value in (overrides or {}).items() if value is not None}
+
+    data: dict[str, Any] = _copy(document.data)
+    sources: dict[KeyPath, tuple[str, str, int | None]] = {}
+    for key, (source, name, value) in chosen.items():
+        way = tuple(key.split("."))
+        _put(data, way, value)
+        sources[way] = (source, name, None)
+
+    def place(where: KeyPath) -> tuple[str, str, int | None]:
+        for length in range(len(where), 0, -1):
+            if where[:length] in sources:
+                return sources[where[:length]]
+        return document.file, dotted(where), document.lines.get(where)
+
+    unresolved = frozenset(where for where in document.unresolved if where not in sources)
+    settings, wrong = fit(Settings, data, place, unresolved)
+    # A value that could not be had from the file does no harm when something above the file gives it.
+    replaced = {dotted(where) for where in document.unresolved if where in sources}
+    faults = [fault for fault in faults if fault.key not in replaced or fault.file != document.file] + wrong
+    if faults or settings is None:
+        raise ConfigError(faults)
+    settings._unknown_env = unknown
+    return settings
+
+
+def _from_env(env: Mapping[str, str]) -> tuple[dict[str, tuple[str, str, Any]], tuple[str, ...], list[Fault]]:
+    """What the environment sets by key, variables that name nothing, and faults; an empty value is none."""
+    names = {env_name(key.path): key.path for key in keys_of(Settings)} | SHORT_NAMES
+    chosen: dict[str, tuple[str, str, Any]] = {}
+    unknown: list[str] = []
+    faults: list[Fault] = []
+    for name in sorted(env):
+        if not name.startswith(ENV_PREFIX) or not env[name].strip():
+            continue
+        key = names.get(name)
+        if key is None:
+            unknown.append(name)
+        elif key in chosen and chosen[key][2] != env[name]:
+            faults.append(Fault("environment", name, f"disagrees with {chosen[key][1]}: set only one of them"))
+        else:
+            chosen[key] = ("environment", name, env[name])
+    return chosen, tuple(unknown), faults
+
+
+def _put(data: dict[str, Any], way: tuple[str, ...], value: object) -> None:
+    for part in way[:-1]:
+        inner = data.get(part)
+        if inner is None or isinstance(inner, bool):  # a bool is `spool: off`, and stays so beside another key
+            inner = data[part] = {} if inner is None else {"enabled": inner}
+        if not isinstance(inner, dict):
+            return  # the file holds something else there, which is a fault of its own
+        data = inner
+    data[way[-1]] = value
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return value

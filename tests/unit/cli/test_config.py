@@ -1,0 +1,77 @@
+"""`feishu-hub config`: what is in force, and whether it is right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli.config import app
+
+
+@pytest.fixture(autouse=True)
+def config_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with an empty `config`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "config").mkdir()
+    return tmp_path / "config"
+
+
+def config(*args: str) -> Result:
+    return CliRunner().invoke(app, list(args))
+
+
+def test_settings_and_bots_are_validated_together(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config("validate").exit_code == 0
+    (config_dir / "hub.yaml").write_text("prot: 1\n")
+    (config_dir / "one").mkdir()
+    (config_dir / "one" / "config.yaml").write_text("handlr: x\n")
+    monkeypatch.setenv("HUB_PORT", "high")
+
+    result = config("validate")
+
+    assert result.exit_code == 1
+    for part in ("config/hub.yaml: prot: unknown key", "environment: HUB_PORT: ", "config/one/config.yaml: handlr"):
+        assert part in result.output
+    report = json.loads(config("validate", "--json").output)
+    assert not report["ok"]
+    assert {"file", "key", "problem"} == set(report["faults"][0])
+
+
+def test_variables_that_name_nothing_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_PROT", "1")
+    result = config("validate")
+    assert result.exit_code == 0
+    assert "warning: environment: HUB_PROT: names no setting" in result.output
+
+
+def test_get_prints_what_is_in_force(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (config_dir / "hub.yaml").write_text("server: {port: 1}\n")
+    assert config("get", "server.port").output == "1\n"
+    monkeypatch.setenv("HUB_PORT", "2")
+    assert config("get", "server.port").output == "2\n"
+    assert json.loads(config("get", "server.admin", "--json").output) == {
+        "server.admin.host": "127.0.0.1",
+        "server.admin.port": "9091",
+    }
+    assert "drain_timeout" in config("get").output
+
+
+def test_get_shows_no_secret_and_knows_near_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_MASTER_KEY", "s3cret")
+    monkeypatch.setenv("HUB_REDIS_URL", "redis://:s3cret@h")
+    assert config("get", "master_key").output == "set\n"
+    assert "s3cret" not in config("get").output
+    unknown = config("get", "redis.ulr")
+    assert unknown.exit_code == 1
+    assert "did you mean redis.url" in unknown.output
+
+
+def test_get_names_faults_where_settings_are_wrong(config_dir: Path) -> None:
+    (config_dir / "hub.yaml").write_text("server: 5\n")
+    result = config("get", "server.port")
+    assert result.exit_code == 1
+    assert "config/hub.yaml: server: expected keys with values, found a number" in result.output
