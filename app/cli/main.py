@@ -11,6 +11,7 @@ from app.cli.dev import dev
 from app.cli.doctor import doctor
 from app.cli.engine import engine
 from app.cli.run import run
+from app.cli.say import say
 from app.core.errors import HubError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(dev)
 app.command()(engine)
+app.command()(say)
 app.command()(doctor)
 app.add_typer(bots.app, name="bots")
 app.add_typer(config.app, name="config")

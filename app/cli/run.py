@@ -50,7 +50,7 @@ def run(
     more: dict[str, Any] = {}
     if single:
         own, more = _own_ports(config)
-        given = {key: own.get(key) if value is None else value for key, value in (own | given).items()}
+        given = {key: own.get(key) if value is None else value for key, value in given.items()}
     settings = load_settings(config / "hub.yaml", os.environ, given)
     configure_logs(settings.log.format, settings.log.level)
     group = bot_id_of(config) if single else ""
@@ -83,7 +83,7 @@ def _own_ports(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     config = read_bot(directory, os.environ).config
     metrics = config.monitoring.metrics
-    own = {"server.port": config.server.port, "server.admin.port": metrics.port if metrics.port else 0}
+    own = {"server.port": config.server.port, "server.admin.port": metrics.port}
     more = {
         "metrics_path": metrics.path if metrics.enable else "",
         "health_path": config.monitoring.health_check.path,

@@ -30,14 +30,19 @@ LASTING: Final[dict[str, str]] = {
 
 
 class Keys:
-    """Builds the names; `prefix` is `redis.prefix`, by default `hub:`."""
+    """Builds the names; `prefix` is `redis.prefix`, by default `hub:`.
 
-    def __init__(self, prefix: str = "hub:") -> None:
+    Nodes of one `group` serve the same bots and share what wakes them; a bot that runs as a process of its own is a
+    group of its own, so that no process is woken for a bot that it lacks.
+    """
+
+    def __init__(self, prefix: str = "hub:", *, group: str = "") -> None:
         self.prefix = prefix
-        self.wake = f"{prefix}wake"
+        self.wake = f"{prefix}wake:{group}" if group else f"{prefix}wake"
         self.nodes = f"{prefix}nodes"
         self.keycheck = f"{prefix}keycheck"
-        self.sweeper = f"{prefix}sweeper"
+        self.sweeper = f"{prefix}sweeper:{group}" if group else f"{prefix}sweeper"
+        self.probe = f"{prefix}probe"
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
         self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
 
@@ -99,3 +104,11 @@ class Keys:
     def refused(self, bot: str, address: str) -> str:
         """How many requests of an address were refused for a bot within the window."""
         return f"{self.prefix}{{{bot}}}:refused:{address}"
+
+    def limit_ephemeral(self, chat_id: str) -> str:
+        """Cards that one member sees: Feishu counts them apart from messages."""
+        return f"{self.prefix}limit:{{chat:{chat_id}}}:ephemeral"
+
+    def limit_pause(self, limit: str) -> str:
+        """Until when Feishu asked to pause what `limit`, one of the keys above, bounds; in the same slot."""
+        return f"{limit}:pause"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import Any, Literal
@@ -21,6 +22,16 @@ def _no_secrets(_logger: WrappedLogger, _name: str, fields: EventDict) -> EventD
     return fields
 
 
+class _StandardError(io.TextIOBase):
+    """Standard error as it is when a line is written: loggers outlive what a test or a command puts in its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure_logs(form: LogFormat = "json", level: str = "INFO") -> None:
     """Set up logging for this process; called once by each process' entry."""
     shared: list[Any] = [
@@ -37,7 +48,7 @@ def configure_logs(form: LogFormat = "json", level: str = "INFO") -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_StandardError()),
         cache_logger_on_first_use=True,
     )
     # Libraries log little and only what goes wrong; theirs go the same way out.

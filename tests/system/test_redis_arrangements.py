@@ -22,7 +22,7 @@ from redis.exceptions import ResponseError
 from app.core.errors import StoreUnavailable
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, check_external, connect, guard
-from tests.servers import Server, free_port
+from tests.redis_servers import Server, free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

@@ -84,7 +84,7 @@ class Membership:
     async def nodes(self) -> list[dict[str, Any]]:
         """Every node ever seen: id, when last seen (seconds since the epoch), alive, and what the living say."""
         with guard():
-            seen = await self._link.commands.zrange(self._keys.nodes, 0, -1, withscores=True)
+            seen: Any = await self._link.commands.zrange(self._keys.nodes, 0, -1, withscores=True)
             found = []
             for name, last in seen:
                 node = name.decode()

@@ -15,7 +15,7 @@ from app.core.errors import ConfigError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, check_external, connect, guard, unavailable
-from tests.servers import Server, free_port
+from tests.redis_servers import Server, free_port
 from tests.waiting import until
 
 

@@ -1,0 +1,234 @@
+"""Lua scripts kept in files, and the group commit that sends many calls in one round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import hiredis
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from app.core.errors import StoreUnavailable
+from app.core.logs import get_logger
+from app.core.outage import hangs
+from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, unavailable
+
+log = get_logger(__name__)
+
+Arg: TypeAlias = bytes | str | int | float
+
+MAX_BYTES: Final = 1 << 20
+
+
+class Script:
+    """One `.lua` file; called with a client, it runs there as one atomic step."""
+
+    __slots__ = ("name", "sha", "text")
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.text = path.read_bytes()
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Script({self.name})"
+
+    async def __call__(self, redis: AnyRedis, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        """Run it and return its reply; StoreUnavailable when Redis cannot keep it, else redis-py's error."""
+        with guard():
+            try:
+                return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                # A restart, a failover or SCRIPT FLUSH forgets scripts; EVAL teaches this one again.
+                return await redis.execute_command("EVAL", self.text, len(keys), *keys, *args)
+
+
+class _Call:
+    """One caller's script call and the future it waits on."""
+
+    __slots__ = ("args", "done", "keys", "packed", "script")
+
+    def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> None:
+        self.script = script
+        self.keys = keys
+        self.args = args
+        self.packed = _pack((b"EVALSHA", script.sha, len(keys), *keys, *args))
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def settle(self, reply: Any) -> bool:
+        """Hand the reply, or the error that Redis answered, to the caller; False if its script is to be sent."""
+        if isinstance(reply, Exception):
+            if isinstance(reply, NoScriptError):
+                return False
+            self.fail(reply)
+        elif not self.done.done():  # its caller may have given up
+            self.done.set_result(reply)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(unavailable(error) or error)
+
+
+class _Lane:
+    """Calls that share round trips: all of them, or on a Cluster those of one node."""
+
+    __slots__ = ("node", "task", "waiting")
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.waiting: deque[_Call] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Pipeliner:
+    """Group commit: calls made while a round trip is in flight go out together in the next one."""
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        *,
+        cluster: bool,
+        max_calls: int = 256,
+        max_bytes: int = MAX_BYTES,
+        timeout: float = COMMAND_TIMEOUT,
+    ) -> None:
+        """`max_calls` and `max_bytes` bound one round trip, `timeout` its seconds."""
+        self._redis = redis
+        self._cluster = cluster
+        self._max_calls = max_calls
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._lanes: dict[str, _Lane] = {}
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Any:
+        """The call's own reply or its own error; StoreUnavailable when its round trip failed."""
+        call = _Call(script, keys, args)
+        node = self._node(keys) if self._cluster else ""
+        lane = self._lanes.get(node)
+        if lane is None:
+            lane = self._lanes[node] = _Lane(node)
+        lane.waiting.append(call)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._drain(lane))
+        return await call.done
+
+    def _node(self, keys: Sequence[str]) -> str:
+        """The Cluster node that holds the call's slot; any one name while the layout is not known."""
+        assert isinstance(self._redis, RedisCluster)
+        nodes = self._redis.nodes_manager.slots_cache.get(self._redis.keyslot(keys[0]))
+        return nodes[0].name if nodes else ""
+
+    async def _drain(self, lane: _Lane) -> None:
+        """Send what waits, one round trip after the other, until nothing does."""
+        batch: list[_Call] = []
+        try:
+            while lane.waiting:
+                batch = self._take(lane)
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        await (self._send_to_cluster(batch) if self._cluster else self._send(batch))
+                except Exception as error:
+                    for call in batch:
+                        call.fail(error)
+                    if hangs(error):
+                        # Redis hangs. Who waited behind the round trip has waited about as long; nothing of
+                        # theirs was sent.
+                        for call in lane.waiting:
+                            call.fail(error)
+                        lane.waiting.clear()
+                    if self._cluster and unavailable(error):
+                        await self._learn_layout(lane.node)
+        finally:
+            lane.task = None
+            # Only a cancelled task leaves anyone behind.
+            for call in (*batch, *lane.waiting):
+                call.fail(StoreUnavailable("the hub is stopping and sends nothing more to Redis"))
+            lane.waiting.clear()
+
+    def _take(self, lane: _Lane) -> list[_Call]:
+        batch: list[_Call] = []
+        size = 0
+        while lane.waiting and len(batch) < self._max_calls:
+            call = lane.waiting[0]
+            size += len(call.packed)
+            if batch and size > self._max_bytes:
+                break
+            lane.waiting.popleft()
+            if not call.done.done():  # else its caller gave up before anything was sent
+                batch.append(call)
+        return batch
+
+    async def _send(self, batch: list[_Call]) -> None:
+        """One round trip over one connection, and a second one for scripts that Redis has forgotten."""
+        assert isinstance(self._redis, Redis)
+        pool: ConnectionPool = self._redis.connection_pool
+        connection = await pool.get_connection()
+        try:
+            await connection.send_packed_command([call.packed for call in batch])
+            forgotten = [call for call in batch if not call.settle(await _reply(connection))]
+            if forgotten:
+                scripts = {call.script.sha: call.script for call in forgotten}
+                loads = [_pack((b"SCRIPT", b"LOAD", script.text)) for script in scripts.values()]
+                await connection.send_packed_command([*loads, *(call.packed for call in forgotten)])
+                loaded = {sha: await _reply(connection) for sha in scripts}
+                for call in forgotten:
+                    if not call.settle(await _reply(connection)):
+                        call.fail(loaded[call.script.sha])
+        except BaseException:
+            # Replies that nobody read must not meet the next round trip.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+
+    async def _send_to_cluster(self, batch: list[_Call]) -> None:
+        """One round trip through redis-py's pipeline, which follows slots that moved."""
+        assert isinstance(self._redis, RedisCluster)
+        pipe = self._redis.pipeline()
+        for call in batch:
+            # evalsha() is blocked in a cluster pipeline; the command itself is not.
+            pipe.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+        lost: Exception | None = None
+        for call, reply in zip(batch, await pipe.execute(raise_on_error=False), strict=True):
+            if isinstance(reply, (RedisConnectionError, RedisTimeoutError)):
+                lost = reply
+            if not call.settle(reply):
+                try:
+                    call.settle(await call.script(self._redis, call.keys, call.args))
+                except Exception as error:
+                    call.fail(error)
+        if lost is not None:
+            raise lost
+
+    async def _learn_layout(self, node: str) -> None:
+        """Ask the Cluster who has which slots now; redis-py's pipeline does not when a node is dead."""
+        assert isinstance(self._redis, RedisCluster)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._redis.nodes_manager.initialize(last_failed_node_name=node or None)
+        except Exception as error:
+            log.warning("the cluster's layout could not be read", node=node, error=type(error).__name__)
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    """The next reply, or the error that Redis gave as one."""
+    try:
+        # Bounded by the time-out around the round trip: one for each reply would cost more than the reply.
+        return await connection.read_response(timeout=math.inf)
+    except ResponseError as error:
+        return error
+
+
+def _pack(command: tuple[Arg, ...]) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows one-element tuples only
+    return packed

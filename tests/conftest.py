@@ -1,0 +1,57 @@
+"""A real engine for every test that needs Redis, and keys that no other test sees."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from app.core.keys import LASTING, Keys
+from app.core.redis import RedisLink, connect
+from tests.redis_servers import Server
+
+# `{bot}:part:rest`, `part:rest` or `part`
+_PART = re.compile(r"^(?:\{[^}]*\}:)?([^:]+)")
+
+
+@pytest.fixture(scope="session")
+def engine_url() -> Iterator[str]:
+    """A real server on a unix socket, shared by the whole run; it writes its file, but syncs nothing."""
+    flags = ("--appendonly", "yes", "--appendfsync", "no", "--save", "", "--maxmemory-policy", "noeviction")
+    with Server(*flags) as server:
+        yield server.url
+
+
+@pytest.fixture
+async def link(engine_url: str) -> AsyncIterator[RedisLink]:
+    """Clients of the test engine."""
+    link = await connect(engine_url)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def keys(link: RedisLink) -> AsyncIterator[Keys]:
+    """Key names under a prefix of the test's own; what was written under it is deleted afterwards."""
+    keys = Keys(f"t{uuid.uuid4().hex[:12]}:")
+    yield keys
+    if written := await _written(link, keys):
+        await link.commands.delete(*written)
+
+
+@pytest.fixture
+async def no_key_without_ttl(link: RedisLink, keys: Keys) -> AsyncIterator[None]:
+    """Fails the test if it leaves a key that neither runs out nor is listed as lasting."""
+    yield
+    unbounded = []
+    for name in await _written(link, keys):
+        part = _PART.match(name.decode().removeprefix(keys.prefix))
+        if await link.commands.ttl(name) == -1 and (part is None or part[1] not in LASTING):
+            unbounded.append(name.decode())
+    assert not unbounded, f"keys without a time to live that are not in LASTING: {unbounded}"
+
+
+async def _written(link: RedisLink, keys: Keys) -> list[bytes]:
+    return [name async for name in link.commands.scan_iter(match=f"{keys.prefix}*", count=1000)]

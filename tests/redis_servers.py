@@ -1,0 +1,85 @@
+"""Redis-compatible servers of a test's own: single ones, a Sentinel's, a Cluster's."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from app.core.engine import find_binary
+
+
+def free_port() -> int:
+    """A TCP port that nobody listened on a moment ago; below 55000, since Cluster also takes the one 10000 above."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55000:
+            return port
+
+
+class Server:
+    """One server process, on a unix socket and, if a port is given, on loopback too."""
+
+    def __init__(self, *flags: str, port: int = 0, binary: str | None = None, config: str | None = None) -> None:
+        # Not under pytest's directory: a socket's path has room for about 100 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="hub-test-"))
+        self.path = self.directory / "server.sock"
+        self.port = port
+        command = [binary or find_binary()]
+        if config is not None:
+            (self.directory / "server.conf").write_text(config)
+            command += [str(self.directory / "server.conf"), "--sentinel"]
+        command += ["--port", str(port), "--unixsocket", str(self.path), "--unixsocketperm", "700"]
+        command += ["--dir", str(self.directory), "--logfile", str(self.directory / "server.log"), *flags]
+        self._process = subprocess.Popen(command)
+        try:
+            self._wait_for_answer()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Its unix socket's URL."""
+        return f"unix://{quote(str(self.path))}"
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def close(self) -> None:
+        """Kill it and remove what it kept."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait_for_answer(self) -> None:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(1)
+                    client.connect(str(self.path))
+                    client.sendall(b"PING\r\n")
+                    if client.recv(100).startswith((b"+PONG", b"-NOAUTH")):
+                        return
+            except OSError:
+                pass  # not listening yet
+            assert self._process.poll() is None, "the test server ended at once"
+            assert time.monotonic() < deadline, "the test server does not answer"
+            time.sleep(0.01)

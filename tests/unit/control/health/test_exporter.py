@@ -1,0 +1,49 @@
+"""The metrics page holds the node's own numbers in Prometheus' format."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.control.health.exporter import GatewayNumbers, Gauges, Spans, exposition
+from app.control.health.status import Health, Place
+
+
+def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
+    page = exposition(
+        Gauges(waiting={"echo": 3}, bots={"ready": 2}, spool_events=7, redis_up=False),
+        GatewayNumbers(
+            accepted={"echo": 5},
+            refused={("echo", "not_verified", "signature"): 2},
+            accept_seconds=Spans((0.1, 1.0), (4, 2, 1), 3.5),
+        ),
+        None,
+    ).decode()
+    samples = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+    assert samples["hub_events_accepted_total", ("bot", "echo")] == 5
+    refused = ("bot", "echo"), ("check", "signature"), ("code", "not_verified")
+    assert samples["hub_requests_refused_total", *refused] == 2
+    assert samples["hub_queue_waiting", ("bot", "echo")] == 3
+    assert samples["hub_spool_events",] == 7
+    assert samples["hub_redis_up",] == 0
+    assert samples["hub_accept_seconds_bucket", ("le", "1.0")] == 6
+    assert samples["hub_accept_seconds_count",] == 7
+
+
+def test_ready_is_what_can_be_kept_safe() -> None:
+    place: Place = "queue"
+    health = Health(lambda: place, dict)
+
+    assert health.ready() == (200, {"status": "ready"})
+    place = "spool"
+    assert health.ready() == (200, {"status": "degraded"})
+    place = "none"
+    assert health.ready()[0] == 503
+    place = "queue"
+    health.draining = True
+    assert health.ready() == (503, {"status": "draining"})
+    assert health.public("/healthz") == (200, {"status": "ok"})
