@@ -63,7 +63,7 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
         drainer = Drainer(acceptor, stores.mailbox, spool, probe, counts=counts)
         for work, name in ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers")):
             task = asyncio.create_task(work, name=name)
-            closing.push_async_callback(_ended, task)
+            closing.push_async_callback(ended, task)
         security = settings.security
         admission = Admission(
             allow=security.allow_ips, deny=security.deny_ips, trusted_proxies=security.trusted_proxies
@@ -74,6 +74,8 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
         yield Front(app, counts, acceptor, spool)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it ends: on Python 3.11 a library that waits may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)

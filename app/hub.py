@@ -31,7 +31,7 @@ from app.core.errors import StartError, StoreUnavailable
 from app.core.logs import get_logger
 from app.core.redis import check_external, guard
 from app.core.settings import Settings
-from app.front import Front, open_front
+from app.front import Front, ended, open_front
 from app.main import Listener, bind, listener
 from app.measures import Measures
 from app.model.bot import BotSpec, Credentials
@@ -258,11 +258,7 @@ class Node:
     def _task(self, closing: AsyncExitStack, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)
 
-        async def end() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        closing.push_async_callback(end)
+        closing.push_async_callback(ended, task)
 
     # -- the admin side ---------------------------------------------------------------------------------------
 

@@ -46,9 +46,12 @@ class Stores:
 
 @asynccontextmanager
 async def stores_at(
-    settings: Settings, redis_url: str, *, group: str = "", may_create_key: bool = False
+    settings: Settings, redis_url: str, *, group: str = "", may_create_key: bool = False, vault: bool = True
 ) -> AsyncIterator[Stores]:
-    """The stores over a Redis whose URL is known; nothing is sent before its first use."""
+    """The stores over a Redis whose URL is known; nothing is sent before its first use.
+
+    `vault` says whether data keys are copied to the database too: one process a node is enough for that.
+    """
     async with AsyncExitStack() as closing:
         keys = Keys(settings.redis.prefix, group=group)
         link = await connect(redis_url)
@@ -66,7 +69,7 @@ async def stores_at(
         master = load_master(
             secret.get_secret_value() if secret else None, settings.data_dir, may_create_key, settings.master_key_file
         )
-        keyring = Keyring(master, link, keys, settings.data_dir / "keys", DatabaseVault(database))
+        keyring = Keyring(master, link, keys, settings.data_dir / "keys", DatabaseVault(database) if vault else None)
         closing.push_async_callback(keyring.close)
         yield Stores(
             settings,

@@ -52,7 +52,7 @@ def worker_main(birth: Birth, lane: Lane) -> int:
 async def _work(birth: Birth, lane: Lane) -> int:
     settings = birth.settings
     async with AsyncExitStack() as closing:
-        stores = await closing.enter_async_context(stores_at(settings, birth.redis_url, group=birth.group))
+        stores = await closing.enter_async_context(stores_at(settings, birth.redis_url, group=birth.group, vault=False))
         registry = Registry(birth.root, birth.env, birth.credentials)
         registry.load()
         api = await closing.enter_async_context(FeishuApi())

@@ -9,7 +9,9 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import HubError
 from app.core.keys import Keys
+from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
 from app.queue.envelope import Entry
@@ -24,6 +26,8 @@ _ABANDONED_MS: Final = 60_000
 _CLUSTER_PAUSE: Final = 1.0
 
 Read = tuple[str, str, Entry]
+
+log = get_logger(__name__)
 
 
 class EventLog:
@@ -101,8 +105,11 @@ class EventLog:
                     groups = await self._link.commands.xinfo_groups(self._keys.bot(bot, "log"))
                 except ResponseError:  # no stream yet
                     continue
-            for group in groups:
-                waiting += int(_of(group, "lag") or 0) + int(_of(group, "pending") or 0)
+                known = next((_of(group, "lag") for group in groups), None)
+                if known is None:  # no group yet, or Redis lost count after deletions: at most so many
+                    waiting += int(await self._link.commands.xlen(self._keys.bot(bot, "log")))
+                    continue
+            waiting += int(known) + sum(int(_of(group, "pending") or 0) for group in groups)
         return waiting
 
     async def _ensure_groups(self, bots: Sequence[str]) -> None:
@@ -123,8 +130,13 @@ class EventLog:
             bot = name.decode()[len(self._keys.prefix) + 1 : -len("}:log")]
             for page in pages:
                 for log_id, fields in page:
-                    if fields:  # an entry deleted since has none
+                    if not fields:  # an entry deleted since has none
+                        continue
+                    try:
                         entries.append((bot, log_id.decode(), Entry.unpacked(fields[b"e"], fields[b"s"])))
+                    except (HubError, KeyError, ValueError) as error:
+                        # It stays pending: a newer hub may read it, and the others must not wait for that.
+                        log.error("log entry cannot be read", bot=bot, entry=log_id.decode(), reason=str(error))
         return entries
 
 

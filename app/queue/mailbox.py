@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from app.core.errors import Fenced, HubError, StoreUnavailable
 from app.core.keys import Keys
+from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
 from app.queue.envelope import Entry
@@ -25,6 +26,9 @@ _WAKE = Script(_HERE / "wake.lua")
 LEASE_MS: Final = 3_500
 # Bots fetched in one blocking read; more would be fairer to nobody and lost with a killed worker for a sweep's time.
 _WAKE_BATCH: Final = 8
+
+
+log = get_logger(__name__)
 
 
 class Mailbox:
@@ -117,20 +121,28 @@ class Mailbox:
         more, *found = await self._pipe.run(_TAKE, [root], [self._wake, bot, owner, limit, calls, LEASE_MS])
         if more and not self._wake:
             await self._push_wake({bot})
-        return [
-            Work(
-                bot,
-                conversation.decode(),
-                owner,
-                int(fence),
-                log_id.decode(),
-                int(starts),
-                int(failures),
-                int(held) / 1000,
-                Entry.unpacked(entry, sealed),
+        works: list[Work] = []
+        for conversation, fence, log_id, starts, failures, held, packed, sealed in found:
+            try:
+                entry = Entry.unpacked(packed, sealed)
+            except (HubError, ValueError) as error:
+                # Its lease runs out by itself; a newer hub may be able to read it.
+                log.error("log entry cannot be read", bot=bot, entry=log_id.decode(), reason=str(error))
+                continue
+            works.append(
+                Work(
+                    bot,
+                    conversation.decode(),
+                    owner,
+                    int(fence),
+                    log_id.decode(),
+                    int(starts),
+                    int(failures),
+                    int(held) / 1000,
+                    entry,
+                )
             )
-            for conversation, fence, log_id, starts, failures, held, entry, sealed in found
-        ]
+        return works
 
     async def finish(self, work: Work, *, go_on: bool = True) -> Work | None:
         """The event is done; the next of its conversation, started, or None when the conversation was let go."""

@@ -1,0 +1,230 @@
+"""Moves what the log holds into the message store, in batches; a database outage only delays it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, Literal, Protocol, TypeAlias
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import StartError, StoreUnavailable
+from app.core.logs import get_logger
+from app.core.metrics import ARCHIVED
+from app.storage.log_entry import E, Log, fault_of, row_of
+from app.storage.messages import NewMessage
+from app.storage.overflow import Overflow
+
+# One transaction of 200 rows costs a twentieth of 200 transactions; more gains little and holds more in memory.
+_BATCH: Final = 200
+# Between two reads that found less than a batch, so that a trickle does not become a transaction an event.
+_LINGER: Final = 0.25
+_BLOCK_MS: Final = 1000
+# What another archiver read and never stored is looked for this often.
+_LEFT_BEHIND_EVERY: Final = 60.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 10.0
+
+Outcome: TypeAlias = Literal["stored", "overflowed", "damaged"]
+
+log = get_logger(__name__)
+
+
+class MessageSink(Protocol):
+    """Where the rows go."""
+
+    async def insert(self, rows: Sequence[NewMessage]) -> None:
+        """Store all or none; those already there stay as they are."""
+        ...
+
+
+class Archiver(Generic[E]):
+    """Reads the log, stores, and only then tells the log, so that a death in between costs a repetition at most.
+
+    While the database is away a batch is held and tried again; past `max_lag` waiting entries what is over goes to
+    `overflow` and from there, later, into the database.
+    """
+
+    def __init__(
+        self,
+        log: Log[E],
+        messages: MessageSink,
+        overflow: Overflow,
+        *,
+        bots: Callable[[], Sequence[str]],
+        consumer: str,
+        max_lag: int = 50_000,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`bots` is asked before every read; `consumer` names this archiver over restarts (the node id)."""
+        self._log = log
+        self._messages = messages
+        self._overflow = overflow
+        self._bots = bots
+        self._consumer = consumer
+        self._max_lag = max_lag
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._left_behind_at = 0.0
+        self._retry_at = 0.0
+        self._pause_next = _FIRST_PAUSE
+        self._surplus = 0
+        self._overflowing = False
+        self.away: str | None = None
+        """Why the database cannot be used now; None while it can."""
+        self.counts: Counter[Outcome] = Counter()
+        """Rows of this archiver by what became of them; the metric `hub_archived` has the node's."""
+
+    async def run(self) -> None:
+        """Archive until `stop`; whatever goes wrong is logged and tried again, and nothing is lost."""
+        self._overflowing = True  # until a look into the file says otherwise
+        try:
+            while not self._ending():
+                try:
+                    await self._step()
+                except StoreUnavailable as error:
+                    log.warning("archiver waits for the log", error=str(error))
+                    await self._pause(_FIRST_PAUSE)
+                except Exception as error:
+                    # The archiver serves all bots: no fault of one entry or one library may end it.
+                    log.error("archiving failed, trying again", error=type(error).__name__, exc_info=True)
+                    await self._pause(_LONGEST_PAUSE)
+        finally:
+            await self._overflow.close()
+
+    def stop(self) -> None:
+        """Let `run` return after the batch in hand; what could not be stored stays in the log."""
+        self._stopping.set()
+
+    def _ending(self) -> bool:
+        # Before Python 3.12 asyncio.wait_for, which redis-py waits with, can swallow a cancellation that comes
+        # together with the reply; the task still counts it.
+        task = asyncio.current_task()
+        return self._stopping.is_set() or (task is not None and task.cancelling() > 0)
+
+    async def _step(self) -> None:
+        entries = await self._read()
+        if entries:
+            await self._archive(entries)
+        if self._overflowing and self._database_may_answer():
+            await self._drain()
+        elif entries and len(entries) < _BATCH:
+            await self._pause(_LINGER)
+
+    async def _read(self) -> Sequence[tuple[str, str, E]]:
+        bots = self._bots()
+        if self._clock.monotonic() >= self._left_behind_at:
+            entries = await self._log.left_behind(bots, self._consumer, _BATCH)
+            if entries:
+                return entries
+            self._left_behind_at = self._clock.monotonic() + _LEFT_BEHIND_EVERY
+        # With work on the disk the log is only looked at; 0 would mean to wait for ever.
+        block_ms = 1 if self._overflowing and self.away is None else _BLOCK_MS
+        return await self._log.read(bots, self._consumer, _BATCH, block_ms)
+
+    async def _archive(self, entries: Sequence[tuple[str, str, E]]) -> None:
+        rows: list[NewMessage] = []
+        by_bot: dict[str, list[tuple[str, E]]] = {}
+        for bot, log_id, entry in entries:
+            by_bot.setdefault(bot, []).append((log_id, entry))
+            fault = fault_of(entry)
+            if fault is None:
+                rows.append(row_of(bot, entry))
+            else:
+                self._count("damaged", 1)
+                log.error("log entry left out of the archive, it is damaged", bot=bot, entry=log_id, fault=fault)
+        if await self._store(rows):
+            for bot, finished in by_bot.items():
+                await self._finish(bot, finished)
+
+    async def _store(self, rows: Sequence[NewMessage]) -> bool:
+        """Bring `rows` into the database or onto the disk; False when the archiver is stopped before."""
+        while True:
+            if self._database_may_answer() and await self._insert(rows):
+                return True
+            if await self._over_lag() and await self._put_aside(rows):
+                return True
+            if self._ending():
+                return False
+            await self._pause(min(self._retry_at - self._clock.monotonic(), 1.0))
+
+    async def _insert(self, rows: Sequence[NewMessage]) -> bool:
+        try:
+            await self._messages.insert(rows)
+        except (StoreUnavailable, StartError) as error:
+            if self.away is None:
+                log.warning("database away, the archive waits", error=str(error))
+            self.away = str(error)
+            self._retry_at = self._clock.monotonic() + self._pause_next
+            self._pause_next = min(self._pause_next * 2, _LONGEST_PAUSE)
+            return False
+        if self.away is not None:
+            log.info("database back, the archive catches up")
+        self.away, self._pause_next, self._surplus = None, _FIRST_PAUSE, 0
+        self._count("stored", len(rows))
+        return True
+
+    def _database_may_answer(self) -> bool:
+        return self.away is None or self._clock.monotonic() >= self._retry_at
+
+    async def _over_lag(self) -> bool:
+        # Counting asks Redis once a bot: what is over is counted once and then moved without asking again.
+        if self._surplus <= 0:
+            try:
+                self._surplus = await self._log.lag(self._bots()) - self._max_lag
+            except StoreUnavailable:
+                return False
+        return self._surplus > 0
+
+    async def _put_aside(self, rows: Sequence[NewMessage]) -> bool:
+        try:
+            await self._overflow.put(rows)
+        except StoreUnavailable as error:
+            log.error("archive overflow cannot be written, entries stay in the log", error=str(error))
+            return False
+        if not self._overflowing:
+            log.warning("archive lags behind, moving entries to the disk", max_lag=self._max_lag)
+        self._overflowing = True
+        self._surplus -= len(rows)
+        self._count("overflowed", len(rows))
+        return True
+
+    async def _finish(self, bot: str, entries: Sequence[tuple[str, E]]) -> None:
+        while True:
+            try:
+                await self._log.done(bot, entries)
+                return
+            except StoreUnavailable as error:
+                # Stored but not ticked off: read again after a restart, and then found in the store.
+                if self._ending():
+                    return
+                log.warning("archived entries not ticked off", bot=bot, entries=len(entries), error=str(error))
+                await self._pause(_FIRST_PAUSE)
+
+    async def _drain(self) -> None:
+        """Move one batch from the disk into the database."""
+        try:
+            waiting = await self._overflow.first(_BATCH)
+            if not waiting:
+                self._overflowing = False
+            elif await self._insert([row for _, row in waiting]):
+                await self._overflow.drop([number for number, _ in waiting])
+        except StoreUnavailable as error:
+            log.error("archive overflow cannot be read", error=str(error))
+            await self._pause(_LONGEST_PAUSE)
+
+    def _count(self, outcome: Outcome, rows: int) -> None:
+        self.counts[outcome] += rows
+        ARCHIVED.labels(outcome).inc(rows)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, at most until `stop`."""
+        waits = [
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+            asyncio.ensure_future(self._stopping.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()

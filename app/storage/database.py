@@ -1,0 +1,204 @@
+"""The database behind the message store: SQLite or PostgreSQL by URL, with its schema kept up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.core.errors import StartError, StoreUnavailable
+from app.storage.private_files import create_private
+from app.storage.schema import HEAD, current_revision, upgrade
+
+_CONNECT_TIMEOUT: Final = 5.0
+# Above the slowest batch by far; a hung server must not hold the archiver for ever.
+_COMMAND_TIMEOUT: Final = 30.0
+# SQLite has one writer at a time over all processes: how long one waits for the others.
+_BUSY_TIMEOUT_MS: Final = 10_000
+_MIGRATION_TIMEOUT: Final = 120.0
+# Any number, the same in every hub: names the lock that lets one node migrate at a time.
+_ADVISORY_LOCK: Final = 0x6665697368750001
+
+
+class Database:
+    """One SQLAlchemy engine; nothing is opened before its first use: an outage keeps no node from starting.
+
+    `url` is `sqlite` (a file in the data directory), `sqlite:///path` or `postgresql://…`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        data_dir: Path,
+        *,
+        pool_size: int = 5,
+        pool_overflow: int = 10,
+        pool_timeout: float = 5.0,
+    ) -> None:
+        """StartError when the URL cannot be used; the pool is PostgreSQL's, its time-out in seconds."""
+        self._url = _driver_url(url, data_dir)
+        self.sqlite = self._url.get_backend_name() == "sqlite"
+        self.place = str(self._url.database) if self.sqlite else f"PostgreSQL at {self._url.host or 'localhost'}"
+        self._engine = _engine(self._url, pool_size, pool_overflow, pool_timeout)
+        self._ready = asyncio.Event()
+        self._preparing = asyncio.Lock()
+        self._writing = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """Bring the schema up to date, once; nodes that come at the same time wait for the first.
+
+        StoreUnavailable when the database is away; StartError when its schema is of a newer hub.
+        """
+        if self._ready.is_set():
+            return
+        async with self._preparing:
+            if self._ready.is_set():
+                return
+            with self._guard():
+                if self.sqlite:
+                    await self._make_file()
+                async with self._engine.connect() as connection:
+                    revision = await connection.run_sync(current_revision)
+                # A schema at its head needs no Alembic, which costs a third of a second to import.
+                if revision != HEAD:
+                    async with asyncio.timeout(_MIGRATION_TIMEOUT):
+                        await self._migrate()
+            self._ready.set()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries; StoreUnavailable when the database is away."""
+        await self.prepare()
+        with self._guard():
+            async with self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in one transaction, committed at the end; StoreUnavailable when the database is away."""
+        await self.prepare()
+        with self._guard():
+            async with self._locked(), self._engine.connect() as connection:
+                await connection.execution_options(hub_writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[None]:
+        # SQLite's waiting for its one writer is a poll, and unfair: within a process they queue here.
+        if self.sqlite:
+            async with self._writing:
+                yield
+        else:
+            yield
+
+    async def _migrate(self) -> None:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(hub_writes=True)
+            async with connection.begin():
+                # On SQLite the transaction that begins here is itself the lock (BEGIN IMMEDIATE).
+                if not self.sqlite:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+                await connection.run_sync(upgrade, self.place)
+
+    async def _make_file(self) -> None:
+        path = Path(self._url.database or "")
+        try:
+            await asyncio.to_thread(create_private, path, b"")
+        except FileExistsError:
+            pass
+        await asyncio.to_thread(_use_write_ahead_log, path)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError, TimeoutError, sqlite3.Error) as error:
+            # The driver's own words, without SQLAlchemy's, which add the statement.
+            reason = getattr(error, "orig", None) or error
+            words = str(reason).partition("\n")[0] or type(reason).__name__
+            raise StoreUnavailable(f"the database ({self.place}) cannot be used: {words}") from error
+
+
+def _driver_url(url: str, data_dir: Path) -> URL:
+    if url == "sqlite":
+        return URL.create("sqlite+aiosqlite", database=str(data_dir / "hub.db"))
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StartError("database.url is not a URL: use sqlite, sqlite:///path or postgresql://…") from None
+    match parsed.drivername:
+        case "sqlite" | "sqlite+aiosqlite":
+            return parsed.set(drivername="sqlite+aiosqlite", database=parsed.database or str(data_dir / "hub.db"))
+        case "postgresql" | "postgres" | "postgresql+asyncpg":
+            query = dict(parsed.query)
+            if "sslmode" in query:
+                # libpq's name, which people have in their URLs, and asyncpg's for the same thing.
+                query["ssl"] = query.pop("sslmode")
+            return parsed.set(drivername="postgresql+asyncpg", query=query)
+    raise StartError(
+        f"database.url: {parsed.drivername}:// is not supported; use sqlite, sqlite:///path or postgresql://…"
+    )
+
+
+def _engine(url: URL, size: int, overflow: int, timeout: float) -> AsyncEngine:
+    # hide_parameters: the values of a statement that failed must not reach a log.
+    if url.get_backend_name() == "sqlite":
+        engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_async_engine(
+            url,
+            hide_parameters=True,
+            pool_size=size,
+            max_overflow=overflow,
+            pool_timeout=timeout,
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_TIMEOUT, "command_timeout": _COMMAND_TIMEOUT},
+        )
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"database.url: PostgreSQL needs the package {error.name}, which is not installed: "
+            "`pip install asyncpg` into the hub's environment"
+        ) from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # The driver begins no transaction by itself: `_begin_sqlite` says when and which.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    # FULL, not NORMAL: once a batch is stored its log entries may be deleted, and the row is the only copy.
+    # NORMAL loses the last commits at a power cut; FULL costs an eighth of the throughput of batches.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: one that begins as a reader can fail half way without waiting.
+    writes = connection.get_execution_options().get("hub_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _use_write_ahead_log(path: Path) -> None:
+    """Turn a database file to WAL, which it then stays in; the change does not wait for others by itself."""
+    with sqlite3.connect(path, timeout=_BUSY_TIMEOUT_MS / 1000, isolation_level=None) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()

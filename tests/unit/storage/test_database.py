@@ -1,0 +1,188 @@
+"""The schema comes to its head by itself, once, whoever comes first; and a database that is away says so."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from app.core.errors import StartError, StoreUnavailable
+from app.storage.database import Database
+from app.storage.schema import HEAD, upgrade
+from app.storage.tables import metadata
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", "app.storage:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+async def test_migrations_and_tables_say_the_same(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async with database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_nodes_that_start_at_once_migrate_once(database_url: str, tmp_path: Path) -> None:
+    nodes = [Database(database_url, tmp_path) for _ in range(4)]
+    await asyncio.gather(*(node.prepare() for node in nodes))
+    async with nodes[0].reading() as connection:
+        versions = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all()
+    assert versions == [HEAD]
+    for node in nodes:
+        await node.close()
+
+
+def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys, pathlib\n"
+        "from app.storage.database import Database\n"
+        "async def main():\n"
+        "    database = Database('sqlite', pathlib.Path(sys.argv[1]))\n"
+        "    sys.stdin.readline()\n"
+        "    await database.prepare()\n"
+        "    await database.close()\n"
+        "asyncio.run(main())\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    nodes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    for node in nodes:
+        assert node.stdin is not None
+        node.stdin.write(b"go\n")
+        node.stdin.flush()
+    ends = [(node.communicate(timeout=60)[1], node.returncode) for node in nodes]
+    assert ends == [(b"", 0)] * 4
+
+
+async def test_a_schema_at_its_head_needs_no_alembic(tmp_path: Path) -> None:
+    database = Database("sqlite", tmp_path)
+    await database.prepare()
+    await database.close()
+    script = (
+        "import asyncio, sys, pathlib\n"
+        "from app.storage.database import Database\n"
+        "database = Database('sqlite', pathlib.Path(sys.argv[1]))\n"
+        "async def main():\n"
+        "    await database.prepare()\n"
+        "    await database.close()\n"
+        "asyncio.run(main())\n"
+        "assert 'alembic' not in sys.modules\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(tmp_path))
+    assert await process.wait() == 0
+
+
+async def test_a_migration_that_is_cut_off_leaves_nothing_behind(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(connection: Connection, place: str) -> None:
+        upgrade(connection, place)
+        raise KeyError("killed before the commit")
+
+    database = Database(database_url, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.storage.database.upgrade", die)
+        with pytest.raises(KeyError):
+            await database.prepare()
+    async with database._engine.connect() as connection:
+        assert await connection.run_sync(lambda sync: inspect(sync).get_table_names()) == []
+    await database.prepare()
+    async with database.reading() as connection:
+        assert set(metadata.tables) < set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+    await database.close()
+
+
+async def test_a_schema_of_a_newer_hub_is_refused(database: Database, database_url: str, tmp_path: Path) -> None:
+    async with database.writing() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    older = Database(database_url, tmp_path)
+    with pytest.raises(StartError, match="schema 9999, which this hub does not know"):
+        await older.prepare()
+    await older.close()
+
+
+async def test_a_transaction_that_fails_writes_nothing(database: Database) -> None:
+    async def write_twice() -> None:
+        statement = text("INSERT INTO data_keys VALUES ('echo', '00', :wrapped, 0)")
+        async with database.writing() as connection:
+            await connection.execute(statement, {"wrapped": b"x"})
+            await connection.execute(statement, {"wrapped": b"y"})
+
+    with pytest.raises(StoreUnavailable):
+        await write_twice()
+    async with database.reading() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM data_keys"))).scalar_one() == 0
+
+
+async def test_no_value_of_a_failed_statement_is_shown(database: Database) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        async with database.writing() as connection:
+            await connection.execute(text("INSERT INTO nowhere VALUES (:value)"), {"value": "a secret"})
+    shown = f"{caught.value} {caught.value.__cause__}"
+    assert "nowhere" in shown
+    assert "secret" not in shown
+
+
+async def test_sqlite_files_are_private_and_synced(tmp_path: Path) -> None:
+    database = Database("sqlite", tmp_path / "data")
+    async with database.writing() as connection:
+        await connection.execute(text("INSERT INTO data_keys VALUES ('echo', '00', x'00', 0)"))
+        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar_one() == "wal"
+        full = 2
+        assert (await connection.execute(text("PRAGMA synchronous"))).scalar_one() == full
+    files = sorted((tmp_path / "data").glob("hub.db*"))
+    assert [file.name for file in files] == ["hub.db", "hub.db-shm", "hub.db-wal"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    await database.close()
+
+
+async def test_a_database_that_is_away_is_unavailable_and_used_when_it_is_back(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a directory should be")
+    database = Database("sqlite", tmp_path / "data")
+    with pytest.raises(StoreUnavailable, match=r"hub\.db"):
+        await database.prepare()
+    (tmp_path / "data").unlink()
+    await database.prepare()
+    await database.close()
+
+
+async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").write_text("no database" * 1000)
+    database = Database("sqlite", tmp_path)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        await database.prepare()
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://hub:secret@host/db", "not a url", "postgresql+psycopg2://x/y"])
+def test_other_urls_are_refused_without_their_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"database\.url") as caught:
+        Database(url, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_postgresql_that_is_away_is_unavailable(tmp_path: Path) -> None:
+    pytest.importorskip("asyncpg")
+    database = Database("postgresql://hub:secret@127.0.0.1:1/hub?sslmode=disable", tmp_path)
+    with pytest.raises(StoreUnavailable, match=r"PostgreSQL at 127\.0\.0\.1") as caught:
+        await database.prepare()
+    assert "secret" not in str(caught.value)
+    await database.close()
+
+
+def test_a_missing_driver_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(StartError, match="pip install asyncpg"):
+        Database("postgresql://host/db", tmp_path)

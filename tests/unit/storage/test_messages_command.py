@@ -1,0 +1,174 @@
+"""`feishu-hub messages` lists what is known in clear, and opens one seal at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli import keys as keys_command
+from app.cli.messages import app, as_page, printable, text_of
+from app.core.errors import StartError
+from app.storage.cipher import Cipher, record_identity
+from app.storage.database import Database
+from app.storage.master_key import MasterKey
+from app.storage.messages import MessageInfo, Messages, NewMessage
+
+CIPHER = Cipher("echo", {b"keyi": bytes(32)}, b"keyi")
+RECEIVED = {
+    "schema": "2.0",
+    "header": {"event_id": "evt_1"},
+    "event": {"message": {"message_type": "text", "content": '{"text":"你好 \\u001b[31mred"}'}},
+}
+SENT = {"msg_type": "text", "content": '{"text":"pong"}', "target": {"kind": "reply", "id": "om_1"}}
+
+
+def new(number: int, document: object, **changes: Any) -> NewMessage:
+    key = f"evt_{number}"
+    fields: dict[str, Any] = {
+        "bot": "echo",
+        "key": key,
+        "direction": "in",
+        "type": "im.message.receive_v1",
+        "chat_id": "oc_[red]1",
+        "user_id": "ou_1",
+        "message_id": f"om_{number}",
+        "created": 1_700_000_000_000 + number,
+        "sealed": CIPHER.seal(orjson.dumps(document), record_identity(key)),
+    }
+    return NewMessage(**fields | changes)
+
+
+class _Keys:
+    async def refresh(self, bot: str) -> Cipher:
+        return CIPHER
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the command over a real store; only what needs Redis is left out."""
+
+    @asynccontextmanager
+    async def open_stores(_settings: object) -> AsyncIterator[Any]:
+        database = Database("sqlite", tmp_path)
+        try:
+            yield SimpleNamespace(messages=Messages(database), keyring=_Keys())
+        finally:
+            await database.close()
+
+    async def fill() -> None:
+        async with open_stores(None) as stores:
+            await stores.messages.insert(
+                [
+                    new(1, RECEIVED),
+                    new(2, SENT, direction="out", type="text"),
+                    new(3, RECEIVED, sealed=new(1, RECEIVED).sealed),
+                ]
+            )
+
+    asyncio.run(fill())
+    monkeypatch.setitem(sys.modules, "app.wiring", SimpleNamespace(open_stores=open_stores))
+    monkeypatch.setattr("app.core.logs.configure_logs", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*args: str) -> Result:
+        return CliRunner().invoke(app, [*args, "--config", str(tmp_path)])
+
+    return run
+
+
+def test_list_shows_who_and_where_and_never_what(run: Any) -> None:
+    result = run("list", "--bot", "echo")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip() and line.split()[0].isdecimal()]
+    assert [line[0] for line in lines] == ["3", "2", "1"]
+    assert lines[1][-4:] == ["echo", "oc_[red]1", "out", "text"]
+    assert "pong" not in result.stdout
+
+
+def test_list_as_json(run: Any) -> None:
+    (first,) = json.loads(run("list", "--bot", "echo", "--chat", "oc_[red]1", "--limit", "1", "--json").stdout)
+    assert first["id"] == 3
+    assert first["created"] == "2023-11-14T22:13:20.003000+00:00"
+    assert set(first) == {
+        *("id", "bot", "key", "direction", "type", "chat_id", "user_id", "message_id", "created"),
+    }
+    assert [row["id"] for row in json.loads(run("list", "--before", "2", "--json").stdout)] == [1]
+
+
+def test_a_chat_needs_its_bot(run: Any) -> None:
+    result = run("list", "--chat", "oc_1")
+    assert result.exit_code == 2
+    assert "--bot" in result.stderr
+
+
+def test_show_opens_the_seal(run: Any) -> None:
+    result = run("show", "1")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("\n\n你好 \N{REPLACEMENT CHARACTER}[31mred\n")
+    shown = json.loads(run("show", "2", "--json").stdout)
+    assert (shown["text"], shown["content"], shown["direction"]) == ("pong", SENT, "out")
+
+
+def test_show_says_when_there_is_none(run: Any) -> None:
+    result = run("show", "99")
+    assert result.exit_code == 1
+    assert "messages list" in result.stderr
+
+
+def test_a_row_that_was_moved_is_not_shown(run: Any) -> None:
+    result = run("show", "3")
+    assert result.exit_code == 1
+    assert "moved" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (RECEIVED | {"event": {"text": "old schema", "type": "message"}}, "old schema"),
+        (
+            {
+                "msg_type": "post",
+                "content": '{"zh_cn":{"title":"T","content":[[{"tag":"text","text":"a"}]]}}',
+            },
+            "T\na",
+        ),
+        ({"event": {"message": {"content": '{"title":"","content":[[{"tag":"at"},{"text":"b"}]]}'}}}, "b"),
+        ({"msg_type": "image", "content": '{"image_key":"img_1"}'}, None),
+        ({"event": {"operator": {}}}, None),
+        ({"event": "odd"}, None),
+        ({"event": {"message": {"content": "{broken"}}}, "{broken"),
+        ("no document", None),
+    ],
+)
+def test_the_words_of_a_message(content: object, text: str | None) -> None:
+    assert text_of(content) == text
+
+
+def test_what_has_no_words_is_shown_as_it_is() -> None:
+    info = MessageInfo(1, "echo", "k", "in", "card.action.trigger", "", "ou_1", "", 1_700_000_000_000)
+    page = as_page(info, b'{"event":{"action":{"name":"approve"}}}')
+    assert '"name": "approve"' in page
+    assert "chat" not in page
+
+
+def test_nothing_shown_can_steer_the_terminal() -> None:
+    odd = "\N{REPLACEMENT CHARACTER}"
+    assert printable("a\x1b]0;title\x07\r\nb\tc\u202e") == f"a{odd}]0;title{odd}{odd}\nb\tc{odd}"
+
+
+def test_keys_make_prints_a_key_that_serves() -> None:
+    made = CliRunner().invoke(keys_command.app, ["make"]).stdout.strip()
+    master = MasterKey([made], "here")
+    assert master.unwrap(master.wrap(b"x")) == b"x"
+    with pytest.raises(StartError):
+        MasterKey([made[1:]], "here")
