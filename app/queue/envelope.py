@@ -76,6 +76,11 @@ class Entry:
         )
 
 
+def result_aad(event_id: str) -> bytes:
+    """The record identity under which the answer to a callback is sealed."""
+    return b"result\n" + event_id.encode()
+
+
 def event_aad(event_id: str) -> bytes:
     """The record identity under which an event's payload is sealed."""
     return b"event\n" + event_id.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,20 +47,39 @@ class Mailbox:
 
     # -- the gateway's side ----------------------------------------------------------------------------------
 
-    async def accept(self, batch: Sequence[Incoming]) -> list[Receipt]:
+    async def accept(self, batch: Sequence[Incoming]) -> Sequence[Receipt | StoreUnavailable]:
         """Keep events safe, in one round trip (on Cluster one a bot); a result for each, in order."""
-        if not self._link.cluster:
-            replies = await self._accept_slot(batch)
-        else:
-            replies = [""] * len(batch)
-            for bot in dict.fromkeys(item.bot for item in batch):
-                places = [place for place, item in enumerate(batch) if item.bot == bot]
-                for place, reply in zip(places, await self._accept_slot([batch[p] for p in places]), strict=True):
-                    replies[place] = reply
-            await self._push_wake({item.bot for item, reply in zip(batch, replies, strict=True) if reply[0] == "!"})
+        if self._link.cluster:
+            return await self._accept_each(batch)
+        replies = await self._accept_slot(batch)
         if self._replicas_ack:
             await self._wait_for_replicas()
         return [_receipt(reply) for reply in replies]
+
+    async def _accept_each(self, batch: Sequence[Incoming]) -> Sequence[Receipt | StoreUnavailable]:
+        """Bot by bot, since each has a slot of its own: one whose node is away does not fail the others."""
+        by_bot: dict[str, list[int]] = {}
+        for place, item in enumerate(batch):
+            by_bot.setdefault(item.bot, []).append(place)
+        results: dict[int, Receipt | StoreUnavailable] = {}
+
+        async def accept(places: Sequence[int]) -> bool:
+            try:
+                replies = await self._accept_slot([batch[place] for place in places])
+                if self._replicas_ack:
+                    await self._wait_for_replicas()
+            except StoreUnavailable as error:
+                results.update(dict.fromkeys(places, error))
+                return False
+            results.update(zip(places, map(_receipt, replies), strict=True))
+            return any(reply[0] == "!" for reply in replies)
+
+        woken = await asyncio.gather(*(accept(places) for places in by_bot.values()))
+        try:
+            await self._push_wake({bot for bot, wake in zip(by_bot, woken, strict=True) if wake})
+        except StoreUnavailable:
+            pass  # they are safe; the sweep wakes the bots
+        return [results[place] for place in range(len(batch))]
 
     async def _accept_slot(self, batch: Sequence[Incoming]) -> list[str]:
         args: list[str | bytes | int] = [self._wake]

@@ -1,0 +1,140 @@
+"""The spool's SQLite file: what is called here blocks, and is called from one thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from app.queue.envelope import Entry
+from app.queue.work import Incoming
+
+_FORMAT: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS spool (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    bot TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    UNIQUE (bot, event_id)
+)
+"""
+_INSERT: Final = "INSERT OR IGNORE INTO spool (bot, event_id, terms, entry, sealed, size) VALUES (?,?,?,?,?,?)"
+# What a row takes beside its payload: ids, index, page headers.
+_ROW_OVERHEAD: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """One event in the spool and its place in the order."""
+
+    place: int
+    incoming: Incoming
+
+
+def size_of(incoming: Incoming) -> int:
+    """What an event takes in the file, about, in bytes."""
+    return len(incoming.entry.sealed) + _ROW_OVERHEAD
+
+
+class SpoolFile:
+    """One open file; every method raises sqlite3.Error or OSError when the disk or the file fails."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, or make it with mode 0600."""
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+        _sync_directory(path.parent)
+
+    def close(self) -> None:
+        """Let the file and its lock go."""
+        self._database.close()
+
+    def totals(self) -> list[tuple[str, int, int]]:
+        """Bot, events and bytes of what it holds."""
+        return self._database.execute("SELECT bot, count(*), sum(size) FROM spool GROUP BY bot").fetchall()
+
+    def insert(self, items: Sequence[Incoming]) -> list[bool]:
+        """Add events with one sync, all or none; for each whether it is new here."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            # Feishu's repetition of an event that lies here already must not take room twice.
+            new = [self._database.execute(_INSERT, _row(item)).rowcount > 0 for item in items]
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        return new
+
+    def oldest(self, limit: int, max_bytes: int, without: frozenset[str]) -> list[Spooled]:
+        """The first events in order (at least one, then up to both bounds), leaving out the bots in `without`."""
+        marks = ",".join("?" * len(without))
+        rows = self._database.execute(
+            f"SELECT id, bot, terms, entry, sealed, size FROM spool WHERE bot NOT IN ({marks}) ORDER BY id LIMIT ?",
+            (*without, limit),
+        )
+        found: list[Spooled] = []
+        total = 0
+        for place, bot, terms, entry, sealed, size in rows:
+            total += size
+            if found and total > max_bytes:
+                break
+            seen, ttl, queue_size = orjson.loads(terms)
+            incoming = Incoming(bot, Entry.unpacked(entry, sealed), tuple(seen), ttl, queue_size)
+            found.append(Spooled(place, incoming))
+        return found
+
+    def remove(self, places: Sequence[int]) -> None:
+        """Delete events; an emptied file gives its room back to the disk."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            self._database.executemany("DELETE FROM spool WHERE id=?", [(place,) for place in places])
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        if self._database.execute("SELECT 1 FROM spool LIMIT 1").fetchone() is None:
+            # As a script, since `execute` takes one step of it and frees one page.
+            self._database.executescript("PRAGMA incremental_vacuum")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        # The lock is kept from the first access on: two hubs must not drain one spool.
+        self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _FORMAT):
+            raise sqlite3.DatabaseError(f"it has format {version}, this hub reads {_FORMAT}")
+        self._database.execute(_SCHEMA)
+        self._database.execute(f"PRAGMA user_version={_FORMAT}")
+
+
+def _row(item: Incoming) -> tuple[str, str, str, bytes, bytes, int]:
+    terms = orjson.dumps((item.seen, item.ttl, item.queue_size)).decode()
+    return item.bot, item.entry.event_id, terms, item.entry.packed(), item.entry.sealed, size_of(item)
+
+
+def _sync_directory(directory: Path) -> None:
+    # Without it a power loss may forget the names of files that were synced.
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
