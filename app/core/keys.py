@@ -23,6 +23,7 @@ LASTING: Final[dict[str, str]] = {
     "depth": "how many events wait; one number a bot",
     "fence": "the last fencing number given; must never go back",
     "dead": "dead letters, until an operator replays or drops them",
+    "state": "what an author kept without a time to live",
     "nodes": "when each node was last seen",
     "keycheck": "proof of the master key",
     "wake": "bots with ready conversations; an empty list vanishes",
@@ -73,10 +74,6 @@ class Keys:
         """How often a bot answered other bots in a chat within the minute."""
         return f"{self.prefix}{{{bot}}}:turns:{chat}"
 
-    def fired(self, bot: str, schedule: str, at: int) -> str:
-        """Mark of a cron firing, so that it happens once in the cluster."""
-        return f"{self.prefix}{{{bot}}}:fired:{schedule}:{at}"
-
     def token(self, app_id: str, domain: str) -> str:
         return f"{self.prefix}{{app:{app_id}}}:token:{domain}"
 
@@ -100,10 +97,6 @@ class Keys:
 
     def node(self, node_id: str) -> str:
         return f"{self.prefix}node:{node_id}"
-
-    def refused(self, bot: str, address: str) -> str:
-        """How many requests of an address were refused for a bot within the window."""
-        return f"{self.prefix}{{{bot}}}:refused:{address}"
 
     def limit_ephemeral(self, chat_id: str) -> str:
         """Cards that one member sees: Feishu counts them apart from messages."""

@@ -17,8 +17,10 @@ local function forget(event)
   redis.call('HDEL', root .. 'tries', event, event .. ':f', event .. ':h')
 end
 
--- A repeated call, after a lost reply, finds another event at the head: the first call had done its work.
-if redis.call('LINDEX', mail, 0) == id then
+-- A repeated call, after a lost reply, finds another event at the head: the first call had done its work, and had
+-- started that event.
+local repeated = redis.call('LINDEX', mail, 0) ~= id
+if not repeated then
   if ARGV[6] == 'later' then
     redis.call('LPOP', mail)
     redis.call('HINCRBY', root .. 'tries', id .. ':f', 1)
@@ -44,7 +46,8 @@ if head and ARGV[7] == '1' then
     local entry = redis.call('XRANGE', root .. 'log', head, head)[1]
     if entry then
       redis.call('ZADD', root .. 'lease', now + ARGV[8], conversation)
-      local starts = redis.call('HINCRBY', root .. 'tries', head, 1)
+      local starts = repeated and tonumber(redis.call('HGET', root .. 'tries', head) or 1)
+        or redis.call('HINCRBY', root .. 'tries', head, 1)
       local past = starts > 1 and redis.call('HMGET', root .. 'tries', head .. ':f', head .. ':h') or {false, false}
       return {head, starts, past[1] or 0, past[2] or 0, entry[2][2], entry[2][4]}
     end

@@ -66,6 +66,17 @@ class Leases:
                 await _WAKE(self._link.commands, [self._keys.wake], reply[3:])
         return Swept(expired, retries, later)
 
+    async def mend_stranded(self, bots: Sequence[str]) -> int:
+        """The same for every bot that has mail while none of its conversations stands anywhere."""
+        mended = 0
+        for bot in bots:
+            with guard():
+                depth = await self._link.commands.get(self._keys.bot(bot, "depth"))
+                stand = await self._link.commands.hlen(self._keys.bot(bot, "claim"))
+            if int(depth or 0) > 0 and stand == 0:
+                mended += await self.mend(bot)
+        return mended
+
     async def mend(self, bot: str) -> int:
         """Make ready every conversation of a bot that has mail but stands nowhere; how many. Walks the whole bot."""
         root = self._keys.root(bot)

@@ -69,6 +69,6 @@ async def test_mail_that_stands_nowhere_is_made_ready(link: RedisLink, keys: Key
     await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
     await link.commands.delete(keys.bot("echo", "claim"), keys.bot("echo", "ready"), keys.wake)
 
-    assert await leases.mend("echo") == 2
-    assert await leases.mend("echo") == 0
+    assert await leases.mend_stranded(["echo", "other"]) == 2
+    assert await leases.mend_stranded(["echo", "other"]) == 0
     assert {work.entry.event_id for work in await mailbox.take("echo", "n1", 5)} == {"e1", "e2"}

@@ -137,6 +137,7 @@ async def test_finishing_twice_finishes_once(mailbox: Mailbox) -> None:
     assert first is not None
     assert second is not None
     assert first.entry.event_id == second.entry.event_id == "e1"
+    assert second.starts == 1
     assert await mailbox.depth("echo") == 2
 
 

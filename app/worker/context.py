@@ -1,0 +1,177 @@
+"""The verbs of one event, for real: named sends under the event's claim, sealed state, and no word after the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from app.channel.limiter import OnWait
+from app.channel.render import render
+from app.channel.sender import Sender
+from app.core.errors import HubError, StoreUnavailable
+from app.model.bot import BotSpec
+from app.model.event import Event
+from app.model.outbound import Begun, Ledger, Outbound, SendName, Target, TargetKind
+from app.queue.ledger import Ledgers
+from app.queue.work import Work
+from app.sdk.content import Content
+from app.sdk.verbs import DownloadKind, UploadKind
+from app.storage.cipher import Cipher
+
+CREATE: Final = "im.message.create"
+REPLY: Final = "im.message.reply"
+_MORE_TRIES: Final = 2
+_BETWEEN_TRIES: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the verbs of every event work with."""
+
+    sender: Sender
+    ledgers: Ledgers
+
+
+class EventVerbs:
+    """Implements `app.sdk.verbs.Verbs` for one attempt; without `work` (hooks) nothing is remembered as sent."""
+
+    def __init__(
+        self,
+        means: Means,
+        spec: BotSpec,
+        cipher: Cipher,
+        event: Event | None,
+        work: Work | None,
+        origin: str,
+        on_wait: OnWait | None = None,
+    ) -> None:
+        """`origin` names the sends: the event's dedup identity, or what a hook runs for.
+
+        `on_wait` is told of each wait for a send slot, in seconds, before it begins.
+        """
+        self._means = means
+        self._spec = spec
+        self._cipher = cipher
+        self._event = event
+        self._work = work
+        self._origin = origin
+        self._on_wait = on_wait
+        self._ledger = _Patient(means.ledgers.of(work)) if work is not None else None
+        self._sends: Counter[tuple[str, str]] = Counter()
+
+    # -- saying --------------------------------------------------------------------------------------------
+
+    async def reply(self, content: Content, *, in_thread: bool = False) -> str:
+        assert self._event is not None  # the context refuses a reply in hooks
+        return await self._send(_answer_target(self._event, in_thread), content)
+
+    async def send(self, chat_id: str, content: Content) -> str:
+        return await self._send(_target(chat_id), content)
+
+    async def update(self, message_id: str, content: Content) -> None:
+        msg_type, content_json = render(content)
+        await self._means.sender.update(self._spec, message_id, msg_type, content_json, on_wait=self._on_wait)
+
+    async def react(self, emoji: str, message_id: str | None = None) -> str:
+        return await self._means.sender.react(self._spec, self._message(message_id), emoji, on_wait=self._on_wait)
+
+    # -- files and everything else -------------------------------------------------------------------------
+
+    async def upload(self, data: bytes | Path, name: str, kind: UploadKind) -> str:
+        sender, on_wait = self._means.sender, self._on_wait
+        if isinstance(data, Path):
+            data = await asyncio.to_thread(data.read_bytes)
+        if kind == "image":
+            return await sender.upload_image(self._spec, data, on_wait=on_wait)
+        return await sender.upload_file(self._spec, data, name, kind, on_wait=on_wait)
+
+    async def download(self, key: str, kind: DownloadKind, message_id: str | None = None) -> bytes:
+        return await self._means.sender.download(
+            self._spec, self._message(message_id), key, kind, on_wait=self._on_wait
+        )
+
+    async def call(self, request: Any) -> Any:
+        return await self._means.sender.call(self._spec, request, on_wait=self._on_wait)
+
+    # -- remembering ---------------------------------------------------------------------------------------
+
+    async def state_get(self, scope: str, key: str) -> bytes | None:
+        place = f"{scope}:{key}"
+        sealed = await self._means.ledgers.state_get(self._spec.id, place)
+        return None if sealed is None else self._cipher.open(sealed, _state_aad(place))
+
+    async def state_set(self, scope: str, key: str, value: bytes, ttl: float | None = None) -> None:
+        place = f"{scope}:{key}"
+        sealed = self._cipher.seal(value, _state_aad(place))
+        await self._means.ledgers.state_set(self._claimed(), place, sealed, ttl)
+
+    async def state_delete(self, scope: str, key: str) -> None:
+        await self._means.ledgers.state_delete(self._claimed(), f"{scope}:{key}")
+
+    # -- how -----------------------------------------------------------------------------------------------
+
+    async def _send(self, target: Target, content: Content) -> str:
+        msg_type, content_json = render(content)
+        api = REPLY if target.kind == "reply" else CREATE
+        self._sends[api, target.id] += 1
+        replay = self._work.entry.replay if self._work else 0
+        name = SendName(self._spec.id, self._origin, replay, api, target.id, self._sends[api, target.id])
+        message = Outbound(target, msg_type, content_json)
+        sent = await self._means.sender.send(self._spec, message, name, self._ledger, on_wait=self._on_wait)
+        return sent.message_id
+
+    def _message(self, message_id: str | None) -> str:
+        found = message_id or (self._event.message_id if self._event else "")
+        if not found:
+            raise HubError("this event is of no message: give the message_id of the one that is meant")
+        return found
+
+    def _claimed(self) -> Work:
+        if self._work is None:
+            raise HubError("state can be written only while an event is handled, not in on_start or on_stop")
+        return self._work
+
+
+class _Patient:
+    """A sent record that asks again before it gives up.
+
+    Bot code that blocks its loop for a second lets the time-outs of calls under way pass. That must not send a handler
+    through a second time.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.record = ledger.record
+        self.forget = ledger.forget
+
+    async def begin(self, name: SendName) -> Begun:
+        for _ in range(_MORE_TRIES):
+            try:
+                return await self._ledger.begin(name)
+            except StoreUnavailable:
+                await asyncio.sleep(_BETWEEN_TRIES)
+        return await self._ledger.begin(name)
+
+
+def _answer_target(event: Event, in_thread: bool) -> Target:
+    # The message of a callback is the bot's own card: an answer goes to its chat.
+    if event.message_id and not event.is_callback:
+        return Target("reply", event.message_id, event.chat_id, in_thread)
+    if event.chat_id:
+        return Target("chat_id", event.chat_id, event.chat_id)
+    return Target("open_id", event.user_id)
+
+
+def _target(receiver: str) -> Target:
+    kinds: dict[str, TargetKind] = {"oc_": "chat_id", "ou_": "open_id", "on_": "union_id"}
+    kind = kinds.get(receiver[:3]) or ("email" if "@" in receiver else None)
+    if kind is None:
+        raise HubError(f"{receiver!r} is no receiver: give a chat (oc_…), a person (ou_… or on_…) or an email address")
+    return Target(kind, receiver, receiver if kind == "chat_id" else "")
+
+
+def _state_aad(place: str) -> bytes:
+    return b"state\n" + place.encode()

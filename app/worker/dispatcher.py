@@ -1,0 +1,168 @@
+"""One conversation at a time: its events in order, each to its end, and what follows from how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import Fenced, StoreUnavailable
+from app.core.logs import get_logger
+from app.core.metrics import EVENTS
+from app.queue.mailbox import Mailbox
+from app.queue.work import Work
+from app.worker.attempt import Attempts
+from app.worker.calls import Answers
+from app.worker.heartbeat import Claims
+from app.worker.outcome import Outcome
+from app.worker.retry import Step, next_step
+from app.worker.roster import Resident, Roster
+
+SUSPECT_DEATHS: Final = 2
+"""Processes that died with an event before it runs alone."""
+# After so many events in a row a conversation goes to the end of the line behind the bot's others.
+_TURNS_IN_A_ROW: Final = 100
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+_STORE_PAUSE: Final = 0.5
+
+T = TypeVar("T")
+
+log = get_logger(__name__)
+
+
+class Alone(Protocol):
+    """What runs one event in a process of its own (`app.worker.solo`)."""
+
+    async def run(self, work: Work) -> Outcome | None:
+        """Its outcome; None when that process died."""
+        ...
+
+
+class Dispatcher:
+    """Works conversations through; one task each, made by the consumer."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        roster: Roster,
+        attempts: Attempts,
+        answers: Answers,
+        claims: Claims,
+        alone: Alone,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._mailbox = mailbox
+        self._roster = roster
+        self._attempts = attempts
+        self._answers = answers
+        self._claims = claims
+        self._alone = alone
+        self._clock = clock
+        self.ending = False
+        """Set when the worker takes nothing new: each conversation is let go after its present event."""
+
+    async def work_through(self, first: Work) -> None:
+        """Handle the conversation's events until none is left, or it is lost, parked or let go."""
+        task = asyncio.current_task()
+        assert task is not None
+        work: Work | None = first
+        turns = 0
+        try:
+            while work is not None:
+                self._claims.hold(work, task)
+                turns += 1
+                work = await self._one(work, more=turns < _TURNS_IN_A_ROW)
+        except Fenced:
+            log.warning("conversation lost to another worker", bot=first.bot, event_id=first.entry.event_id)
+        finally:
+            self._claims.let_go(first)
+
+    async def _one(self, work: Work, *, more: bool) -> Work | None:
+        resident = self._roster.find(work.bot)
+        if resident is None:
+            await self._kept(lambda: self._mailbox.release(work))
+            return None
+        outcome, step = await self._decide(work, resident)
+        EVENTS.labels(work.bot, outcome.ending if outcome else "died").inc()
+        go_on = more and not self.ending and self._roster.place_of(work.bot) == "here"
+        return await self._take(work, step, go_on)
+
+    async def _decide(self, work: Work, resident: Resident) -> tuple[Outcome | None, Step]:
+        if work.entry.kind == "call" and self._answers.expired(work):
+            return None, Step("bury", reason="not started within 30 s")
+        if work.deaths >= SUSPECT_DEATHS:
+            log.warning(
+                "event runs alone, its worker died with it",
+                bot=work.bot,
+                event_id=work.entry.event_id,
+                deaths=work.deaths,
+            )
+            outcome = await self._alone.run(work)
+            if outcome is None:
+                return None, Step("bury", reason="died alone", detail=f"after {work.deaths} deaths among others")
+        else:
+            outcome = await self._attempts.make(work, resident)
+        step = next_step(outcome, resident.spec.config.message, failures=work.failures, held=work.held)
+        if outcome.ending == "store_away":
+            log.warning("event put back, Redis is away", bot=work.bot, event_id=work.entry.event_id)
+        elif outcome.ending == "drop":
+            log.info(
+                "event dropped by its handler",
+                bot=work.bot,
+                event_id=work.entry.event_id,
+                reason=outcome.reason,
+            )
+        elif outcome.ending in ("failed", "timed_out", "retry"):
+            log.warning(
+                "attempt failed",
+                bot=work.bot,
+                event_id=work.entry.event_id,
+                attempt=work.failures + 1,
+                ending=outcome.ending,
+                reason=outcome.reason,
+                next=step.do,
+                delay=round(step.delay, 3),
+            )
+        return outcome, step
+
+    async def _take(self, work: Work, step: Step, go_on: bool) -> Work | None:
+        """Take the step; waits out an outage of Redis. Raises Fenced."""
+        mailbox = self._mailbox
+        match step.do:
+            case "finish":
+                return await self._kept(lambda: mailbox.finish(work, go_on=go_on))
+            case "bury":
+                log.error(
+                    "event buried",
+                    bot=work.bot,
+                    event_id=work.entry.event_id,
+                    type=work.entry.type,
+                    reason=step.reason,
+                    detail=step.detail,
+                )
+                return await self._kept(lambda: mailbox.bury(work, step.reason, step.detail, go_on=go_on))
+            case "later":
+                return await self._kept(lambda: mailbox.later(work, step.delay, go_on=go_on))
+            case "retry":
+                await self._kept(lambda: mailbox.retry(work, step.delay))
+                return None
+            case "let_go":
+                # Its store is away: nothing went wrong with the event, so nothing is counted.
+                await self._clock.sleep(_STORE_PAUSE)
+                await self._kept(lambda: mailbox.release(work))
+                return None
+            case "stop":
+                return None
+
+    async def _kept(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a write until Redis took it; each of them is harmless when it was taken already."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable:
+                await self._clock.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)

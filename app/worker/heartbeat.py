@@ -1,0 +1,121 @@
+"""A thread that extends the leases of what this worker holds, whether or not bot code blocks the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import redis
+
+from app.core.errors import StoreUnavailable
+from app.core.keys import Keys
+from app.core.logs import get_logger
+from app.queue.leases import keep_alive
+from app.queue.work import Work
+
+BEAT: Final = 1.0
+
+log = get_logger(__name__)
+
+
+class Claims:
+    """The conversations that this worker holds, each with the task that works on it."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], tuple[Work, asyncio.Task[Any]]] = {}
+
+    def hold(self, work: Work, task: asyncio.Task[Any]) -> None:
+        """Note a claim, or the next event under it."""
+        self._held[work.bot, work.conversation] = (work, task)
+
+    def let_go(self, work: Work) -> None:
+        """Forget a claim; one that was taken anew meanwhile stays."""
+        held = self._held.get((work.bot, work.conversation))
+        if held is not None and held[0].fence == work.fence:
+            del self._held[work.bot, work.conversation]
+
+    def living(self) -> list[Work]:
+        """What is to be kept alive: a claim whose task is gone is left to run out. Safe in any thread."""
+        return [work for work, task in list(self._held.values()) if not task.done()]
+
+    def lost(self, work: Work) -> None:
+        """Another owner has it: its task is cancelled."""
+        held = self._held.get((work.bot, work.conversation))
+        if held is not None and held[0].fence == work.fence:
+            log.warning("claim lost, its work is stopped", bot=work.bot, event_id=held[0].entry.event_id)
+            held[1].cancel()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+class Heartbeat:
+    """Beats once a second from `start` until `stop`; outlives every outage of Redis."""
+
+    def __init__(
+        self,
+        claims: Claims,
+        keys: Keys,
+        open_client: Callable[[], Any],
+        *,
+        lease_ms: int,
+        interval: float = BEAT,
+    ) -> None:
+        """`open_client` makes a synchronous redis client, used by this thread alone."""
+        self._claims = claims
+        self._keys = keys
+        self._open_client = open_client
+        self._lease_ms = lease_ms
+        self._interval = interval
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin; needs a running loop, which is told of lost claims."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End, after a beat that is under way."""
+        self._ended.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 2.0)
+
+    def _beat(self) -> None:
+        client = self._open_client()
+        away = False
+        while not self._ended.wait(self._interval):
+            try:
+                lost = self._extend(client)
+                away = False
+            except StoreUnavailable as error:
+                if not away:
+                    log.warning("leases not extended, Redis is away", error=str(error))
+                away = True
+                continue
+            if lost and self._loop is not None:
+                try:
+                    self._loop.call_soon_threadsafe(self._report, lost)
+                except RuntimeError:
+                    break  # the loop is closed: the process is ending
+        client.close()
+
+    def _extend(self, client: redis.Redis) -> list[Work]:
+        by_bot: defaultdict[str, list[Work]] = defaultdict(list)
+        for work in self._claims.living():
+            by_bot[work.bot].append(work)
+        lost: list[Work] = []
+        for bot, works in by_bot.items():
+            claims = [(work.conversation, work.claim) for work in works]
+            gone = set(keep_alive(client, self._keys, bot, claims, lease_ms=self._lease_ms))
+            lost += [work for work in works if work.conversation in gone]
+        return lost
+
+    def _report(self, lost: Iterable[Work]) -> None:
+        for work in lost:
+            self._claims.lost(work)

@@ -1,0 +1,58 @@
+"""How one attempt at an event ended."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An attempt's end; it never holds message text, so that it can be logged and kept with a dead letter."""
+
+    ending: Ending
+    reason: str = ""
+    """Of retry and drop: the author's own words. Of a failure: the exception's type and where it was raised."""
+    after: float | None = None
+    """The wait that the author, Feishu or the limiter asked for, in seconds."""
+    final: bool = False
+    """A failure that no other attempt can heal."""
+    answer: bytes | None = field(default=None, repr=False)
+    """Of a callback: the JSON document for Feishu."""
+
+    def message(self) -> dict[str, Any]:
+        """For a line between processes."""
+        return {
+            "ending": self.ending,
+            "reason": self.reason,
+            "after": self.after,
+            "final": self.final,
+            "answer": None if self.answer is None else base64.b64encode(self.answer).decode(),
+        }
+
+    @classmethod
+    def of_message(cls, message: dict[str, Any]) -> Outcome:
+        """The reverse."""
+        answer = message["answer"]
+        return cls(**{**message, "answer": None if answer is None else base64.b64decode(answer)})
+
+
+DONE = Outcome("done")
+UNHANDLED = Outcome("unhandled")
+FENCED = Outcome("fenced")
+
+
+def place_of(error: BaseException) -> str:
+    """An exception as its type and the innermost line of bot code, without its message, which may quote people."""
+    trace = error.__traceback__
+    where = ""
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "?")
+        here = f"{module}:{trace.tb_lineno} in {trace.tb_frame.f_code.co_name}"
+        if not where or not module.startswith("app."):
+            where = here
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {where}" if where else type(error).__name__

@@ -1,0 +1,139 @@
+"""The bots that this worker serves: each with its handlers, its settings and what it knows of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from pydantic import BaseModel, ValidationError
+from structlog.typing import FilteringBoundLogger
+
+from app.channel.sender import Sender
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import HubError
+from app.core.logs import get_logger
+from app.model.bot import BotSpec
+from app.model.catalog import Catalog
+from app.sdk.bot import Bot
+from app.sdk.me import Me
+from app.worker.lane import Lane
+
+_ASK_AGAIN: Final = 5.0
+
+log = get_logger(__name__)
+
+
+class Handlers(Protocol):
+    """Where bot code comes from; None for a bot that has none here, or none that could be imported."""
+
+    def get(self, bot_id: str) -> Bot[Any] | None: ...
+
+
+@dataclass(slots=True)
+class Resident:
+    """One bot as it lives in this worker, until its directory or its code changes."""
+
+    spec: BotSpec
+    bot: Bot[Any]
+    settings: BaseModel
+    log: FilteringBoundLogger
+    started: bool = False
+    """Whether its on_start hooks ran here."""
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    me: Me | None = None
+    ask_after: float = 0.0
+
+
+class Roster:
+    """Knows which bots are this worker's to serve."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        catalog: Catalog,
+        handlers: Handlers,
+        sender: Sender,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._kind = lane.kind
+        self._apart = frozenset(lane.bots)
+        self._catalog = catalog
+        self._handlers = handlers
+        self._sender = sender
+        self._clock = clock
+        self._residents: dict[str, Resident] = {}
+        self._faulty: dict[str, tuple[str, Bot[Any]]] = {}
+
+    def keep_apart(self, bots: Iterable[str]) -> None:
+        """The node's list of bots that the quarantine lane serves, and no other."""
+        self._apart = frozenset(bots)
+
+    def place_of(self, bot: str) -> Literal["here", "elsewhere", "nowhere"]:
+        """Where a bot is served on this node: here, in its quarantine lane, or by no process."""
+        if self._kind == "shared" and bot in self._apart:
+            return "elsewhere"
+        if self._kind == "quarantine" and bot not in self._apart:
+            return "nowhere"
+        return "here" if self.find(bot) is not None else "nowhere"
+
+    def find(self, bot: str) -> Resident | None:
+        """The bot, whichever lane serves it; None where its configuration or its handlers are missing."""
+        spec = self._catalog.bots.get(bot)
+        resident = self._residents.get(bot)
+        if resident is not None and resident.spec is spec:
+            return resident
+        code = self._handlers.get(bot) if spec is not None else None
+        if spec is None or code is None:
+            return None
+        return self._settle(spec, code)
+
+    def residents(self) -> list[Resident]:
+        """Every bot that was found here so far."""
+        return list(self._residents.values())
+
+    def everyone(self) -> list[Resident]:
+        """Every bot of the catalog whose handlers are here."""
+        found = (self.find(bot) for bot in self._catalog.bots)
+        return [resident for resident in found if resident is not None]
+
+    async def me(self, resident: Resident, *, needed: bool) -> Me:
+        """Who the bot is; where Feishu does not say and it is not needed, a bot without an open id.
+
+        Raises FeishuError where it is needed.
+        """
+        if resident.me is not None:
+            return resident.me
+        now = self._clock.monotonic()
+        if needed or now >= resident.ask_after:
+            resident.ask_after = now + _ASK_AGAIN
+            try:
+                info = await self._sender.bot_info(resident.spec)
+            except HubError as error:
+                if needed:
+                    raise
+                log.warning("bot could not be asked for itself", bot=resident.spec.id, error=str(error))
+            else:
+                resident.me = Me(info.open_id, resident.spec.config.owners, info.name)
+                return resident.me
+        return Me("", resident.spec.config.owners)
+
+    def _settle(self, spec: BotSpec, code: Bot[Any]) -> Resident | None:
+        if self._faulty.get(spec.id) == (spec.revision, code):
+            return None
+        try:
+            settings = code.read_settings(spec.config.settings)
+        except ValidationError as error:
+            # Once a revision: the loader has told the operator in detail, this is the worker's own view of it.
+            self._faulty[spec.id] = (spec.revision, code)
+            keys = [".".join(str(part) for part in fault["loc"]) for fault in error.errors()]
+            log.error("settings do not fit the handler, the bot's mail waits", bot=spec.id, settings=keys)
+            return None
+        before = self._residents.get(spec.id)
+        resident = Resident(spec, code, settings, get_logger("bot").bind(bot=spec.id))
+        if before is not None and before.bot is code:
+            resident.started = before.started
+        self._residents[spec.id] = resident
+        return resident

@@ -1,0 +1,121 @@
+"""Runs one handler to its outcome: its time, its thread if it needs one, and what went wrong without any text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import Fenced, HandlerTimeout, HubError, StoreUnavailable
+from app.sdk.answer import Call
+from app.sdk.answer import Outcome as HandlerOutcome
+from app.sdk.context import Context
+from app.sdk.outcomes import Drop, Retry
+from app.worker.dial import Dial
+from app.worker.outcome import DONE, FENCED, Outcome, place_of
+
+# Threads are bounded by the slots that every bot has; this only keeps a mistake from eating the machine.
+_MOST_THREADS: Final = 1000
+
+Perform = Callable[[Call], Coroutine[Any, Any, HandlerOutcome]]
+"""Makes the handler's coroutine; it is given what runs a plain function in a thread."""
+Encode = Callable[[dict[str, Any]], bytes]
+
+
+class Allowance:
+    """What is left of an attempt's time; waits for a send slot are added to it, so they do not count."""
+
+    def __init__(self, seconds: float, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._until = clock.monotonic() + seconds
+        self._timer: asyncio.Timeout | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain."""
+        return self._until - self._clock.monotonic()
+
+    def deadline(self) -> float:
+        """When it will have run out, in seconds since the epoch."""
+        return self._clock.now() + self.left
+
+    def extend(self, seconds: float) -> None:
+        """A wait for a send slot begins that will take so long."""
+        self._until += seconds
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time() + max(0.0, self.left))
+
+    def arm(self, timer: asyncio.Timeout | None) -> None:
+        """Have `timer` moved with it, or none, once the attempt is over."""
+        self._timer = timer
+
+
+class Runner:
+    """Runs handlers of all bots of a worker; steps and threads of bot code are shown on the dial."""
+
+    def __init__(self, dial: Dial) -> None:
+        self._dial = dial
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="handler")
+
+    async def run(
+        self, bot_id: str, perform: Perform, ctx: Context[Any], allowance: Allowance, encode: Encode
+    ) -> Outcome:
+        """Run it; a plain function that goes on after its time keeps its caller waiting until its thread ends.
+
+        `encode` turns the answer of a callback into bytes. A cancellation passes through.
+        """
+        threads: set[asyncio.Future[Any]] = set()
+        try:
+            async with asyncio.timeout(allowance.left) as timer:
+                allowance.arm(timer)
+                call = partial(self._call, bot_id, threads)
+                ended = await self._dial.watch(perform(call), bot_id)
+        except asyncio.CancelledError:
+            ctx.refuse(Fenced("this attempt was stopped: its conversation was handed to another worker"))
+            raise
+        except BaseException as error:  # even sys.exit() in bot code may end one attempt only
+            if isinstance(error, GeneratorExit):
+                raise
+            return _failed(error, timed_out=isinstance(error, TimeoutError) and timer.expired())
+        finally:
+            allowance.arm(None)
+            ctx.refuse(HandlerTimeout("this attempt is over: verbs can be used only until the handler returned"))
+            if threads:
+                await _ended(threads)
+        match ended:
+            case Retry():
+                return Outcome("retry", ended.reason, ended.after)
+            case Drop():
+                return Outcome("drop", ended.reason)
+        return Outcome("done", answer=encode(ended.answer)) if ended.answer else DONE
+
+    async def _call(self, bot_id: str, threads: set[asyncio.Future[Any]], function: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, self._dial.in_thread, bot_id, function)
+        threads.add(future)
+        # Shielded: a time-out cannot stop a thread, so what waits for the thread's end must not be cancelled either.
+        return await asyncio.shield(future)
+
+
+def _failed(error: BaseException, *, timed_out: bool) -> Outcome:
+    if timed_out:
+        return Outcome("timed_out", "the handler took longer than its `timeout`")
+    if isinstance(error, Fenced):
+        return FENCED
+    if isinstance(error, StoreUnavailable):
+        return Outcome("store_away")
+    if isinstance(error, HubError):
+        return Outcome("failed", place_of(error), error.retry_after, final=not error.retryable)
+    return Outcome("failed", place_of(error))
+
+
+async def _ended(threads: set[asyncio.Future[Any]]) -> None:
+    running = {future for future in threads if not future.done()}
+    if running:
+        await asyncio.wait(running)
+    for future in threads:
+        if not future.cancelled():
+            future.exception()  # looked at, so that nobody warns of it

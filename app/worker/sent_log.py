@@ -1,0 +1,51 @@
+"""Puts what was sent into the bot's log, so that the store keeps both sides of a conversation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.model.bot import BotSpec
+from app.model.outbound import Outbound, SendName, Sent
+from app.queue.envelope import Entry, event_aad
+from app.queue.log import EventLog
+from app.storage.keyring import Keyring
+
+_BY_PERSON: Final = frozenset({"open_id", "user_id", "union_id", "email"})
+
+
+class SentLog:
+    """What a Sender tells of each message that Feishu took (its `on_sent`); raises StoreUnavailable."""
+
+    def __init__(self, events: EventLog, keyring: Keyring, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._events = events
+        self._keyring = keyring
+        self._clock = clock
+
+    async def __call__(self, spec: BotSpec, message: Outbound, sent: Sent, name: SendName) -> None:
+        """Append it, sealed; the send's name makes a repeated one the same entry."""
+        cipher = self._keyring.cached(spec.id) or await self._keyring.cipher(spec.id)
+        target = message.target
+        plain = orjson.dumps(
+            {
+                "msg_type": message.msg_type,
+                "content": message.content,
+                "target": {"kind": target.kind, "id": target.id},
+            }
+        )
+        entry = Entry(
+            kind="sent",
+            event_id=name.uuid,
+            identity=name.event,
+            type=message.msg_type,
+            conversation="",
+            chat_id=sent.chat_id or target.chat_id,
+            user_id=target.id if target.kind in _BY_PERSON else "",
+            message_id=sent.message_id,
+            received=self._clock.now(),
+            replay=name.replay,
+            sealed=cipher.seal(plain, event_aad(name.uuid)),
+        )
+        await self._events.append_sent(spec.id, entry)

@@ -1,0 +1,237 @@
+"""A worker process from its first to its last breath: serve, retire, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.channel.sender import Sender
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import Fenced, StartError, StoreUnavailable
+from app.core.keys import Keys
+from app.core.logs import get_logger
+from app.core.metrics import LOOP_HELD
+from app.core.redis import RedisLink
+from app.model.catalog import Catalog
+from app.queue.calls import Calls
+from app.queue.ledger import Ledgers
+from app.queue.mailbox import LEASE_MS, Mailbox
+from app.queue.work import Work
+from app.storage.keyring import Keyring
+from app.worker.attempt import Attempts
+from app.worker.calls import Answers
+from app.worker.consumer import Consumer
+from app.worker.context import Means
+from app.worker.cron import Cron
+from app.worker.dial import Dial, Dials
+from app.worker.dispatcher import Dispatcher
+from app.worker.heartbeat import Claims, Heartbeat
+from app.worker.lane import Lane
+from app.worker.line import Line, Message
+from app.worker.outcome import Outcome
+from app.worker.roster import Handlers, Roster
+from app.worker.runner import Runner
+from app.worker.sift import Sieve
+from app.worker.solo import Solos, unpacked
+
+_STOP_HOOKS_TIME: Final = 5.0
+_RELEASE_TIME: Final = 2.0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What assembly builds for a worker, after the fork."""
+
+    link: RedisLink
+    keys: Keys
+    mailbox: Mailbox
+    ledgers: Ledgers
+    calls: Calls
+    keyring: Keyring
+    sender: Sender
+    catalog: Catalog
+    handlers: Handlers
+    dials: Dials
+    open_heartbeat: Callable[[], Any]
+    """Makes the synchronous redis client of the heartbeat thread."""
+    drain_timeout: float = 25.0
+    schedules: bool = True
+    """Whether this worker fires schedules."""
+    clock: Clock = SYSTEM_CLOCK
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, lane: Lane, parts: Parts) -> None:
+        if lane.line is None:
+            raise StartError("a worker process needs its line to the node: it is started by the nursery only")
+        self._lane = lane
+        self._parts = parts
+        self._line = Line(lane.line)
+        clock = parts.clock
+        self._dial = Dial(parts.dials, lane.slot, _held)
+        self._claims = Claims()
+        self._roster = Roster(lane, parts.catalog, parts.handlers, parts.sender, clock=clock)
+        answers = Answers(parts.calls, parts.sender, parts.ledgers, clock=clock)
+        self._attempts = Attempts(
+            self._roster,
+            Runner(self._dial),
+            Sieve(parts.link, parts.keys, clock=clock),
+            answers,
+            Means(parts.sender, parts.ledgers),
+            parts.keyring,
+            clock=clock,
+        )
+        self._solos = Solos(self._line.tell)
+        self._dispatcher = Dispatcher(
+            parts.mailbox, self._roster, self._attempts, answers, self._claims, self._solos, clock=clock
+        )
+        self._consumer = Consumer(
+            lane,
+            parts.mailbox,
+            self._roster,
+            self._dispatcher.work_through,
+            self._line.tell,
+            clock=clock,
+        )
+        self._leave = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Serve until told to leave; the exit status."""
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(self._dial.task_factory)
+        loop.add_signal_handler(signal.SIGTERM, self._drain)
+        # Ctrl-C reaches the whole terminal group: the node hears it too, and says when.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        await self._line.open(self._heard, self._drain)
+        if self._lane.kind == "solo":
+            await self._serve_one()
+        else:
+            await self._serve()
+        await self._line.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return 0
+
+    async def _serve(self) -> None:
+        heartbeat = Heartbeat(self._claims, self._parts.keys, self._parts.open_heartbeat, lease_ms=LEASE_MS)
+        heartbeat.start()
+        consuming = self._go(self._consumer.run()) if self._lane.kind == "shared" else None
+        if self._lane.kind == "shared" and self._parts.schedules:
+            cron = Cron(self._roster, self._parts.mailbox, self._parts.keyring, clock=self._parts.clock)
+            self._go(cron.run())
+        self._line.tell({"say": "ready"})
+        log.info("worker ready", lane=self._lane.kind, owner=self._lane.owner)
+        await self._leave.wait()
+        await self._finish(consuming)
+        await heartbeat.stop()
+
+    async def _serve_one(self) -> None:
+        self._line.tell({"say": "ready"})
+        await self._leave.wait()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    async def _finish(self, consuming: asyncio.Task[None] | None) -> None:
+        """Let conversations end their present event; once in a hurry, only for `drain_timeout`."""
+        finishing = self._go(self._consumer.idle())
+        hurry = self._go(_wait(self._hurry))
+        if consuming is not None:
+            # A worker that only retires waits for its blocked read, which would else lose the token it gets.
+            await asyncio.wait({consuming, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            consuming.cancel()
+        await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({finishing}, timeout=self._parts.drain_timeout)
+        if not finishing.done():
+            await self._hand_back()
+        try:
+            async with asyncio.timeout(_STOP_HOOKS_TIME):
+                await self._attempts.stop_hooks()
+                await self._consumer.return_unused()
+        except TimeoutError:
+            log.warning("on_stop took too long and was broken off", seconds=_STOP_HOOKS_TIME)
+
+    async def _hand_back(self) -> None:
+        """Stop what still runs, and give its conversations free with the start taken back."""
+        left = self._claims.living()
+        log.warning("handlers did not finish in time, their events are handed back", events=len(left))
+        tasks = set(self._consumer.tasks)
+        for task in tasks:
+            task.cancel()
+        # A thread cannot be stopped: its conversation is handed back all the same, its verbs refuse everything.
+        await asyncio.wait(tasks, timeout=_RELEASE_TIME)
+        try:
+            async with asyncio.timeout(_RELEASE_TIME):
+                await asyncio.gather(*(self._release(work) for work in left))
+        except TimeoutError:
+            log.warning("not everything could be handed back, the leases run out by themselves")
+
+    async def _release(self, work: Work) -> None:
+        try:
+            await self._parts.mailbox.release(work)
+        except (Fenced, StoreUnavailable):
+            pass  # another has it, or will have when the lease runs out
+
+    # -- what the node says --------------------------------------------------------------------------------
+
+    def _heard(self, message: Message) -> None:
+        match message["do"]:
+            case "bots":
+                self._roster.keep_apart(message["bots"])
+            case "take":
+                self._consumer.offer(message["bot"])
+            case "solo":
+                self._solos.answered(message)
+            case "retire":
+                self._retire()
+            case "drain":
+                self._drain()
+            case "run":
+                self._go(self._run_alone(message["work"]))
+
+    def _retire(self) -> None:
+        """Take nothing new, and leave when everything is finished."""
+        self._consumer.stop()
+        self._dispatcher.ending = True
+        self._leave.set()
+
+    def _drain(self) -> None:
+        """The same, within `drain_timeout`."""
+        if self._lane.kind == "solo":
+            # Its asker hands the event back when the time is over.
+            asyncio.get_running_loop().call_later(self._parts.drain_timeout, self._leave.set)
+            return
+        self._retire()
+        self._hurry.set()
+
+    async def _run_alone(self, message: dict[str, Any]) -> None:
+        work = unpacked(message)
+        resident = self._roster.find(work.bot)
+        # A bot that was removed meanwhile is nobody's fault: the conversation is let go with nothing counted.
+        outcome = await self._attempts.make(work, resident) if resident else Outcome("store_away")
+        self._line.tell({"say": "outcome", "outcome": outcome.message()})
+        self._leave.set()
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _held(bot: str, seconds: float) -> None:
+    LOOP_HELD.labels(bot).inc()
+    log.warning("a handler held its loop: move blocking work to a thread", bot=bot, seconds=round(seconds, 3))

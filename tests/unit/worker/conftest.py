@@ -1,0 +1,124 @@
+"""A worker in the test's own process, on a real engine, with a line whose other end the test holds."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+
+from app.channel.sender import Sender
+from app.core.clock import SYSTEM_CLOCK
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.model.bot import BotSpec
+from app.queue.calls import Calls
+from app.queue.dead_letters import DeadLetter, DeadLetters
+from app.queue.leases import Leases
+from app.queue.ledger import Ledgers
+from app.queue.mailbox import Mailbox
+from app.queue.work import Incoming, Receipt
+from app.sdk.bot import Bot
+from app.storage.cipher import Cipher
+from app.storage.keyring import Keyring
+from app.storage.master_key import MasterKey, new_key
+from app.worker.dial import Dials
+from app.worker.lane import Lane
+from app.worker.line import Line, Message
+from app.worker.worker import Parts, Worker
+from tests.unit.worker.kit import Bots, Mouth, spec
+
+
+@dataclass
+class Site:
+    """A queue, bots, and the workers that a test starts."""
+
+    link: RedisLink
+    keys: Keys
+    url: str
+    keyring: Keyring
+    cipher: Cipher
+    bots: Bots = field(default_factory=Bots)
+    mouth: Mouth = field(default_factory=Mouth)
+    told: list[Message] = field(default_factory=list)
+    """What the workers told their node."""
+    lines: list[Line] = field(default_factory=list)
+    """The node's ends, one a worker."""
+    workers: list[asyncio.Task[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mailbox = Mailbox(self.link, self.keys)
+        self.leases = Leases(self.link, self.keys)
+        self.calls = Calls(self.link, self.keys)
+        self.dead = DeadLetters(self.link, self.keys)
+
+    def add(self, bot: Bot[Any], one: BotSpec | None = None, **config: Any) -> None:
+        one = one or spec(**config)
+        self.bots.code[one.id] = bot
+        self.bots.change(one)
+
+    async def accept(self, *batch: Incoming) -> None:
+        receipts = await self.mailbox.accept(batch)
+        statuses = [one.status if isinstance(one, Receipt) else "unknown" for one in receipts]
+        assert statuses == ["accepted"] * len(batch)
+
+    async def worker(self, **options: Any) -> None:
+        """Start one, as a node's nursery would, but in this process."""
+        number = len(self.workers) + 1
+        ours, theirs = socket.socketpair()
+        drain = options.pop("drain_timeout", 1.0)
+        lane = Lane(number, 0, options.pop("kind", "shared"), f"test:{number}", line=theirs, **options)
+        line = Line(ours)
+        self.lines.append(line)
+        await line.open(self.told.append, lambda: None)
+        self.workers.append(asyncio.create_task(Worker(lane, self.parts(drain)).run()))
+
+    def parts(self, drain: float = 1.0) -> Parts:
+        return Parts(
+            link=self.link,
+            keys=self.keys,
+            mailbox=Mailbox(self.link, self.keys),
+            ledgers=Ledgers(self.link, self.keys),
+            calls=self.calls,
+            keyring=self.keyring,
+            sender=cast(Sender, self.mouth),
+            catalog=self.bots,
+            handlers=self.bots,
+            dials=Dials(),
+            open_heartbeat=lambda: redis.Redis.from_url(self.url),
+            drain_timeout=drain,
+            schedules=False,
+            clock=SYSTEM_CLOCK,
+        )
+
+    async def done(self, bot: str = "echo") -> bool:
+        """Whether no event of the bot waits or is being handled."""
+        return await self.mailbox.depth(bot) == 0
+
+    async def letters(self, bot: str = "echo") -> list[DeadLetter]:
+        return await self.dead.list(bot)
+
+    def tell(self, message: Message, worker: int = 0) -> None:
+        self.lines[worker].tell(message)
+
+    async def close(self) -> None:
+        for line in self.lines:
+            line.tell({"do": "drain"})
+        await asyncio.wait_for(asyncio.gather(*self.workers), 10)
+        for line in self.lines:
+            await line.close()
+        asyncio.get_running_loop().set_task_factory(None)
+
+
+@pytest.fixture
+async def site(link: RedisLink, keys: Keys, engine_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    keyring = Keyring(MasterKey([new_key()], "the test"), link, keys, tmp_path / "keys")
+    site = Site(link, keys, engine_url, keyring, await keyring.cipher("echo"))
+    yield site
+    await site.close()
+    await keyring.close()

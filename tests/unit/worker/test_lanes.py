@@ -1,0 +1,258 @@
+"""Real worker processes: replaced when they die, handed over when they block, offenders kept apart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import pytest
+import redis
+
+from app.channel.sender import Sender
+from app.core.keys import Keys
+from app.core.redis import RedisLink, connect
+from app.queue.calls import Calls
+from app.queue.dead_letters import DeadLetters
+from app.queue.leases import Leases
+from app.queue.ledger import Ledgers
+from app.queue.mailbox import Mailbox
+from app.queue.work import Receipt
+from app.sdk.bot import Bot
+from app.sdk.context import Context
+from app.sdk.message import Message
+from app.storage.cipher import Cipher
+from app.storage.keyring import Keyring
+from app.storage.master_key import MasterKey, new_key
+from app.worker.dial import Dials
+from app.worker.lane import Lane
+from app.worker.lanes import Lanes
+from app.worker.nursery import Nursery
+from app.worker.takeover import Takeover
+from app.worker.worker import Parts, Worker
+from tests.unit.worker.kit import Bots, Mouth, message, spec
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
+
+MASTER = MasterKey([new_key()], "the test")
+
+
+def rogue() -> Bot[Any]:
+    """Does to its worker what its messages say."""
+    bot = Bot()
+
+    @bot.message()
+    async def obey(message: Message, ctx: Context) -> str:
+        word, _, rest = message.text.partition(" ")
+        if word == "exit":
+            os._exit(9)
+        if word == "exit-once" and first_time(Path(rest)):
+            os._exit(9)
+        if word == "block":
+            time.sleep(float(rest))  # noqa: ASYNC251 - what a careless author writes
+        return f"{os.getpid()}"
+
+    return bot
+
+
+def first_time(mark: Path) -> bool:
+    seen = mark.exists()
+    mark.touch()
+    return not seen
+
+
+class Said(Mouth):
+    """Notes what is said in Redis, since it is said in other processes."""
+
+    def __init__(self, link: RedisLink, keys: Keys) -> None:
+        super().__init__()
+        self._link, self._key = link, f"{keys.prefix}wake:said"
+
+    async def send(self, spec: Any, message: Any, name: Any, ledger: Any, **patience: Any) -> Any:
+        before = len(self.said)
+        sent = await super().send(spec, message, name, ledger)
+        for bot, target, text in self.said[before:]:
+            await cast(Any, self._link.commands.rpush(self._key, f"{bot} {target} {text}"))
+        return sent
+
+
+def bots() -> Bots:
+    return Bots(
+        spec("rogue", message={"retry_policy": {"backoff": "1ms"}}),
+        spec("good"),
+        rogue=rogue(),
+        good=rogue(),
+    )
+
+
+@dataclass
+class Node:
+    """A node's lanes, and its queue."""
+
+    lanes: Lanes
+    link: RedisLink
+    keys: Keys
+    ciphers: dict[str, Cipher]
+    catalog: Bots
+
+    async def say(self, number: int, text: str, bot: str, chat: str = "oc_1") -> None:
+        incoming = message(number, text, self.ciphers[bot], bot=bot, chat=chat)
+        (receipt,) = await Mailbox(self.link, self.keys).accept([incoming])
+        assert isinstance(receipt, Receipt)
+        assert receipt.status == "accepted"
+
+    async def said(self) -> dict[str, tuple[str, int]]:
+        """By the message answered: the bot and the process that spoke."""
+        lines = await cast(Any, self.link.commands.lrange(f"{self.keys.prefix}wake:said", 0, -1))
+        words = [line.decode().split() for line in lines]
+        targets = [target for _, target, _ in words]
+        assert len(targets) == len(set(targets)), "something was said twice"
+        return {target: (bot, int(pid)) for bot, target, pid in words}
+
+    async def answered(self, *numbers: int) -> bool:
+        return {f"om_in_{n}" for n in numbers} <= (await self.said()).keys()
+
+    def pid(self, kind: str) -> int:
+        (pid,) = [pid for pid, one in self.lanes.pids.items() if one == kind]
+        return pid
+
+
+@pytest.fixture
+def started(engine_url: str, keys: Keys, tmp_path: Path) -> Iterator[tuple[Nursery, Dials]]:
+    dials = Dials()
+
+    def worker_main(lane: Lane) -> int:
+        async def main() -> int:
+            link = await connect(engine_url)
+            keyring = Keyring(MASTER, link, keys, tmp_path / "keys")
+            catalog = bots()
+            parts = Parts(
+                link=link,
+                keys=keys,
+                mailbox=Mailbox(link, keys),
+                ledgers=Ledgers(link, keys),
+                calls=Calls(link, keys),
+                keyring=keyring,
+                sender=cast(Sender, Said(link, keys)),
+                catalog=catalog,
+                handlers=catalog,
+                dials=dials,
+                open_heartbeat=lambda: redis.Redis.from_url(engine_url),
+                drain_timeout=2.0,
+                schedules=False,
+            )
+            try:
+                return await Worker(lane, parts).run()
+            finally:
+                await link.close()
+
+        return asyncio.run(main())
+
+    nursery = Nursery.start(worker_main)
+    yield nursery, dials
+    nursery.close()
+
+
+@pytest.fixture
+async def node(started: tuple[Nursery, Dials], link: RedisLink, keys: Keys, tmp_path: Path) -> AsyncIterator[Node]:
+    nursery, dials = started
+    keyring = Keyring(MASTER, link, keys, tmp_path / "keys")
+    ciphers = {bot: await keyring.cipher(bot) for bot in ("rogue", "good")}
+    catalog = bots()
+    leases = Leases(link, keys)
+    lanes = Lanes(nursery, dials, leases, catalog, name="node:boot")
+    sweeping = asyncio.create_task(Takeover(leases, catalog, "node").run())
+    await lanes.start()
+    yield Node(lanes, link, keys, ciphers, catalog)
+    await lanes.stop(drain=2.0)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
+    await keyring.close()
+
+
+async def test_handlers_run_in_a_child_of_the_nursery(node: Node) -> None:
+    await node.say(1, "hello", "good")
+    await until(lambda: node.answered(1))
+    assert (await node.said())["om_in_1"] == ("good", node.pid("shared"))
+    assert node.pid("shared") != os.getpid()
+
+
+async def test_a_killed_worker_is_replaced_and_its_events_go_on(node: Node) -> None:
+    first = node.pid("shared")
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: first not in node.lanes.pids and node.lanes.ready)
+    await node.say(1, "hello", "good")
+    await until(lambda: node.answered(1))
+    assert node.lanes.quarantined == ()
+
+
+async def test_a_bot_that_ends_its_process_is_kept_apart_and_the_event_goes_on(node: Node, tmp_path: Path) -> None:
+    await node.say(1, f"exit-once {tmp_path / 'mark'}", "rogue")
+    await until(lambda: node.answered(1))
+    assert node.lanes.quarantined == ("rogue",)
+    await node.say(2, "hello", "rogue")
+    await node.say(3, "hello", "good")
+    await until(lambda: node.answered(2, 3))
+    said = await node.said()
+    assert said["om_in_2"][1] == node.pid("quarantine")
+    assert said["om_in_3"][1] == node.pid("shared")
+
+
+async def test_an_event_that_kills_every_process_dies_alone_and_what_is_behind_it_goes_on(
+    node: Node,
+) -> None:
+    await node.say(1, "exit", "rogue")
+    await node.say(2, "hello", "rogue")
+    await until(lambda: node.answered(2), timeout=15)
+    (letter,) = await DeadLetters(node.link, node.keys).list("rogue")
+    assert (letter.reason, letter.starts) == ("died alone", 3)
+    assert await node.answered(1) is False
+
+
+async def test_a_blocked_worker_is_handed_over_and_the_others_go_on_meanwhile(
+    node: Node, started: tuple[Nursery, Dials]
+) -> None:
+    blocked = node.pid("shared")
+    await node.say(1, "block 2", "rogue")
+    await until(lambda: started[1].on_loop(0))
+    began = time.monotonic()
+    await node.say(2, "hello", "good")
+    await until(lambda: node.answered(2))
+    assert time.monotonic() - began < 1.9, "the good bot waited until the block was over"
+    await until(lambda: node.lanes.quarantined == ("rogue",))
+    await until(lambda: node.answered(1))
+    assert (await node.said())["om_in_1"][1] == blocked
+    await until(lambda: blocked not in node.lanes.pids)
+
+
+async def test_a_changed_directory_ends_the_quarantine(node: Node, tmp_path: Path) -> None:
+    await node.say(1, f"exit-once {tmp_path / 'mark'}", "rogue")
+    await until(lambda: node.answered(1))
+    node.catalog.change(spec("rogue", revision="2"))
+    assert node.lanes.quarantined == ()
+    await until(lambda: list(node.lanes.pids.values()) == ["shared"])
+    await node.say(2, "hello", "rogue")
+    await until(lambda: node.answered(2))
+    assert (await node.said())["om_in_2"][1] == node.pid("shared")
+
+
+async def test_renewed_workers_take_over_without_a_gap(node: Node) -> None:
+    first = node.pid("shared")
+    node.lanes.renew()
+    await until(lambda: first not in node.lanes.pids and node.lanes.ready)
+    await node.say(1, "hello", "good")
+    await until(lambda: node.answered(1))
+
+
+async def test_a_lost_nursery_is_told(node: Node, started: tuple[Nursery, Dials]) -> None:
+    worker = psutil.Process(node.pid("shared"))
+    os.kill(started[0].pid, signal.SIGKILL)
+    await asyncio.wait_for(node.lanes.lost_nursery.wait(), 5)
+    await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)

@@ -1,0 +1,72 @@
+"""What follows an attempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.model.bot import BotMessage, RetryPolicy
+from app.worker.outcome import DONE, FENCED, UNHANDLED, Outcome, place_of
+from app.worker.retry import backoff, next_step
+
+POLICY = BotMessage(retry_policy=RetryPolicy(max_attempts=3, backoff="500ms"), max_hold="10s")
+
+
+@pytest.mark.parametrize("outcome", [DONE, UNHANDLED, Outcome("drop", "no use")])
+def test_what_is_over_is_finished(outcome: Outcome) -> None:
+    assert next_step(outcome, POLICY, failures=0, held=0).do == "finish"
+
+
+def test_a_failure_waits_with_its_conversation_and_the_wait_doubles() -> None:
+    failed = Outcome("failed", "ValueError at bots.echo:7 in echo")
+    first = next_step(failed, POLICY, failures=0, held=0, chance=lambda: 0.5)
+    second = next_step(failed, POLICY, failures=1, held=0.5, chance=lambda: 0.5)
+    assert (first.do, first.delay) == ("retry", 0.5)
+    assert (second.do, second.delay) == ("retry", 1.0)
+
+
+def test_jitter_spreads_waits_by_a_quarter_to_either_side() -> None:
+    assert backoff(1.0, 2, 0.0) == pytest.approx(3.0)
+    assert backoff(1.0, 2, 1.0) == pytest.approx(5.0)
+
+
+def test_used_up_attempts_are_buried_with_where_it_failed() -> None:
+    step = next_step(Outcome("failed", "ValueError at bots.echo:7 in echo"), POLICY, failures=2, held=1)
+    assert step.do == "bury"
+    assert "attempts used up" in step.reason
+    assert step.detail == "ValueError at bots.echo:7 in echo"
+
+
+def test_what_cannot_succeed_is_buried_at_once() -> None:
+    assert next_step(Outcome("failed", "FeishuRefused", final=True), POLICY, failures=0, held=0).do == "bury"
+
+
+def test_a_wait_beyond_max_hold_lets_the_event_come_back_alone() -> None:
+    outcome = Outcome("retry", "not yet", after=11.0)
+    assert next_step(outcome, POLICY, failures=0, held=0).do == "later"
+    assert next_step(Outcome("retry", after=4.0), POLICY, failures=0, held=7).do == "later"
+    assert next_step(Outcome("retry", after=2.5), POLICY, failures=0, held=7).do == "retry"
+
+
+def test_the_authors_wait_is_taken_as_it_is_and_the_hubs_as_the_least() -> None:
+    assert next_step(Outcome("retry", after=0.0), POLICY, failures=0, held=0).delay == 0.0
+    limited = Outcome("failed", after=3.0)
+    assert next_step(limited, POLICY, failures=0, held=0, chance=lambda: 0.5).delay == 3.0
+
+
+def test_nothing_is_counted_when_the_store_is_away_or_the_claim_is_lost() -> None:
+    assert next_step(Outcome("store_away"), POLICY, failures=2, held=0).do == "let_go"
+    assert next_step(FENCED, POLICY, failures=2, held=0).do == "stop"
+
+
+def test_the_place_of_an_error_holds_no_message() -> None:
+    try:
+        raise ValueError("what somebody wrote")
+    except ValueError as error:
+        place = place_of(error)
+    assert place.startswith("ValueError at tests.unit.worker.test_retry:")
+    assert "somebody" not in place
+
+
+def test_an_outcome_survives_the_line() -> None:
+    outcome = Outcome("failed", "x", 2.0, True, b'{"toast":1}')
+    assert Outcome.of_message(outcome.message()) == outcome
