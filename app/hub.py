@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 import socket
@@ -13,13 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
-from app.control.admin.api import admin_app
+from app.back import details, open_back
 from app.control.admin.auth import admin_token
 from app.control.cluster.identity import node_id
 from app.control.cluster.membership import Membership
-from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
 from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
@@ -35,8 +31,6 @@ from app.front import Front, ended, open_front
 from app.main import Listener, bind, listener
 from app.measures import Measures
 from app.model.bot import BotSpec, Credentials
-from app.queue.dead_letters import DeadLetter
-from app.queue.envelope import event_aad
 from app.storage.archiver import Archiver
 from app.storage.overflow import Overflow
 from app.wiring import Stores, stores_at
@@ -156,10 +150,14 @@ class Node:
         )
         self.registry = Registry(self.plan.root, self.plan.env, self.plan.credentials)
         self.registry.load()
+        measures = Measures(stores, self.registry)
+        self.health = Health(
+            lambda: self._front.place if self._front else "queue",
+            lambda: details(measures, self._name, self._engine.pid if self._engine else None),
+        )
         await self._join(closing)
         await stores.keyring.preload(self.registry.bots)
         self.registry.subscribe(self._bots_changed)
-        self.health = Health(lambda: self._front.place if self._front else "queue", self._details)
         self._task(closing, Watch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
         self._task(closing, self._hear_changes(), "changes")
         if "archiver" in roles:
@@ -181,17 +179,24 @@ class Node:
                 self._task(closing, code.run(), "watch code")
         takeover = Takeover(stores.leases, self.registry, f"{self._name}:{self._boot}")
         self._task(closing, takeover.run(), "takeover")
-        measures = Measures(stores, self.registry)
         if public is not None:
             self._front = await closing.enter_async_context(open_front(stores, self.registry, self.health))
             measures.front = self._front
             self.public = public.getsockname()[:2]
             await self._serve(closing, listener(self._front.app), public)
         measures.lanes = self._lanes
-        self._measures = measures
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]
-        await self._serve(closing, listener(self._admin()), admin)
+        back = open_back(
+            stores,
+            measures,
+            self._membership,
+            self.health,
+            token=self.token,
+            metrics_path=self.plan.metrics_path,
+            health_path=self.plan.health_path,
+        )
+        await self._serve(closing, listener(self.plan.wrap_admin(back) if self.plan.wrap_admin else back), admin)
 
     async def _redis_url(self, closing: AsyncExitStack) -> str:
         url = self.settings.redis.url
@@ -260,48 +265,11 @@ class Node:
 
         closing.push_async_callback(ended, task)
 
-    # -- the admin side ---------------------------------------------------------------------------------------
-
-    def _admin(self) -> Any:
-        app: Any = admin_app(
-            token=self.token,
-            bots=self._measures,
-            reload=self._publish_reload,
-            letters=self.stores.letters,
-            open_letter=self._open_letter,
-            nodes=self._membership.nodes,
-            metrics=self._metrics,
-            health=self.health,
-            metrics_path=self.plan.metrics_path,
-            health_path=self.plan.health_path,
-        )
-        return self.plan.wrap_admin(app) if self.plan.wrap_admin else app
-
-    async def _metrics(self) -> tuple[bytes, str]:
-        gauges = await self._measures.gauges()
-        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        return await asyncio.to_thread(exposition, gauges, self._measures.gateway(), directory), CONTENT_TYPE
-
-    async def _open_letter(self, letter: DeadLetter) -> Any:
-        cipher = await self.stores.keyring.cipher(letter.bot)
-        return orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id)))
-
     def _says(self) -> Mapping[str, str]:
         return {
             "roles": ",".join(sorted(self.settings.active_roles)),
             "bots": str(len(self.registry.bots)),
-            "state": self.health.ready()[1]["status"] if hasattr(self, "health") else "starting",
-        }
-
-    def _details(self) -> Mapping[str, Any]:
-        return {
-            "node": self._name,
-            "roles": sorted(self.settings.active_roles),
-            "engine": {"pid": self._engine.pid} if self._engine else None,
-            "workers": {str(pid): kind for pid, kind in self._lanes.pids.items()} if self._lanes else {},
-            "quarantined": list(self._lanes.quarantined) if self._lanes else [],
-            "spooled": self._front.spooled if self._front else 0,
-            "bots": {bot: status.state for bot, status in self.registry.statuses.items()},
+            "state": self.health.ready()[1]["status"],
         }
 
     # -- changes ------------------------------------------------------------------------------------------------
@@ -319,10 +287,6 @@ class Node:
     def _bots_changed(self, bots: frozenset[str]) -> None:
         new = [bot for bot in bots if bot in self.registry.bots]
         self._background = asyncio.create_task(self.stores.keyring.preload(new))
-
-    async def _publish_reload(self, bot: str | None) -> None:
-        with guard():
-            await self.stores.link.commands.publish(self.stores.keys.changes, (bot or "reload").encode())
 
     async def _hear_changes(self) -> None:
         """`bots reload` on any node reads directories and handlers anew on every node."""

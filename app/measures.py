@@ -18,8 +18,8 @@ class Measures:
     """Asks Redis and the parts of the node; without Redis it says what it can."""
 
     def __init__(self, stores: Stores, registry: Registry) -> None:
-        self._stores = stores
-        self._registry = registry
+        self.stores = stores
+        self.registry = registry
         self.front: Front | None = None
         self.lanes: Lanes | None = None
 
@@ -36,7 +36,7 @@ class Measures:
                 "waiting": waiting.get(bot),
                 "dead": dead.get(bot),
             }
-            for bot, status in self._registry.statuses.items()
+            for bot, status in self.registry.statuses.items()
         ]
 
     async def gauges(self) -> Gauges:
@@ -46,7 +46,7 @@ class Measures:
         return Gauges(
             waiting=waiting,
             dead=dead,
-            bots=Counter(status.state for status in self._registry.statuses.values()),
+            bots=Counter(status.state for status in self.registry.statuses.values()),
             spool_events=spool.depth if spool else 0,
             spool_bytes=spool.bytes if spool else 0,
             redis_up=up,
@@ -72,9 +72,9 @@ class Measures:
         waiting: dict[str, int] = {}
         dead: dict[str, int] = {}
         try:
-            for bot in self._registry.statuses:
-                waiting[bot] = await self._stores.mailbox.depth(bot)
-                dead[bot] = await self._stores.letters.count(bot)
+            for bot in self.registry.statuses:
+                waiting[bot] = await self.stores.mailbox.depth(bot)
+                dead[bot] = await self.stores.letters.count(bot)
         except StoreUnavailable:
             return waiting, dead, False
         return waiting, dead, True

@@ -1,0 +1,73 @@
+"""The admin side of a node, built: API, metrics, health pages with details."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.control.admin.api import admin_app
+from app.control.cluster.membership import Membership
+from app.control.health.exporter import CONTENT_TYPE, exposition
+from app.control.health.status import Health
+from app.core.redis import guard
+from app.measures import Measures
+from app.queue.dead_letters import DeadLetter
+from app.queue.envelope import event_aad
+from app.wiring import Stores
+
+
+def open_back(
+    stores: Stores,
+    measures: Measures,
+    membership: Membership,
+    health: Health,
+    *,
+    token: str,
+    metrics_path: str,
+    health_path: str,
+) -> Any:
+    """The admin listener's ASGI app."""
+
+    async def metrics() -> tuple[bytes, str]:
+        gauges = await measures.gauges()
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        return await asyncio.to_thread(exposition, gauges, measures.gateway(), directory), CONTENT_TYPE
+
+    async def open_letter(letter: DeadLetter) -> Any:
+        cipher = await stores.keyring.cipher(letter.bot)
+        return orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id)))
+
+    async def reload(bot: str | None) -> None:
+        with guard():
+            await stores.link.commands.publish(stores.keys.changes, (bot or "reload").encode())
+
+    return admin_app(
+        token=token,
+        bots=measures,
+        reload=reload,
+        letters=stores.letters,
+        open_letter=open_letter,
+        nodes=membership.nodes,
+        metrics=metrics,
+        health=health,
+        metrics_path=metrics_path,
+        health_path=health_path,
+    )
+
+
+def details(measures: Measures, node: str, engine_pid: int | None) -> Mapping[str, Any]:
+    """What `/health` adds for operators."""
+    lanes, front = measures.lanes, measures.front
+    return {
+        "node": node,
+        "roles": sorted(measures.stores.settings.active_roles),
+        "engine": {"pid": engine_pid} if engine_pid else None,
+        "workers": {str(pid): kind for pid, kind in lanes.pids.items()} if lanes else {},
+        "quarantined": list(lanes.quarantined) if lanes else [],
+        "spooled": front.spooled if front else 0,
+        "bots": {bot: status.state for bot, status in measures.registry.statuses.items()},
+    }

@@ -1,0 +1,239 @@
+"""One API call to its end: token, slot, request, and whatever Feishu's answer asks to be done again."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from app.channel.limiter import Limiter, OnWait
+from app.channel.tokens import TokenKind, Tokens
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import (
+    FeishuError,
+    FeishuLimited,
+    FeishuRefused,
+    FeishuTokenInvalid,
+    FeishuUnavailable,
+    HubError,
+    OutcomeUnknown,
+)
+from app.core.logs import get_logger
+from app.core.metrics import SENDS, SLOT_WAIT_SECONDS
+from app.feishu.client import Answer, FeishuApi, Part, Query
+from app.feishu.codes import BEING_SENT, error_for
+from app.model.bot import BotSpec
+
+# Feishu away: 0.2, 0.4, 0.8, 1.6 s between five tries; the retry of the whole event comes after that.
+_TRIES: Final = 5
+_FIRST_WAIT: Final = 0.2
+BUSY_TRIES: Final = 5
+"""How often "is being sent" is heard, over some 4 s, before it is believed to mean "was sent"."""
+# feishu-protocol 6.3: where Feishu does not say how long, an app waits 1 to 30 s, a chat 0.5 to 4 s.
+_FIRST_PAUSE: Final[Mapping[str, float]] = {"app": 1.0, "chat": 0.5}
+_LONGEST_PAUSE: Final[Mapping[str, float]] = {"app": 30.0, "chat": 4.0}
+_LIMITED_TRIES: Final[Mapping[str, int]] = {"app": 8, "chat": 6}
+# An answer takes a moment even where the deadline is now: cut shorter, its outcome would not be known.
+_SHORTEST_TIMEOUT: Final = 1.0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One API call as it goes out, and whose bounds it falls under."""
+
+    api: str
+    """Its name for limiter, metrics and errors; never holds an id."""
+    method: str
+    path: str
+    """Percent-encoded."""
+    query: Query = ()
+    json: Any = field(default=None, repr=False)
+    form: tuple[Part, ...] = field(default=(), repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    chat: str = ""
+    user: str = ""
+    message: str = ""
+    repeatable: bool = True
+    """Whether a repetition does no harm: a uuid, or an API that is idempotent by itself."""
+    binary: bool = False
+    timeout: float = 10.0
+    token: TokenKind | Literal["none"] = "tenant"
+
+
+@dataclass(slots=True)
+class Course:
+    """How a call is going; kept by who wants to know after it failed."""
+
+    unknown: bool = False
+    """Whether some attempt, of this or of an earlier call under the same uuid, may have done its work."""
+    repeat_until: float | None = None
+    """Until when (seconds since the epoch) an attempt of unknown outcome may be repeated; None: always."""
+    busy: int = 0
+    """How often Feishu answered that the same message is being sent."""
+
+
+def segment(value: str) -> str:
+    """An id as one segment of a path; FeishuRefused for what would change the path."""
+    if value in ("", ".", ".."):
+        raise FeishuRefused(f"{value!r} is no id: check where the message id, chat id or key comes from")
+    return quote(value, safe="")
+
+
+class Exchange:
+    """Makes calls to Feishu; counts what came of them in `outcomes` (`sent`, or the class of the error)."""
+
+    def __init__(
+        self,
+        api: FeishuApi,
+        tokens: Tokens,
+        limiter: Limiter,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._api = api
+        self._tokens = tokens
+        self._limiter = limiter
+        self._clock = clock
+        self._chance = chance or random.Random()
+        self.outcomes: Counter[str] = Counter()
+        self.codes: Counter[int] = Counter()
+        """How often each code other than 0 was answered."""
+
+    async def run(
+        self,
+        spec: BotSpec,
+        call: Call,
+        *,
+        deadline: float | None = None,
+        on_wait: OnWait | None = None,
+        course: Course | None = None,
+    ) -> Answer:
+        """Call until Feishu takes it; `deadline` in seconds since the epoch.
+
+        Raises FeishuError, SlotTimeout, or OutcomeUnknown where it may have been done and cannot be repeated.
+        """
+        course = course or Course()
+        try:
+            answer = await self._try(spec, call, deadline, on_wait, course)
+        except HubError as error:
+            self._count(spec, call, type(error).__name__)
+            raise
+        self._count(spec, call, "sent")
+        return answer
+
+    async def _try(
+        self, spec: BotSpec, call: Call, deadline: float | None, on_wait: OnWait | None, course: Course
+    ) -> Answer:
+        tries = limited = 0
+        dropped = False
+        while True:
+            token = ""
+            try:
+                # Before the slot: a slot that waits for a token is late, and wasted if there is none.
+                await self._token(spec, call)
+                await self._slot(spec, call, deadline, on_wait)
+                token = await self._token(spec, call)
+            except FeishuUnavailable as error:
+                # No token: nothing was sent, whatever became of the token's own call.
+                tries += 1
+                await self._rest(error, tries, deadline)
+                continue
+            if course.unknown and course.repeat_until is not None and self._clock.now() > course.repeat_until:
+                raise _unknown(spec, call)
+            try:
+                return await self._once(spec, call, token, deadline)
+            except FeishuTokenInvalid as error:
+                if dropped or call.token == "none":
+                    raise
+                dropped = True
+                log.info("token dropped", bot=spec.id, api=call.api, code=error.code)
+                await self._tokens.drop(spec, token, call.token)
+            except FeishuLimited as error:
+                limited += 1
+                await self._pause(spec, call, error, limited)
+            except FeishuUnavailable as error:
+                course.unknown = course.unknown or error.sent
+                if error.sent and not call.repeatable:
+                    raise _unknown(spec, call) from error
+                if error.code in BEING_SENT:
+                    course.busy += 1
+                else:
+                    tries += 1
+                await self._rest(error, max(tries, course.busy), deadline)
+
+    async def _token(self, spec: BotSpec, call: Call) -> str:
+        return "" if call.token == "none" else await self._tokens.token(spec, call.token)
+
+    async def _slot(self, spec: BotSpec, call: Call, deadline: float | None, on_wait: OnWait | None) -> None:
+        slot = await self._limiter.slot(
+            spec,
+            call.api,
+            chat=call.chat,
+            user=call.user,
+            message=call.message,
+            deadline=deadline,
+            on_wait=on_wait,
+        )
+        SLOT_WAIT_SECONDS.labels(spec.id).observe(slot.waited)
+
+    async def _once(self, spec: BotSpec, call: Call, token: str, deadline: float | None) -> Answer:
+        timeout = call.timeout
+        if deadline is not None:
+            timeout = min(timeout, max(_SHORTEST_TIMEOUT, deadline - self._clock.now()))
+        answer = await self._api.request(
+            spec.credentials.base_url,
+            call.method,
+            call.path,
+            token=token or None,
+            query=call.query,
+            json=call.json,
+            form=call.form,
+            headers=call.headers,
+            timeout=timeout,
+            binary=call.binary,
+            label=call.api,
+        )
+        if answer.code == 0:
+            return answer
+        self.codes[answer.code] += 1
+        raise error_for(answer, f"{call.api} of bot {spec.id}")
+
+    async def _pause(self, spec: BotSpec, call: Call, error: FeishuLimited, limited: int) -> None:
+        """Have all nodes wait as long as Feishu says; the wait itself is the next slot's."""
+        if error.bound == "quota" or limited >= _LIMITED_TRIES[error.bound]:
+            raise error
+        bound = error.bound
+        seconds = error.retry_after
+        if seconds is None:
+            seconds = min(_LONGEST_PAUSE[bound], _FIRST_PAUSE[bound] * 2.0 ** (limited - 1))
+        # Only longer: who comes before the time that Feishu named is refused again.
+        seconds *= 1 + 0.1 * self._chance.random()
+        log.info("send limit hit", bot=spec.id, api=call.api, code=error.code, bound=bound, seconds=seconds)
+        await self._limiter.pause(
+            spec, call.api, seconds, bound=bound, chat=call.chat, user=call.user, message=call.message
+        )
+
+    async def _rest(self, error: FeishuError, tries: int, deadline: float | None) -> None:
+        """Wait before the next try, or raise the error where there is none."""
+        seconds = max(error.retry_after or 0.0, _FIRST_WAIT * 2.0 ** (tries - 1))
+        seconds *= 0.5 + self._chance.random()
+        if tries >= _TRIES or (deadline is not None and self._clock.now() + seconds > deadline):
+            raise error
+        await self._clock.sleep(seconds)
+
+    def _count(self, spec: BotSpec, call: Call, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+        SENDS.labels(spec.id, call.api, outcome).inc()
+
+
+def _unknown(spec: BotSpec, call: Call) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"{call.api} of bot {spec.id} may have been done, but its answer was lost and it can no longer be repeated "
+        "safely: look in the chat whether it is there, then replay the event or let it be"
+    )

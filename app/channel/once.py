@@ -1,0 +1,175 @@
+"""A message is said once: sent record, uuid, and the plain send where a reply's target was withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from cachetools import LRUCache
+
+from app.channel.exchange import BUSY_TRIES, Call, Course, Exchange, segment
+from app.channel.limiter import OnWait
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import (
+    FeishuRefused,
+    FeishuUnavailable,
+    Fenced,
+    HubError,
+    OutcomeUnknown,
+    StoreUnavailable,
+    TargetGone,
+)
+from app.core.logs import get_logger
+from app.feishu.codes import ALREADY_DONE, BEING_SENT, REPLY_TARGET_GONE
+from app.model.bot import BotSpec
+from app.model.outbound import Begun, Ledger, Outbound, SendName, Sent, Target
+
+# Feishu remembers a uuid for one hour (feishu-protocol 5.1); five minutes of it are for clocks that differ and
+# for a request on its way.
+_UUID_MEMORY: Final = 3600.0 - 300.0
+_KNOWN_CHATS: Final = 10_000
+
+OnSent = Callable[[BotSpec, Outbound, Sent, SendName], Awaitable[None]]
+
+log = get_logger(__name__)
+
+
+class SendOnce:
+    """Sends messages under names; whoever uses a name twice says it once."""
+
+    def __init__(
+        self, exchange: Exchange, *, clock: Clock = SYSTEM_CLOCK, on_sent: OnSent | None = None
+    ) -> None:
+        """`on_sent` is told of every message that Feishu took."""
+        self._exchange = exchange
+        self._clock = clock
+        self._on_sent = on_sent
+        # Which private chat a person's open_id leads to: both fall under the same limit.
+        self._chats: LRUCache[tuple[str, str], str] = LRUCache(_KNOWN_CHATS)
+
+    async def send(
+        self,
+        spec: BotSpec,
+        message: Outbound,
+        name: SendName,
+        ledger: Ledger | None,
+        *,
+        deadline: float | None = None,
+        on_wait: OnWait | None = None,
+    ) -> Sent:
+        """Send unless it was sent before under this name; `deadline` in seconds since the epoch.
+
+        `on_wait` is told of waits for a slot before they begin. Raises FeishuError, SlotTimeout, Fenced,
+        StoreUnavailable, or OutcomeUnknown where it may have been said and cannot be repeated any more.
+        """
+        begun = Begun() if ledger is None else await ledger.begin(name)
+        if begun.message_id is not None:
+            return Sent(begun.message_id, message.target.chat_id, repeated=True)
+        now = self._clock.now()
+        course = Course(unknown=begun.since is not None, repeat_until=(begun.since or now) + _UUID_MEMORY)
+        if course.unknown and now > (course.repeat_until or now):
+            raise OutcomeUnknown(
+                f"a message of bot {spec.id} was begun {now - (begun.since or now):.0f} s ago and its outcome is not "
+                "known; Feishu forgets its uuid after an hour: look in the chat whether it is there"
+            )
+        try:
+            sent, message = await self._deliver(spec, message, name, deadline, on_wait, course)
+        except (Fenced, OutcomeUnknown):
+            raise
+        except HubError:
+            if ledger is not None and not course.unknown:
+                await self._forget(spec, name, ledger)
+            raise
+        try:
+            if ledger is not None:
+                await ledger.record(name, sent.message_id)
+        except StoreUnavailable as error:
+            # It is said; the record is only missing until Feishu's uuid memory ends.
+            log.warning("send could not be recorded", bot=spec.id, api=name.api, reason=str(error))
+        finally:
+            await self._tell(spec, message, sent, name)
+        return sent
+
+    async def _deliver(
+        self,
+        spec: BotSpec,
+        message: Outbound,
+        name: SendName,
+        deadline: float | None,
+        on_wait: OnWait | None,
+        course: Course,
+    ) -> tuple[Sent, Outbound]:
+        """Send, and where the message that is replied to was withdrawn, send to its chat instead, once."""
+        try:
+            return await self._post(spec, message, name, deadline, on_wait, course), message
+        except TargetGone as error:
+            target = message.target
+            if target.kind != "reply" or error.code not in REPLY_TARGET_GONE or not target.chat_id:
+                raise
+            log.info("reply goes to the chat, its message was withdrawn", bot=spec.id, code=error.code)
+            # The same name, thus the same uuid: if the reply did arrive, this does not say it again.
+            message = replace(message, target=Target("chat_id", target.chat_id, target.chat_id))
+            return await self._post(spec, message, name, deadline, on_wait, course), message
+
+    async def _post(
+        self,
+        spec: BotSpec,
+        message: Outbound,
+        name: SendName,
+        deadline: float | None,
+        on_wait: OnWait | None,
+        course: Course,
+    ) -> Sent:
+        target = message.target
+        call = self._call(spec, message, name)
+        try:
+            answer = await self._exchange.run(spec, call, deadline=deadline, on_wait=on_wait, course=course)
+        except FeishuUnavailable as error:
+            if error.code not in BEING_SENT or course.busy < BUSY_TRIES:
+                raise
+            # All tries met "is being sent": Feishu has it, and does not say under which id.
+            return Sent("", target.chat_id, repeated=True)
+        except FeishuRefused as error:
+            if error.code not in ALREADY_DONE:
+                raise
+            return Sent("", target.chat_id, repeated=True)
+        chat = str(answer.data.get("chat_id") or target.chat_id)
+        if call.user and chat:
+            self._chats[spec.credentials.app_id, target.id] = chat
+        return Sent(str(answer.data.get("message_id") or ""), chat)
+
+    def _call(self, spec: BotSpec, message: Outbound, name: SendName) -> Call:
+        target = message.target
+        body: dict[str, Any] = {"msg_type": message.msg_type, "content": message.content, "uuid": name.uuid}
+        if target.kind == "reply":
+            if target.in_thread:
+                body["reply_in_thread"] = True
+            path = f"/open-apis/im/v1/messages/{segment(target.id)}/reply"
+            return Call("im.message.reply", "POST", path, json=body, chat=target.chat_id)
+        chat = target.id if target.kind == "chat_id" else target.chat_id
+        chat = chat or self._chats.get((spec.credentials.app_id, target.id), "")
+        return Call(
+            "im.message.create",
+            "POST",
+            "/open-apis/im/v1/messages",
+            query=(("receive_id_type", target.kind),),
+            json={"receive_id": target.id, **body},
+            chat=chat,
+            user="" if chat else target.id,
+        )
+
+    async def _forget(self, spec: BotSpec, name: SendName, ledger: Ledger) -> None:
+        try:
+            await ledger.forget(name)
+        except StoreUnavailable as error:
+            # The next attempt takes it for one of unknown outcome, which is safe for an hour.
+            log.warning("failed send could not be noted", bot=spec.id, api=name.api, reason=str(error))
+
+    async def _tell(self, spec: BotSpec, message: Outbound, sent: Sent, name: SendName) -> None:
+        if self._on_sent is None:
+            return
+        try:
+            await self._on_sent(spec, message, sent, name)
+        except HubError as error:
+            log.warning("sent message could not be archived", bot=spec.id, api=name.api, reason=str(error))

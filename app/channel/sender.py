@@ -1,0 +1,214 @@
+"""The only way out: everything that a bot says or asks leaves for Feishu through here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypedDict, Unpack
+
+from app.channel.exchange import Call, Exchange, segment
+from app.channel.facts import BotFacts, BotInfo
+from app.channel.lark import call_of, response_of
+from app.channel.limiter import Limiter, OnWait
+from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
+from app.channel.once import OnSent, SendOnce
+from app.channel.tokens import Tokens
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import FeishuRefused
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.feishu.client import FeishuApi, Part
+from app.model.bot import BotSpec
+from app.model.outbound import Ledger, MessageType, Outbound, SendName, Sent
+
+FileType = Literal["opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
+
+# feishu-protocol 5.6, bytes.
+IMAGE_LIMIT: Final = 10 * 1000 * 1000
+FILE_LIMIT: Final = 30 * 1000 * 1000
+_FILE_TIMEOUT: Final = 60.0
+# feishu-protocol 4.5
+_PREVIEWS_A_CALL: Final = 10
+
+
+class Patience(TypedDict, total=False):
+    """How long a call may wait: `deadline` in seconds since the epoch, `on_wait` told before waits for a slot."""
+
+    deadline: float | None
+    on_wait: OnWait | None
+
+
+class Sender:
+    """Every way to reach Feishu, within its limits, with the hub's tokens, retried where that is safe.
+
+    Each raises FeishuError (by what Feishu answered), SlotTimeout, or OutcomeUnknown.
+    """
+
+    def __init__(
+        self,
+        api: FeishuApi,
+        tokens: Tokens,
+        limiter: Limiter,
+        link: RedisLink,
+        keys: Keys,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        on_sent: OnSent | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        """`on_sent` is told of every message that Feishu took, for the store; `chance` spreads the retries."""
+        self.exchange = Exchange(api, tokens, limiter, clock=clock, chance=chance)
+        """Where calls are made and counted."""
+        self._once = SendOnce(self.exchange, clock=clock, on_sent=on_sent)
+        self._facts = BotFacts(self.exchange, link, keys, clock=clock)
+
+    async def send(
+        self,
+        spec: BotSpec,
+        message: Outbound,
+        name: SendName,
+        ledger: Ledger | None,
+        **patience: Unpack[Patience],
+    ) -> Sent:
+        """Send a message or reply, once for each name; raises Fenced and StoreUnavailable too."""
+        return await self._once.send(spec, message, name, ledger, **patience)
+
+    async def update(
+        self,
+        spec: BotSpec,
+        message_id: str,
+        msg_type: MessageType,
+        content: str,
+        **patience: Unpack[Patience],
+    ) -> None:
+        """Replace a card (within 14 days), a text or a post (20 times) of the bot's own."""
+        path = f"/open-apis/im/v1/messages/{segment(message_id)}"
+        if msg_type == "interactive":
+            call = Call("im.message.patch", "PATCH", path, json={"content": content}, message=message_id)
+        elif msg_type in ("text", "post"):
+            body = {"msg_type": msg_type, "content": content}
+            call = Call("im.message.update", "PUT", path, json=body, message=message_id)
+        else:
+            raise FeishuRefused(
+                f"a message cannot be made {msg_type}: only cards, texts and posts can be updated"
+            )
+        await self.exchange.run(spec, call, **patience)
+
+    async def update_card(
+        self, spec: BotSpec, token: str, card: Mapping[str, Any], **patience: Unpack[Patience]
+    ) -> None:
+        """Replace the card that was clicked, by the click's token: for 30 minutes, twice, after its answer."""
+        body = {"token": token, "card": card}
+        call = Call("interactive.card.update", "POST", "/open-apis/interactive/v1/card/update", json=body)
+        await self.exchange.run(spec, call, **patience)
+
+    async def update_previews(
+        self,
+        spec: BotSpec,
+        tokens: Sequence[str],
+        open_ids: Sequence[str] = (),
+        **patience: Unpack[Patience],
+    ) -> None:
+        """Have clients ask for link previews again; without `open_ids` those of all members do."""
+        for start in range(0, len(tokens), _PREVIEWS_A_CALL):
+            body: dict[str, Any] = {"preview_tokens": list(tokens[start : start + _PREVIEWS_A_CALL])}
+            if open_ids:
+                body["open_ids"] = list(open_ids)
+            call = Call(UPDATE_PREVIEWS, "POST", "/open-apis/im/v2/url_previews/batch_update", json=body)
+            await self.exchange.run(spec, call, **patience)
+
+    async def ephemeral(
+        self, spec: BotSpec, chat_id: str, open_id: str, card: Mapping[str, Any], **patience: Unpack[Patience]
+    ) -> str:
+        """Show a card to one member of a group; the message id. Has no uuid: a lost answer is OutcomeUnknown."""
+        body = {"chat_id": chat_id, "open_id": open_id, "msg_type": "interactive", "card": card}
+        path = "/open-apis/ephemeral/v1/send"
+        call = Call(EPHEMERAL, "POST", path, json=body, chat=chat_id, repeatable=False)
+        answer = await self.exchange.run(spec, call, **patience)
+        return str(answer.data.get("message_id") or "")
+
+    async def react(self, spec: BotSpec, message_id: str, emoji: str, **patience: Unpack[Patience]) -> str:
+        """Add a reaction such as `SMILE`; the reaction id. A bot's second one of a kind adds nothing."""
+        body = {"reaction_type": {"emoji_type": emoji}}
+        path = f"/open-apis/im/v1/messages/{segment(message_id)}/reactions"
+        answer = await self.exchange.run(
+            spec, Call("im.message.reaction.create", "POST", path, json=body), **patience
+        )
+        return str(answer.data.get("reaction_id") or "")
+
+    async def upload_image(
+        self,
+        spec: BotSpec,
+        data: bytes,
+        image_type: Literal["message", "avatar"] = "message",
+        **patience: Unpack[Patience],
+    ) -> str:
+        """Upload an image of at most 10 MB; its key."""
+        _check_size("image", data, IMAGE_LIMIT)
+        form = (Part("image_type", image_type), Part("image", data))
+        call = Call("im.image.create", "POST", "/open-apis/im/v1/images", form=form, timeout=_FILE_TIMEOUT)
+        answer = await self.exchange.run(spec, call, **patience)
+        return str(answer.data.get("image_key") or "")
+
+    async def upload_file(
+        self,
+        spec: BotSpec,
+        data: bytes,
+        name: str,
+        file_type: FileType = "stream",
+        duration_ms: int | None = None,
+        **patience: Unpack[Patience],
+    ) -> str:
+        """Upload a file of at most 30 MB; its key. Audio has to be `opus`, video `mp4`."""
+        _check_size("file", data, FILE_LIMIT)
+        form = [Part("file_type", file_type), Part("file_name", name), Part("file", data)]
+        if duration_ms is not None:
+            form.insert(2, Part("duration", str(duration_ms)))
+        call = Call(
+            "im.file.create", "POST", "/open-apis/im/v1/files", form=tuple(form), timeout=_FILE_TIMEOUT
+        )
+        answer = await self.exchange.run(spec, call, **patience)
+        return str(answer.data.get("file_key") or "")
+
+    async def download(
+        self,
+        spec: BotSpec,
+        message_id: str,
+        key: str,
+        kind: Literal["image", "file"],
+        **patience: Unpack[Patience],
+    ) -> bytes:
+        """Fetch what a message carries, at most 100 MB."""
+        call = Call(
+            "im.message.resource.get",
+            "GET",
+            f"/open-apis/im/v1/messages/{segment(message_id)}/resources/{segment(key)}",
+            query=(("type", kind),),
+            binary=True,
+            timeout=_FILE_TIMEOUT,
+        )
+        return (await self.exchange.run(spec, call, **patience)).raw
+
+    async def bot_info(self, spec: BotSpec) -> BotInfo:
+        """The bot's own open_id and name; five minutes old at most while Feishu answers."""
+        return await self._facts.info(spec)
+
+    async def chat_info(self, spec: BotSpec, chat_id: str, **patience: Unpack[Patience]) -> Mapping[str, Any]:
+        """What Feishu says of a chat: `name`, `chat_mode`, `owner_id` and more."""
+        call = Call("im.chat.get", "GET", f"/open-apis/im/v1/chats/{segment(chat_id)}")
+        return (await self.exchange.run(spec, call, **patience)).data
+
+    async def call(self, spec: BotSpec, request: Any, **patience: Unpack[Patience]) -> Any:
+        """Make the call that a lark-oapi request object describes; the answer is lark-oapi's response object."""
+        answer = await self.exchange.run(spec, await call_of(spec, request), **patience)
+        return await response_of(request, answer)
+
+
+def _check_size(what: str, data: bytes, limit: int) -> None:
+    if not data:
+        raise FeishuRefused(f"an empty {what} cannot be uploaded: check where it comes from")
+    if len(data) > limit:
+        raise FeishuRefused(
+            f"a {what} of {len(data)} bytes is too large: Feishu takes {limit // 1_000_000} MB; "
+            "make it smaller or send a link"
+        )
