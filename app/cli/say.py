@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -72,9 +73,26 @@ class _Stage:
 
 
 def _text_of(message: dict[str, Any]) -> str:
+    """What a terminal can show of a message: texts as they are, cards as title, text and [buttons]."""
     content = message.get("content")
     if isinstance(content, str):
         content = json.loads(content)
-    if isinstance(content, dict) and "text" in content:
-        return str(content["text"])
-    return json.dumps(content, ensure_ascii=False)
+    if isinstance(content, dict) and "text" in content and isinstance(content["text"], str):
+        return content["text"]
+    lines = list(_lines(content))
+    return "\n".join(lines) if lines else json.dumps(content, ensure_ascii=False)
+
+
+def _lines(part: Any) -> Iterator[str]:
+    if isinstance(part, list):
+        for one in part:
+            yield from _lines(one)
+    elif isinstance(part, dict):
+        if part.get("tag") == "button":
+            yield f"[{part.get('text', {}).get('content', '')}]"
+        elif isinstance(part.get("content"), str):
+            yield part["content"]
+        else:
+            for name in ("header", "title", "body", "elements", "columns", "text", "content", "zh_cn"):
+                if name in part:
+                    yield from _lines(part[name])

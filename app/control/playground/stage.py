@@ -1,0 +1,125 @@
+"""The playground as `feishu-hub dev` sets it up: an app for every bot, some people, a group, and the chat page."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from pydantic import SecretStr
+
+from app.control.playground.asgi import AsgiApp, Receive, Scope, Send
+from app.control.playground.playground import Playground
+from app.model.bot import BotSpec, Credentials
+
+_PEOPLE: Final = ("小明", "Alice", "王芳")
+_GROUP: Final = "试验群 Playground"
+_PREFIXES: Final = ("/open-apis/", "/playground", "/_playground/")
+
+
+class Running(Protocol):
+    """The node that was started: where it listens and which bots it has."""
+
+    @property
+    def public(self) -> tuple[str, int]: ...
+    @property
+    def bots(self) -> Mapping[str, BotSpec]: ...
+    @property
+    def token_file(self) -> Path: ...
+    def on_bots(self, listener: Callable[[frozenset[str]], None]) -> None: ...
+
+
+class Stage:
+    """Gives each bot credentials of the playground, random for each data directory, and draws the scene."""
+
+    def __init__(self, data_dir: Path, *, admin_port: int) -> None:
+        self._address = f"http://127.0.0.1:{admin_port}"
+        self._secret = _kept_secret(data_dir / "playground.key")
+        self._note = data_dir / "playground.json"
+        self._playground: Playground | None = None
+
+    def credentials(self, bot: str) -> Credentials:
+        """What stands in for the bot's credentials.yaml."""
+        return Credentials(
+            app_id=f"cli_{self._derived(bot, 'app_id')[:16]}",
+            app_secret=SecretStr(self._derived(bot, "app_secret")),
+            verification_token=(SecretStr(self._derived(bot, "verification_token")[:32]),),
+            encrypt_key=(SecretStr(self._derived(bot, "encrypt_key")[:32]),),
+            domain=self._address,
+        )
+
+    def beside(self, admin: AsgiApp) -> AsgiApp:
+        """The admin app with the playground in front of it, on the same port."""
+        playground = self._playground = Playground()
+        # For `feishu-hub say`, which drives the playground from another process.
+        self._note.touch(mode=0o600)
+        self._note.write_text(json.dumps({"address": self._address, "token": playground.control_token}))
+
+        async def both(scope: Scope, receive: Receive, send: Send) -> None:
+            mine = scope["type"] == "http" and scope["path"].startswith(_PREFIXES)
+            await (playground.app if mine else admin)(scope, receive, send)
+
+        return both
+
+    async def open(self, node: Running) -> None:
+        """Put the node's bots on the stage and tell where to look."""
+        playground = self._playground
+        assert playground is not None
+        host, port = node.public
+        people = [playground.add_user(name) for name in _PEOPLE]
+
+        def enter(bots: frozenset[str]) -> None:
+            for bot in sorted(bots & node.bots.keys()):
+                own = self.credentials(bot)
+                url = f"http://{host if host not in ('0.0.0.0', '::') else '127.0.0.1'}:{port}/webhook/{bot}"
+                app = playground.add_app(
+                    own.app_id,
+                    own.app_secret.get_secret_value(),
+                    bot,
+                    own.encrypt_key[0].get_secret_value(),
+                    own.verification_token[0].get_secret_value(),
+                    url,
+                    url,
+                )
+                for person in people:
+                    playground.p2p_chat(app, person)
+                if app not in group.apps:
+                    group.apps.append(app)
+
+        group = playground.group(_GROUP, [], people)
+        enter(frozenset(node.bots))
+        node.on_bots(enter)
+        _tell(
+            f"""
+  Feishu Hub is running · 飞书机器人网关已启动
+
+    playground   {self._address}/playground    write to a bot here · 在这里和机器人聊天
+    webhook      http://127.0.0.1:{port}/webhook/<bot_id>
+    admin        {self._address}/docs    metrics at /metrics, health at /health
+    bots         {", ".join(sorted(node.bots)) or "none"}
+    token        {node.token_file}
+
+  Ctrl-C stops it.
+"""
+        )
+
+    def _derived(self, bot: str, what: str) -> str:
+        return hmac.new(self._secret, f"{bot}\n{what}".encode(), hashlib.sha256).hexdigest()
+
+
+def _kept_secret(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
