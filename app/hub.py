@@ -74,6 +74,7 @@ class Plan:
     wrap_admin: AdminWrap | None = None
     """Puts something in front of the admin listener: the playground."""
     on_ready: Callable[[Node], Awaitable[None]] | None = None
+    on_stop: Callable[[], Awaitable[None]] | None = None
 
 
 class Node:
@@ -120,6 +121,8 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         async with AsyncExitStack() as closing:
+            if self.plan.on_stop is not None:
+                closing.push_async_callback(self.plan.on_stop)
             await self._start(closing)
             if self.plan.on_ready is not None:
                 await self.plan.on_ready(self)

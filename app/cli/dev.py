@@ -53,6 +53,7 @@ def dev(
             credentials=stage.credentials,
             wrap_admin=stage.beside,
             on_ready=stage.open,
+            on_stop=stage.close,
         )
     )
 

@@ -15,6 +15,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handle = Callable[[Request], Awaitable[Answer]]
 
 MOST_BYTES: Final = 128 * 1024 * 1024
+LOOKS_EVERY: Final = 0.5
 
 
 class ConnectionCut(Exception):
@@ -91,7 +92,7 @@ async def _write(answer: Answer, receive: Receive, send: Send) -> None:
 
 async def _stream(chunks: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
     """Pass chunks on until there are no more, or nobody listens any more."""
-    gone = asyncio.ensure_future(_disconnected(receive))
+    gone = asyncio.ensure_future(_gone(receive, send))
     try:
         while True:
             chunk = asyncio.ensure_future(anext(chunks, None))
@@ -105,9 +106,19 @@ async def _stream(chunks: AsyncIterator[bytes], receive: Receive, send: Send) ->
         gone.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _gone(receive: Receive, send: Send) -> None:
+    """Return when the listener has left, or the server wants to."""
+    left = asyncio.ensure_future(receive())
+    cycle = getattr(send, "__self__", None)
+    stays = getattr(cycle, "keep_alive", False)
+    try:
+        while not left.done():
+            await asyncio.wait({left}, timeout=LOOKS_EVERY)
+            # A closing uvicorn says so to an open answer only by this flag, and else waits for its end.
+            if stays and not getattr(cycle, "keep_alive", True):
+                return
+    finally:
+        left.cancel()
 
 
 async def _cut(send: Send) -> None:

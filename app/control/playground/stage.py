@@ -61,10 +61,15 @@ class Stage:
         self._note.write_text(json.dumps({"address": self._address, "token": playground.control_token}))
 
         async def both(scope: Scope, receive: Receive, send: Send) -> None:
-            mine = scope["type"] == "http" and scope["path"].startswith(_PREFIXES)
+            mine = scope["type"] == "http" and scope["path"].startswith(_PREFIXES) and _is_local(scope)
             await (playground.app if mine else admin)(scope, receive, send)
 
         return both
+
+    async def close(self) -> None:
+        """Let go of what is under way."""
+        if self._playground is not None:
+            await self._playground.close()
 
     async def open(self, node: Running) -> None:
         """Put the node's bots on the stage and tell where to look."""
@@ -110,6 +115,12 @@ class Stage:
 
     def _derived(self, bot: str, what: str) -> str:
         return hmac.new(self._secret, f"{bot}\n{what}".encode(), hashlib.sha256).hexdigest()
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether it was asked for by a local name: a foreign name that points here is a page that wants the token."""
+    host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return host.rpartition(b":")[0] in (b"127.0.0.1", b"localhost", b"[::1]") or host in (b"127.0.0.1", b"localhost")
 
 
 def _kept_secret(path: Path) -> bytes:

@@ -113,3 +113,21 @@ async def test_requests_sent_at_once_are_answered_in_order() -> None:
 
 def control(playground: Playground) -> dict[str, str]:
     return {"X-Playground-Token": playground.control_token}
+
+
+async def test_an_open_page_does_not_hold_up_a_closing_server() -> None:
+    playground = Playground()
+    server = uvicorn.Server(uvicorn.Config(playground.app, log_level="critical", lifespan="off"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = asyncio.create_task(server.serve([listener]))
+    await until(lambda: server.started)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/_playground/feed", headers=control(playground)
+        ) as response,
+    ):
+        await response.content.readuntil(b"\n\n")
+        server.should_exit = True
+        assert await asyncio.wait_for(response.content.read(), 5.0) == b""
+    await running
