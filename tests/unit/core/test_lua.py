@@ -56,20 +56,20 @@ async def paused(link: RedisLink) -> AsyncIterator[None]:
 
 
 async def test_a_script_runs_before_and_after_redis_forgot_it(link: RedisLink, keys: Keys, echo: Script) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     for _ in range(2):
         assert await echo(link.commands, [name], [b"\x00\xff", 7]) == [name.encode(), b"\x00\xff", b"7"]
         await link.commands.script_flush()
 
 
 async def test_a_script_that_fails_says_so_itself(link: RedisLink, keys: Keys, push: Script, broken: Script) -> None:
-    await push(link.commands, [keys.fired("bot", "daily", 1)], ["x"])
+    await push(link.commands, [keys.seen("bot", "daily")], ["x"])
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        await broken(link.commands, [keys.fired("bot", "daily", 1)], [])
+        await broken(link.commands, [keys.seen("bot", "daily")], [])
 
 
 async def test_calls_in_order_each_with_its_own_reply(pipeliner: Pipeliner, keys: Keys, push: Script) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     lengths = await asyncio.gather(*(pipeliner.run(push, [name], [i]) for i in range(1000)))
     assert lengths == list(range(1, 1001))
 
@@ -77,7 +77,7 @@ async def test_calls_in_order_each_with_its_own_reply(pipeliner: Pipeliner, keys
 async def test_calls_made_during_a_round_trip_share_the_next(
     link: RedisLink, pipeliner: Pipeliner, keys: Keys, push: Script
 ) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     await pipeliner.run(push, [name], [0])
     before = int((await link.commands.info("stats"))["total_reads_processed"])
     await asyncio.gather(*(pipeliner.run(push, [name], [i]) for i in range(200)))
@@ -88,7 +88,7 @@ async def test_calls_made_during_a_round_trip_share_the_next(
 async def test_an_error_is_one_callers_own(
     pipeliner: Pipeliner, link: RedisLink, keys: Keys, push: Script, broken: Script
 ) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     results: Sequence[Any] = await asyncio.gather(
         pipeliner.run(push, [name], ["a"]),
         pipeliner.run(broken, [name], []),
@@ -103,7 +103,7 @@ async def test_an_error_is_one_callers_own(
 async def test_forgotten_scripts_are_taught_again(
     pipeliner: Pipeliner, link: RedisLink, keys: Keys, push: Script, echo: Script
 ) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     await pipeliner.run(push, [name], ["x"])
     await link.commands.script_flush()
     await echo(link.commands, [name], ["", ""])
@@ -116,7 +116,7 @@ async def test_forgotten_scripts_are_taught_again(
 async def test_a_script_that_does_not_compile_hurts_nobody_else(
     pipeliner: Pipeliner, keys: Keys, push: Script, tmp_path: Path
 ) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     nonsense = script(tmp_path, "nonsense", "this is no Lua")
     for expected in (1, 2):
         results: Sequence[Any] = await asyncio.gather(
@@ -130,7 +130,7 @@ async def test_a_script_that_does_not_compile_hurts_nobody_else(
 async def test_an_argument_that_cannot_be_sent_fails_only_its_call(
     pipeliner: Pipeliner, keys: Keys, push: Script
 ) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     good = asyncio.create_task(pipeliner.run(push, [name], ["x"]))
     with pytest.raises(TypeError):
         await pipeliner.run(push, [name], [None])  # type: ignore[list-item]
@@ -138,7 +138,7 @@ async def test_an_argument_that_cannot_be_sent_fails_only_its_call(
 
 
 async def test_a_caller_that_gives_up_disturbs_nobody(pipeliner: Pipeliner, keys: Keys, push: Script) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     tasks = [asyncio.create_task(pipeliner.run(push, [name], [i])) for i in range(10)]
     await asyncio.sleep(0)
     tasks[3].cancel()
@@ -150,7 +150,7 @@ async def test_a_caller_that_gives_up_disturbs_nobody(pipeliner: Pipeliner, keys
 
 
 async def test_round_trips_are_bounded_in_calls_and_bytes(link: RedisLink, keys: Keys, push: Script) -> None:
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     narrow = Pipeliner(link.commands, cluster=False, max_calls=2, max_bytes=1000)
     sizes = [10, 10, 10, 900, 900, 5000, 10]
     assert await asyncio.gather(*(narrow.run(push, [name], [b"x" * size]) for size in sizes)) == list(range(1, 8))
@@ -165,7 +165,7 @@ async def blocked(link: RedisLink) -> bool:
 @pytest.mark.usefixtures("paused")
 async def test_when_redis_hangs_everyone_is_told(link: RedisLink, keys: Keys, push: Script) -> None:
     impatient = Pipeliner(link.commands, cluster=False, timeout=0.2)
-    name = keys.fired("bot", "daily", 1)
+    name = keys.seen("bot", "daily")
     in_flight = [asyncio.create_task(impatient.run(push, [name], [i])) for i in range(3)]
     await until(lambda: blocked(link))
     behind = [asyncio.create_task(impatient.run(push, [name], [i])) for i in range(3)]
