@@ -34,9 +34,7 @@ class BotInfo:
 class BotFacts:
     """`bot_info` by app, kept five minutes in memory and in Redis."""
 
-    def __init__(
-        self, exchange: Exchange, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
+    def __init__(self, exchange: Exchange, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._exchange = exchange
         self._link = link
         self._keys = keys

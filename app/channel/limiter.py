@@ -134,9 +134,7 @@ class Limiter:
         """Wait until what is on its way back has been given back."""
         await asyncio.gather(*self._returns, return_exceptions=True)
 
-    async def _in_line(
-        self, bounds: Sequence[Bound], latest: float | None, on_wait: OnWait | None
-    ) -> list[_Held]:
+    async def _in_line(self, bounds: Sequence[Bound], latest: float | None, on_wait: OnWait | None) -> list[_Held]:
         key = bounds[0].key
         before = self._last.get(key)
         left = self._last[key] = asyncio.Event()
@@ -178,9 +176,7 @@ class Limiter:
                 task.add_done_callback(self._returns.discard)
             raise
 
-    async def _reserve(
-        self, bounds: Sequence[Bound], held: list[_Held], due: float, latest: float | None
-    ) -> None:
+    async def _reserve(self, bounds: Sequence[Bound], held: list[_Held], due: float, latest: float | None) -> None:
         """Have slots under all bounds at one time, not before `due`; `held` always says what is held."""
         grace = min(bound.grace for bound in bounds) / _MICROS
         for turn in range(_MAX_ROUNDS):

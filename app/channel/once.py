@@ -20,6 +20,7 @@ from app.core.errors import (
     StoreUnavailable,
     TargetGone,
 )
+from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.feishu.codes import ALREADY_DONE, BEING_SENT, REPLY_TARGET_GONE
 from app.model.bot import BotSpec
@@ -38,9 +39,7 @@ log = get_logger(__name__)
 class SendOnce:
     """Sends messages under names; whoever uses a name twice says it once."""
 
-    def __init__(
-        self, exchange: Exchange, *, clock: Clock = SYSTEM_CLOCK, on_sent: OnSent | None = None
-    ) -> None:
+    def __init__(self, exchange: Exchange, *, clock: Clock = SYSTEM_CLOCK, on_sent: OnSent | None = None) -> None:
         """`on_sent` is told of every message that Feishu took."""
         self._exchange = exchange
         self._clock = clock
@@ -73,6 +72,7 @@ class SendOnce:
                 f"a message of bot {spec.id} was begun {now - (begun.since or now):.0f} s ago and its outcome is not "
                 "known; Feishu forgets its uuid after an hour: look in the chat whether it is there"
             )
+        failpoint("before_send")
         try:
             sent, message = await self._deliver(spec, message, name, deadline, on_wait, course)
         except (Fenced, OutcomeUnknown):
@@ -83,7 +83,9 @@ class SendOnce:
             raise
         try:
             if ledger is not None:
+                failpoint("before_record")
                 await ledger.record(name, sent.message_id)
+                failpoint("after_record")
         except StoreUnavailable as error:
             # It is said; the record is only missing until Feishu's uuid memory ends.
             log.warning("send could not be recorded", bot=spec.id, api=name.api, reason=str(error))
@@ -134,6 +136,7 @@ class SendOnce:
             if error.code not in ALREADY_DONE:
                 raise
             return Sent("", target.chat_id, repeated=True)
+        failpoint("after_send")
         chat = str(answer.data.get("chat_id") or target.chat_id)
         if call.user and chat:
             self._chats[spec.credentials.app_id, target.id] = chat

@@ -89,9 +89,7 @@ class Sender:
             body = {"msg_type": msg_type, "content": content}
             call = Call("im.message.update", "PUT", path, json=body, message=message_id)
         else:
-            raise FeishuRefused(
-                f"a message cannot be made {msg_type}: only cards, texts and posts can be updated"
-            )
+            raise FeishuRefused(f"a message cannot be made {msg_type}: only cards, texts and posts can be updated")
         await self.exchange.run(spec, call, **patience)
 
     async def update_card(
@@ -131,9 +129,7 @@ class Sender:
         """Add a reaction such as `SMILE`; the reaction id. A bot's second one of a kind adds nothing."""
         body = {"reaction_type": {"emoji_type": emoji}}
         path = f"/open-apis/im/v1/messages/{segment(message_id)}/reactions"
-        answer = await self.exchange.run(
-            spec, Call("im.message.reaction.create", "POST", path, json=body), **patience
-        )
+        answer = await self.exchange.run(spec, Call("im.message.reaction.create", "POST", path, json=body), **patience)
         return str(answer.data.get("reaction_id") or "")
 
     async def upload_image(
@@ -164,9 +160,7 @@ class Sender:
         form = [Part("file_type", file_type), Part("file_name", name), Part("file", data)]
         if duration_ms is not None:
             form.insert(2, Part("duration", str(duration_ms)))
-        call = Call(
-            "im.file.create", "POST", "/open-apis/im/v1/files", form=tuple(form), timeout=_FILE_TIMEOUT
-        )
+        call = Call("im.file.create", "POST", "/open-apis/im/v1/files", form=tuple(form), timeout=_FILE_TIMEOUT)
         answer = await self.exchange.run(spec, call, **patience)
         return str(answer.data.get("file_key") or "")
 

@@ -222,12 +222,7 @@ class Tokens:
                 self._refused[place] = (self._clock.now() + _REFUSED_FOR, error)
             raise error
         value, life = answer.document.get(f"{place.kind}_access_token"), answer.document.get("expire")
-        if (
-            not isinstance(value, str)
-            or not value
-            or isinstance(life, bool)
-            or not isinstance(life, int | float)
-        ):
+        if not isinstance(value, str) or not value or isinstance(life, bool) or not isinstance(life, int | float):
             raise FeishuUnavailable(f"Feishu's answer holds no token: {label}", status=answer.status)
         token = self._token(value, asked + life)
         self._held[place] = token
@@ -246,9 +241,7 @@ class Tokens:
                 plain = orjson.dumps({"token": token.value, "expires": token.expires})
                 sealed = await self._seal.seal(spec.id, plain, place.identity)
                 with guard():
-                    await self._link.commands.set(
-                        self._keys.token(place.app_id, place.shared), sealed, px=left
-                    )
+                    await self._link.commands.set(self._keys.token(place.app_id, place.shared), sealed, px=left)
             with guard():
                 await self._link.commands.delete(self._keys.token_lock(place.app_id, place.shared))
         except HubError as error:

@@ -111,9 +111,7 @@ class LocalWindows:
     def _prune(self, now: Micros) -> None:
         stale = now - self._horizon
         self._logs = {
-            key: log
-            for key, log in self._logs.items()
-            if log.paused > now or (log.grants and log.grants[-1] > stale)
+            key: log for key, log in self._logs.items() if log.paused > now or (log.grants and log.grants[-1] > stale)
         }
         # Where all of them still say something, looking again at once would find the same.
         self._prune_at = max(self._max_keys, 2 * len(self._logs))

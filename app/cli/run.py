@@ -89,5 +89,3 @@ def _own_ports(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         "health_path": config.monitoring.health_check.path,
     }
     return own, more
-
-

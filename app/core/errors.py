@@ -38,9 +38,7 @@ class HubError(Exception):
     retryable: bool = False
     retry_after: float | None = None
 
-    def __init__(
-        self, message: str, *, retryable: bool | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retryable: bool | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         if retryable is not None:
             self.retryable = retryable

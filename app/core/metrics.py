@@ -11,14 +11,10 @@ from prometheus_client import Counter, Histogram
 _SPANS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 EVENTS = Counter("hub_events_handled", "Events that came to an end, by outcome", ["bot", "outcome"])
-WAIT_SECONDS = Histogram(
-    "hub_event_wait_seconds", "From accepted to its handler's start", ["bot"], buckets=_SPANS
-)
+WAIT_SECONDS = Histogram("hub_event_wait_seconds", "From accepted to its handler's start", ["bot"], buckets=_SPANS)
 HANDLE_SECONDS = Histogram("hub_handle_seconds", "What handlers took", ["bot"], buckets=_SPANS)
 LOOP_HELD = Counter("hub_loop_held", "Times a bot's code held its loop over 100 ms", ["bot"])
-WORKER_DEATHS = Counter(
-    "hub_worker_deaths", "Worker processes that ended unasked, by the bot on the loop", ["bot"]
-)
+WORKER_DEATHS = Counter("hub_worker_deaths", "Worker processes that ended unasked, by the bot on the loop", ["bot"])
 QUARANTINES = Counter("hub_quarantines", "Times a bot was moved to the quarantine lane", ["bot"])
 SENDS = Counter("hub_sends", "Calls to Feishu, by what came of them", ["bot", "api", "outcome"])
 SLOT_WAIT_SECONDS = Histogram("hub_send_slot_wait_seconds", "Waits for a send slot", ["bot"], buckets=_SPANS)

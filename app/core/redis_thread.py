@@ -34,5 +34,3 @@ def connect_in_thread(url: str) -> Any:
     guards = {key.removeprefix("sentinel_"): more.pop(key) for key in list(more) if key.startswith("sentinel_")}
     sentinel = Sentinel(hosts, sentinel_kwargs=options | guards)
     return sentinel.master_for(unquote(name), db=int(database or 0), **options, **more)
-
-

@@ -90,9 +90,7 @@ _CREDENTIALS_ADVICE: Final = (
     "Feishu does not accept the app: check app_id, app_secret and domain in credentials.yaml, and that the app is "
     "enabled and published"
 )
-_QUOTA_ADVICE: Final = (
-    "the tenant's monthly quota of API calls is used up: wait for the next month or change the plan"
-)
+_QUOTA_ADVICE: Final = "the tenant's monthly quota of API calls is used up: wait for the next month or change the plan"
 # What Feishu says may quote the request; its own words come before the first quotation.
 _QUOTATION: Final = re.compile(r"[\"'`“‘{\[<]")
 _MSG_LENGTH: Final = 160

@@ -6,9 +6,10 @@ import binascii
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
-from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
@@ -34,12 +35,21 @@ def decrypt(keys: Sequence[bytes], encrypted: str) -> bytes:
     if len(data) < _SHORTEST or len(data) % _BLOCK:
         raise _undecryptable()
     for key in keys:
-        decryptor = Cipher(AES(key), CBC(data[:_BLOCK])).decryptor()
-        padded = decryptor.update(data[_BLOCK:]) + decryptor.finalize()
+        padded = _decryptor(key).update(data)[_BLOCK:]
         length = padded[-1]
         if 1 <= length <= _BLOCK and padded.endswith(_PADDINGS[length]):
             return padded[:-length]
     raise _undecryptable()
+
+
+@lru_cache(maxsize=4096)
+def _decryptor(key: bytes) -> CipherContext:
+    """A decryptor that is never finished, since making one costs more than a message.
+
+    In CBC a block depends on its own and the preceding ciphertext alone: given the IV as first block, what was
+    decrypted before changes only what comes out for the IV, which is thrown away.
+    """
+    return Cipher(AES(key), CBC(bytes(_BLOCK))).decryptor()
 
 
 def encrypt(key: bytes, plain: bytes, iv: bytes | None = None) -> str:

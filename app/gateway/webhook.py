@@ -9,6 +9,7 @@ import orjson
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError, NotVerified, RequestRefused, Unavailable
+from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.feishu.parse import conversation_of, dedup_identity, parse_event
 from app.gateway.accept import Acceptor
@@ -93,6 +94,7 @@ class Webhook:
             return await self._call(spec, event, incoming, cipher, started)
         self._admission.check_rate(spec)
         receipt = await self._acceptor.accept(incoming, started + ACCEPT_WITHIN)
+        failpoint("after_accept")
         self._counts.accept_seconds.observe(self._clock.monotonic() - started)
         if receipt.status == "accepted":
             self._counts.accepted[spec.id] += 1

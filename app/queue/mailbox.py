@@ -39,7 +39,10 @@ class Mailbox:
         self._link = link
         self._keys = keys
         self._replicas_ack = replicas_ack
-        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
+        # Scripts are bounded in time by what runs them: the client without a time-out of its own saves a task and a
+        # timer for every round trip.
+        self._scripts = link.commands if link.cluster else link.blocking
+        self._pipe = Pipeliner(self._scripts, cluster=link.cluster)
         # On Cluster the wake list lives in another slot than the bots: it is pushed in a step of its own, and the
         # sweep mends what a death in between leaves.
         self._wake = "" if link.cluster else keys.wake
@@ -96,7 +99,7 @@ class Mailbox:
                 entry.packed(),
                 entry.sealed,
             )
-        replies = await _ACCEPT(self._link.commands, [self._wake or self._keys.root(batch[0].bot)], args)
+        replies = await _ACCEPT(self._scripts, [self._wake or self._keys.root(batch[0].bot)], args)
         return [reply.decode() for reply in replies]
 
     async def _wait_for_replicas(self) -> None:
@@ -232,7 +235,7 @@ class Mailbox:
 
     async def _push_wake(self, bots: set[str]) -> None:
         if bots:
-            await _WAKE(self._link.commands, [self._keys.wake], sorted(bots))
+            await _WAKE(self._scripts, [self._keys.wake], sorted(bots))
 
 
 def _receipt(reply: str) -> Receipt:

@@ -32,9 +32,7 @@ class Done:
 Outcome = Done | Retry | Drop
 
 
-async def run_handler(
-    bot: Bot[Any], found: Found, ctx: Context[Any], *, call: Call = asyncio.to_thread
-) -> Outcome:
+async def run_handler(bot: Bot[Any], found: Found, ctx: Context[Any], *, call: Call = asyncio.to_thread) -> Outcome:
     """Run the handler, reply what it returns, give errors to `@bot.error`; raises the errors nobody takes."""
     kind = found.handler.kind
     try:
@@ -79,9 +77,7 @@ def answer_of(result: Toast | Card | tuple[Toast, Card] | Link | None) -> dict[s
             return {"toast": toast.to_dict(), "card": card.to_answer()}
         case Link():
             return result.to_dict()
-    raise TypeError(
-        f"a callback is answered with Toast, Card, (Toast, Card), Link or None, not {_kind_of(result)}"
-    )
+    raise TypeError(f"a callback is answered with Toast, Card, (Toast, Card), Link or None, not {_kind_of(result)}")
 
 
 async def _perform(handler: Handler, argument: object, kind: Kind, ctx: Context[Any], call: Call) -> Done:
@@ -92,9 +88,7 @@ async def _perform(handler: Handler, argument: object, kind: Kind, ctx: Context[
         if kind in ("card", "preview"):
             return Done(answer_of(result))
         if kind == "cron" and result is not None:
-            raise TypeError(
-                f"a schedule has nobody to reply to: use ctx.send instead of returning {_kind_of(result)}"
-            )
+            raise TypeError(f"a schedule has nobody to reply to: use ctx.send instead of returning {_kind_of(result)}")
         if result is not None:
             message_of(result)
     except TypeError as error:

@@ -47,9 +47,7 @@ class Card:
         return cls(document=document)
 
     @classmethod
-    def template(
-        cls, template_id: str, variables: Mapping[str, Any] | None = None, version: str = ""
-    ) -> Card:
+    def template(cls, template_id: str, variables: Mapping[str, Any] | None = None, version: str = "") -> Card:
         """A card template published in Feishu's card editor, with its variables."""
         data: dict[str, Any] = {"template_id": template_id, "template_variable": dict(variables or {})}
         if version:
@@ -128,9 +126,7 @@ class Card:
             "form_action_type": "submit",
             "behaviors": [{"type": "callback", "value": {**(value or {}), "action": action}}],
         }
-        return self.element(
-            {"tag": "form", "name": name, "elements": [*(one.to_dict() for one in fields), button]}
-        )
+        return self.element({"tag": "form", "name": name, "elements": [*(one.to_dict() for one in fields), button]})
 
     def element(self, element: Mapping[str, Any]) -> Card:
         """Any other schema 2.0 component, as its JSON."""

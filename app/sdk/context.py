@@ -84,9 +84,7 @@ class Context(Generic[S_co]):
         """Send to a chat (`oc_…`) or a person (`ou_…`, `on_…`, email); gives the message id, may be empty."""
         verbs = self._allowed()
         if not chat_id.startswith(("oc_", "ou_", "on_")) and "@" not in chat_id:
-            raise ValueError(
-                f"{chat_id!r} is no receiver: give a chat (oc_…), a person (ou_…, on_…) or an email"
-            )
+            raise ValueError(f"{chat_id!r} is no receiver: give a chat (oc_…), a person (ou_…, on_…) or an email")
         return verbs.send(chat_id, content)
 
     def update(self, message_id: str, content: Content) -> Coroutine[Any, Any, None]:
@@ -97,9 +95,7 @@ class Context(Generic[S_co]):
         """Add a reaction (`OK`, `THUMBSUP`, …) to a message, by default the event's; its id."""
         return self._allowed().react(emoji, message_id)
 
-    def upload(
-        self, data: bytes | Path, name: str = "file", kind: UploadKind = "stream"
-    ) -> Coroutine[Any, Any, str]:
+    def upload(self, data: bytes | Path, name: str = "file", kind: UploadKind = "stream") -> Coroutine[Any, Any, str]:
         """Upload an image (10 MB) or a file (30 MB); gives the key for `Image` or `File`."""
         return self._allowed().upload(data, name, kind)
 

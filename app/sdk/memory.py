@@ -55,9 +55,7 @@ class Upload:
 
 
 def _no_call(request: Any) -> Any:
-    raise LookupError(
-        f"no answer is set for {type(request).__name__}: BotTest(bot, on_call=lambda request: …)"
-    )
+    raise LookupError(f"no answer is set for {type(request).__name__}: BotTest(bot, on_call=lambda request: …)")
 
 
 class Memory:

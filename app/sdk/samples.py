@@ -84,9 +84,7 @@ def other_event(number: int, type: str, body: Mapping[str, Any]) -> Event:
     user = string(mapping(body, "operator_id"), "open_id")
     for place in ("user_id", "operator"):
         user = user or string(mapping(body, place), "open_id")
-    return _event(
-        number, type, body, chat=string(body, "chat_id"), user=user, message=string(body, "message_id")
-    )
+    return _event(number, type, body, chat=string(body, "chat_id"), user=user, message=string(body, "message_id"))
 
 
 def _event(

@@ -218,13 +218,9 @@ class BotTest:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise HandlerTimeout(
-                f"handler {found.handler.name} took longer than {self.timeout:g} s"
-            ) from None
+            raise HandlerTimeout(f"handler {found.handler.name} took longer than {self.timeout:g} s") from None
         finally:
-            ctx.refuse(
-                HandlerTimeout("this attempt is over: verbs can be used only until the handler returned")
-            )
+            ctx.refuse(HandlerTimeout("this attempt is over: verbs can be used only until the handler returned"))
         return self.outcome
 
     def _context(self, event: Event | None, attempt: int) -> Context[Any]:

@@ -10,6 +10,7 @@ import orjson
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import BadRequest, Fenced, HubError, SealBroken, StoreUnavailable
+from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.core.metrics import HANDLE_SECONDS, WAIT_SECONDS
 from app.feishu.parse import parse_event
@@ -115,6 +116,7 @@ class Attempts:
         ctx = self._context(resident, cipher, event, work, allowance, work.entry.identity)
         began = self._clock.monotonic()
         WAIT_SECONDS.labels(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
+        failpoint("before_handler")
         try:
             return await self._runner.run(
                 work.bot,

@@ -28,9 +28,7 @@ async def test_reminder_without_a_chat_is_not_sent() -> None:
 
 
 async def test_newcomers_are_greeted_by_mention() -> None:
-    users = [
-        {"name": name, "user_id": {"open_id": open_id}} for name, open_id in (("甲", "ou_1"), ("乙", "ou_2"))
-    ]
+    users = [{"name": name, "user_id": {"open_id": open_id}} for name, open_id in (("甲", "ou_1"), ("乙", "ou_2"))]
     [text] = await BotTest(bot).event(ADDED, {"chat_id": "oc_1", "users": users})
     assert '<at user_id="ou_1"></at> <at user_id="ou_2"></at>' in str(text)
 

@@ -60,14 +60,10 @@ class Dispatcher:
         builder = lark.EventDispatcherHandler.builder(ENCRYPT_KEY, TOKEN)
         self._handler = (
             builder.register_p2_im_message_receive_v1(self._on_message)
-            .register_p2_im_message_reaction_created_v1(
-                lambda event: self.types.append(event.header.event_type)
-            )
+            .register_p2_im_message_reaction_created_v1(lambda event: self.types.append(event.header.event_type))
             .register_p2_im_message_recalled_v1(lambda event: self.types.append(event.header.event_type))
             .register_p2_card_action_trigger(self._on_card)
-            .register_p1_customized_event(
-                "app_ticket", lambda event: self.types.append(event.type or "app_ticket")
-            )
+            .register_p1_customized_event("app_ticket", lambda event: self.types.append(event.type or "app_ticket"))
             .build()
         )
 
@@ -80,9 +76,7 @@ class Dispatcher:
     async def _handle(self, request: Request) -> Answer:
         raw = lark.RawRequest()
         raw.uri, raw.body = request.path, request.body
-        raw.headers = {
-            "-".join(p.capitalize() for p in name.split("-")): v for name, v in request.headers.items()
-        }
+        raw.headers = {"-".join(p.capitalize() for p in name.split("-")): v for name, v in request.headers.items()}
         answer = self._handler.do(raw)
         if answer.status_code != 200:
             self.refused.append(answer.content)
@@ -92,17 +86,13 @@ class Dispatcher:
         self.texts.append(json.loads(event.event.message.content)["text"])
 
     def _on_card(self, event: Any) -> Any:
-        return P2CardActionTriggerResponse(
-            {"toast": {"type": "info", "content": event.event.action.value["cmd"]}}
-        )
+        return P2CardActionTriggerResponse({"toast": {"type": "info", "content": event.event.action.value["cmd"]}})
 
 
 class Scene:
     """A playground on loopback, an app in it, a client of the real SDK for that app."""
 
-    def __init__(
-        self, playground: Playground, hub: Dispatcher, app: App, user: User, chat: Chat, client: Any
-    ) -> None:
+    def __init__(self, playground: Playground, hub: Dispatcher, app: App, user: User, chat: Chat, client: Any) -> None:
         self.playground, self.hub, self.app, self.user, self.chat, self.client = (
             playground,
             hub,
@@ -124,13 +114,9 @@ async def scene() -> AsyncIterator[Scene]:
     await hub.start()
     async with Playground() as playground:
         url = await playground.start()
-        app = playground.add_app(
-            "cli_a000000000000001", "secret", "Helper", ENCRYPT_KEY, TOKEN, hub.url, hub.url
-        )
+        app = playground.add_app("cli_a000000000000001", "secret", "Helper", ENCRYPT_KEY, TOKEN, hub.url, hub.url)
         user = playground.add_user("Ann")
-        TokenManager.cache.set(
-            f"self_tenant_token:{app.app_id}", "", 0
-        )  # it outlives tests: it is the process's
+        TokenManager.cache.set(f"self_tenant_token:{app.app_id}", "", 0)  # it outlives tests: it is the process's
         client = lark.Client.builder().app_id(app.app_id).app_secret("secret").domain(url).build()
         yield Scene(playground, hub, app, user, playground.p2p_chat(app, user), client)
     await hub.close()
@@ -176,16 +162,10 @@ async def test_the_async_client_sends_patches_and_reacts(scene: Scene) -> None:
     assert created.success(), created.msg
     patch = PatchMessageRequestBody.builder().content(json.dumps(card)).build()
     message_id = created.data.message_id
-    patched = await messages.apatch(
-        PatchMessageRequest.builder().message_id(message_id).request_body(patch).build()
-    )
+    patched = await messages.apatch(PatchMessageRequest.builder().message_id(message_id).request_body(patch).build())
     assert patched.success(), patched.msg
-    reaction = CreateMessageReactionRequestBody.builder().reaction_type(
-        Emoji.builder().emoji_type("SMILE").build()
-    )
-    request = (
-        CreateMessageReactionRequest.builder().message_id(message_id).request_body(reaction.build()).build()
-    )
+    reaction = CreateMessageReactionRequestBody.builder().reaction_type(Emoji.builder().emoji_type("SMILE").build())
+    request = CreateMessageReactionRequest.builder().message_id(message_id).request_body(reaction.build()).build()
     reacted = await scene.client.im.v1.message_reaction.acreate(request)
     assert reacted.data.reaction_id
     await scene.playground.deliveries.settle()
@@ -200,13 +180,7 @@ async def test_uploads_and_downloads(scene: Scene) -> None:
     image = CreateImageRequestBody.builder().image_type("message").image(io.BytesIO(PNG)).build()
     again = await scene.client.im.v1.image.acreate(CreateImageRequest.builder().request_body(image).build())
     assert again.success(), again.msg
-    file = (
-        CreateFileRequestBody.builder()
-        .file_type("stream")
-        .file_name("名.txt")
-        .file(io.BytesIO(b"content"))
-        .build()
-    )
+    file = CreateFileRequestBody.builder().file_type("stream").file_name("名.txt").file(io.BytesIO(b"content")).build()
     stored = await asyncio.to_thread(
         scene.client.im.v1.file.create, CreateFileRequest.builder().request_body(file).build()
     )
@@ -215,9 +189,7 @@ async def test_uploads_and_downloads(scene: Scene) -> None:
     said = await scene.playground.user_sends(
         scene.user, scene.chat, "file", json.dumps({"file_key": key, "file_name": "a.txt"})
     )
-    request = (
-        GetMessageResourceRequest.builder().message_id(said.message_id).file_key(key).type("file").build()
-    )
+    request = GetMessageResourceRequest.builder().message_id(said.message_id).file_key(key).type("file").build()
     got = await asyncio.to_thread(scene.client.im.v1.message_resource.get, request)
     assert (got.file.read(), got.file_name) == (b"attached", "a.txt")
 
@@ -234,11 +206,7 @@ async def test_a_typing_card(scene: Scene) -> None:
     assert made.success(), made.msg
     typed = ContentCardElementRequestBody.builder().content("Hello").sequence(1).uuid("u1").build()
     request = (
-        ContentCardElementRequest.builder()
-        .card_id(made.data.card_id)
-        .element_id("md")
-        .request_body(typed)
-        .build()
+        ContentCardElementRequest.builder().card_id(made.data.card_id).element_id("md").request_body(typed).build()
     )
     assert (await asyncio.to_thread(scene.client.cardkit.v1.card_element.content, request)).success()
 
@@ -250,15 +218,8 @@ async def test_its_dispatcher_takes_callbacks_and_old_events(scene: Scene) -> No
         "text": {"tag": "plain_text", "content": "Go"},
         "value": {"cmd": "approve"},
     }
-    card = json.dumps(
-        {"config": {"update_multi": True}, "elements": [{"tag": "action", "actions": [button]}]}
-    )
-    body = (
-        CreateMessageRequestBody.builder()
-        .receive_id(scene.chat.chat_id)
-        .msg_type("interactive")
-        .content(card)
-    )
+    card = json.dumps({"config": {"update_multi": True}, "elements": [{"tag": "action", "actions": [button]}]})
+    body = CreateMessageRequestBody.builder().receive_id(scene.chat.chat_id).msg_type("interactive").content(card)
     request = CreateMessageRequest.builder().receive_id_type("chat_id").request_body(body.build()).build()
     created = await asyncio.to_thread(scene.client.im.v1.message.create, request)
     clicked = await scene.playground.click(scene.user, created.data.message_id, "go")
@@ -282,7 +243,5 @@ async def test_limits_and_wrong_credentials_are_told_to_the_client(scene: Scene)
     )
     TokenManager.cache.set(f"self_tenant_token:{scene.app.app_id}", "", 0)
     scene.app.app_secret = "another"
-    with pytest.raises(
-        lark.exception.ObtainAccessTokenException if hasattr(lark, "exception") else Exception
-    ):
+    with pytest.raises(lark.exception.ObtainAccessTokenException if hasattr(lark, "exception") else Exception):
         await asyncio.to_thread(messages.create, text_to(scene.chat, "x"))

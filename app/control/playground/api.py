@@ -146,9 +146,7 @@ class OpenApi:
         if isinstance(result, Answer):
             result.headers["X-Tt-Logid"] = self._log_id(ask.call)
             return result
-        document = (
-            {"code": 0, "msg": "ok", **result} if route.top else {"code": 0, "msg": "success", "data": result}
-        )
+        document = {"code": 0, "msg": "ok", **result} if route.top else {"code": 0, "msg": "success", "data": result}
         return Answer(200, orjson.dumps(document), JSON_TYPE, {"X-Tt-Logid": self._log_id(ask.call)})
 
     async def _with_faults(self, route: Route | None, ask: Ask) -> Answer:
@@ -198,9 +196,7 @@ class OpenApi:
         log_id = self._log_id(call)
         call.status, call.code, call.violation = refusal.status, refusal.code, refusal.violation
         document = {"code": refusal.code, "msg": refusal.msg, "error": {"log_id": log_id}}
-        return Answer(
-            refusal.status, orjson.dumps(document), JSON_TYPE, {"X-Tt-Logid": log_id, **refusal.headers}
-        )
+        return Answer(refusal.status, orjson.dumps(document), JSON_TYPE, {"X-Tt-Logid": log_id, **refusal.headers})
 
     def _log_id(self, call: Call) -> str:
         return f"{_BOOT}{call.seq:012X}"
@@ -217,9 +213,7 @@ class OpenApi:
             return self._refuse(call, refusal)
         call.status = 200
         self._desk.ledger.accept(call, message)
-        self._desk.feed.put(
-            lambda: {"type": "message", "message_id": message.message_id, "chat_id": hook.chat.chat_id}
-        )
+        self._desk.feed.put(lambda: {"type": "message", "message_id": message.message_id, "chat_id": hook.chat.chat_id})
         document = {
             "code": 0,
             "msg": "success",

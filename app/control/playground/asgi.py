@@ -79,9 +79,7 @@ async def _write(answer: Answer, receive: Receive, send: Send) -> None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if answer.fate == "half":
-        await send(
-            {"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True}
-        )
+        await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
         await _cut(send)
         return
     if answer.stream is None:

@@ -67,9 +67,7 @@ def text_field(document: dict[str, Any], name: str, code: int, *, required: bool
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value):
-        raise Refusal(
-            code, f"Invalid parameter value: {name} must be a {'non-empty ' if required else ''}string"
-        )
+        raise Refusal(code, f"Invalid parameter value: {name} must be a {'non-empty ' if required else ''}string")
     return value
 
 

@@ -134,9 +134,7 @@ class Callbacks:
             code = MALFORMED
         return Clicked(code, token=token, event_id=event_id, attempt=attempt, answer=answer)
 
-    def _body(
-        self, app: App, user: User, message: Message, action: dict[str, Any], token: str
-    ) -> dict[str, Any]:
+    def _body(self, app: App, user: User, message: Message, action: dict[str, Any], token: str) -> dict[str, Any]:
         return {
             "operator": {
                 "tenant_key": TENANT,
@@ -225,11 +223,7 @@ def answer_fault(answer: dict[str, Any] | None, before: dict[str, Any], *, legac
         return BAD_CARD
     if card.get("type") == "template":
         return 0 if isinstance(card["data"].get("template_id"), str) else BAD_CARD
-    if (
-        card.get("type") != "raw"
-        or card_fault(card["data"]) is not None
-        or len(orjson.dumps(card)) > CARD_BYTES
-    ):
+    if card.get("type") != "raw" or card_fault(card["data"]) is not None or len(orjson.dumps(card)) > CARD_BYTES:
         return BAD_CARD
     if before.get("schema") == "2.0" and card["data"].get("schema") != "2.0":
         return DOWNGRADE

@@ -174,9 +174,7 @@ def update_by_token(ask: Ask) -> dict[str, Any]:
         raise Refusal(BAD_BODY, "card must be an object")
     ask.call.content = orjson.dumps(card).decode()
     open_ids = card.get("open_ids")
-    if card.get("type") != "template" and (
-        len(ask.call.content) > CARD_BYTES or card_fault(card) is not None
-    ):
+    if card.get("type") != "template" and (len(ask.call.content) > CARD_BYTES or card_fault(card) is not None):
         raise Refusal(MALFORMED, "the card is malformed")
     if card.get("schema") != "2.0" and not shared(card):
         if not open_ids:
@@ -189,9 +187,7 @@ def update_by_token(ask: Ask) -> dict[str, Any]:
         token.uses -= 1
         raise Refusal(RECALLED, "the message was recalled")
     replace_card(ask.desk.world, token.message, {k: v for k, v in card.items() if k != "open_ids"})
-    ask.desk.feed.put(
-        lambda: {"type": "changed", "message_id": token.message.message_id, "chat_id": ask.call.chat_id}
-    )
+    ask.desk.feed.put(lambda: {"type": "changed", "message_id": token.message.message_id, "chat_id": ask.call.chat_id})
     return {}
 
 

@@ -51,9 +51,7 @@ def patch(ask: Ask) -> dict[str, Any]:
     card = check_content(ask.desk.world, ask.app, message.chat, "interactive", content)
     template = card.get("type") == "template"
     if (not message.card_id and not shared(orjson.loads(message.content))) or not (template or shared(card)):
-        raise Refusal(
-            BAD_PARAMETER, "config.update_multi must be true in the card before and after the update"
-        )
+        raise Refusal(BAD_PARAMETER, "config.update_multi must be true in the card before and after the update")
     ask.desk.limits.target("message", message.message_id, PER_MESSAGE)
     if template:
         card = ask.desk.world.templates[card["data"]["template_id"]]
@@ -244,9 +242,7 @@ def _changed(ask: Ask, message: Message) -> None:
 
 
 def _show(ask: Ask, message: Message) -> None:
-    ask.desk.feed.put(
-        lambda: {"type": "changed", "message_id": message.message_id, "chat_id": message.chat.chat_id}
-    )
+    ask.desk.feed.put(lambda: {"type": "changed", "message_id": message.message_id, "chat_id": message.chat.chat_id})
 
 
 def _number(text: str) -> int:

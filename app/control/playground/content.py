@@ -103,9 +103,7 @@ def simplified(card: dict[str, Any]) -> dict[str, Any]:
     title = card.get("header", {}).get("title", {}) if isinstance(card.get("header"), dict) else {}
     body = card.get("body") if isinstance(card.get("body"), dict) else card
     elements = body.get("elements", []) if isinstance(body, dict) else []
-    lines = [
-        [{"tag": "text", "text": _text_of(element)}] for element in elements if isinstance(element, dict)
-    ]
+    lines = [[{"tag": "text", "text": _text_of(element)}] for element in elements if isinstance(element, dict)]
     return {"title": title.get("content", "") if isinstance(title, dict) else "", "elements": lines}
 
 

@@ -79,9 +79,7 @@ class Control:
             return json_answer(400, {"error": f"{type(error).__name__}: {error}"})
 
     async def _add_app(self, values: dict[str, Any]) -> dict[str, Any]:
-        extra = {
-            name: values.pop(name) for name in ("group_messages", "hears_bots", "outage") if name in values
-        }
+        extra = {name: values.pop(name) for name in ("group_messages", "hears_bots", "outage") if name in values}
         app = self._playground.add_app(**values)
         for name, value in extra.items():
             setattr(app, name, value)
@@ -89,9 +87,7 @@ class Control:
 
     async def _add_user(self, values: dict[str, Any]) -> dict[str, Any]:
         user = self._playground.add_user(text_named(values, "name"))
-        open_ids = {
-            app.app_id: self._playground.open_id(app, user) for app in self._playground.world.apps.values()
-        }
+        open_ids = {app.app_id: self._playground.open_id(app, user) for app in self._playground.world.apps.values()}
         return {"user_id": user.user_id, "union_id": user.union_id, "open_ids": open_ids}
 
     async def _p2p(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -116,22 +112,14 @@ class Control:
         playground = self._playground
         mention: list[App | User | speech.Everyone] = []
         for name in values.get("mention", []):
-            found: Any = (
-                "all"
-                if name == "all"
-                else playground.world.apps.get(name) or playground.world.users.get(name)
-            )
+            found: Any = "all" if name == "all" else playground.world.apps.get(name) or playground.world.users.get(name)
             if found is None:
                 raise BadControl(f"mention {name!r} is neither an app_id, a user_id nor all")
             mention.append(found)
-        reply_to = (
-            message_named(self._world, {"message_id": values["reply_to"]}) if values.get("reply_to") else None
-        )
+        reply_to = message_named(self._world, {"message_id": values["reply_to"]}) if values.get("reply_to") else None
         user, chat = user_named(self._world, values), chat_named(self._world, values)
         if values.get("msg_type", "text") == "text":
-            said = await playground.user_says(
-                user, chat, text_named(values, "text"), mention, reply_to=reply_to
-            )
+            said = await playground.user_says(user, chat, text_named(values, "text"), mention, reply_to=reply_to)
         else:
             content = text_named(values, "content")
             said = await playground.user_sends(user, chat, values["msg_type"], content, reply_to=reply_to)
@@ -141,9 +129,7 @@ class Control:
         message = message_named(self._world, values)
         action = values.get("action")
         if not isinstance(action, str | list | dict):
-            raise BadControl(
-                "action must be a component's name, text, element_id or path, or the whole action"
-            )
+            raise BadControl("action must be a component's name, text, element_id or path, or the whole action")
         clicked = await self._playground.click(
             user_named(self._world, values),
             message.message_id,
@@ -225,9 +211,7 @@ class Control:
                 if name not in allowed.get(place, ()):
                     raise BadControl(f"{place}.{name} is no setting: there are {allowed}")
                 setattr(places[place], name, value)
-        return {
-            place: {name: getattr(places[place], name) for name in names} for place, names in allowed.items()
-        }
+        return {place: {name: getattr(places[place], name) for name in names} for place, names in allowed.items()}
 
     async def _add_fault(self, values: dict[str, Any]) -> dict[str, Any]:
         return asdict(self._playground.faults.add(**values))

@@ -68,17 +68,13 @@ class Faults:
         if times is None and probability >= 1.0:
             times = 1
         self._serial += 1
-        fault = Fault(
-            self._serial, kind, times, probability, api, app, code, status, msg, seconds, when, headers or {}
-        )
+        fault = Fault(self._serial, kind, times, probability, api, app, code, status, msg, seconds, when, headers or {})
         self._faults.append(fault)
         return fault
 
     def clear(self, fault_id: int | None = None) -> None:
         """Take away one fault, or all."""
-        self._faults = [
-            fault for fault in self._faults if fault_id is not None and fault.fault_id != fault_id
-        ]
+        self._faults = [fault for fault in self._faults if fault_id is not None and fault.fault_id != fault_id]
 
     def waiting(self) -> list[dict[str, Any]]:
         """The faults that still wait, as JSON."""

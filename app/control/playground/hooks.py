@@ -73,14 +73,10 @@ class Hooks:
         stamp, sign = str(document.get("timestamp", "")), str(document.get("sign", ""))
         fresh = stamp.isdigit() and abs(self._world.clock.now() - int(stamp)) <= SIGNED_WITHIN
         if not fresh or not hmac.compare_digest(sign.encode(), hook_sign(stamp, secret).encode()):
-            raise Refusal(
-                BAD_SIGN, "sign match fail or timestamp is not within one hour from current time", status=200
-            )
+            raise Refusal(BAD_SIGN, "sign match fail or timestamp is not within one hour from current time", status=200)
 
     def _count(self, token: str) -> None:
         try:
             self._limits.gateway(token, "bot.v2.hook", HOOK)
         except Refusal as refusal:
-            raise Refusal(
-                HOOK_FREQUENCY, "too many request", status=200, violation=refusal.violation
-            ) from None
+            raise Refusal(HOOK_FREQUENCY, "too many request", status=200, violation=refusal.violation) from None

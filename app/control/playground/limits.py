@@ -72,9 +72,7 @@ class Limits:
             return
         key = (kind, name)
         if self._wait(key, bound) is not None:
-            raise Refusal(
-                code, f"The request triggered the frequency limit, ext={kind} rate limit", violation=kind
-            )
+            raise Refusal(code, f"The request triggered the frequency limit, ext={kind} rate limit", violation=kind)
         self._take(key)
 
     def reset(self) -> None:

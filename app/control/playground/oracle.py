@@ -43,9 +43,7 @@ class Oracle:
         world = self._playground.world
         return {
             "apps": [{"app_id": a.app_id, "name": a.name, "open_id": a.open_id} for a in world.apps.values()],
-            "users": [
-                {"user_id": u.user_id, "name": u.name, "union_id": u.union_id} for u in world.users.values()
-            ],
+            "users": [{"user_id": u.user_id, "name": u.name, "union_id": u.union_id} for u in world.users.values()],
             "chats": [
                 {
                     "chat_id": c.chat_id,
@@ -58,9 +56,7 @@ class Oracle:
                 }
                 for c in world.chats.values()
             ],
-            "names": {
-                world.open_id(app, who): who.name for app in world.apps.values() for who in world.everyone()
-            },
+            "names": {world.open_id(app, who): who.name for app in world.apps.values() for who in world.everyone()},
         }
 
     def _last(self, chat: Chat) -> dict[str, Any] | None:
@@ -96,9 +92,7 @@ class Oracle:
         ]
         documents = values.get("documents") in ("1", True)
         limit = int(values.get("limit", MOST_LISTED))
-        return {
-            "deliveries": [delivery_document(delivery, with_document=documents) for delivery in found[:limit]]
-        }
+        return {"deliveries": [delivery_document(delivery, with_document=documents) for delivery in found[:limit]]}
 
     async def _calls(self, values: dict[str, Any]) -> dict[str, Any]:
         calls = self._playground.ledger.find(
@@ -124,9 +118,7 @@ class Oracle:
         return {"duplicates": [[message_document(message) for message in group] for group in groups]}
 
     async def _violations(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "violations": [call_document(call) for call in self._playground.ledger.violations()[:MOST_LISTED]]
-        }
+        return {"violations": [call_document(call) for call in self._playground.ledger.violations()[:MOST_LISTED]]}
 
     async def _unacked(self, _: dict[str, Any]) -> dict[str, Any]:
         unacked = [d for d in self._playground.deliveries.log if not d.acked]
@@ -142,9 +134,7 @@ class Oracle:
         reactions: dict[str, list[str]] = {}
         for reaction in message.reactions.values():
             reactions.setdefault(reaction.emoji, []).append(reaction.who.name)
-        deliveries = (
-            [] if message.by_app else self._playground.deliveries.by_identity.get(message.message_id, [])
-        )
+        deliveries = [] if message.by_app else self._playground.deliveries.by_identity.get(message.message_id, [])
         return {
             "message_id": message.message_id,
             "chat_id": message.chat.chat_id,

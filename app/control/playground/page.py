@@ -53,11 +53,7 @@ class Page:
             return Answer(200, page.encode(), "text/html; charset=utf-8", dict(HEADERS))
         name = path.removeprefix("/static/")
         suffix = Path(name).suffix
-        if (
-            path.startswith("/static/")
-            and suffix in _TYPES
-            and name in {file.name for file in _HERE.iterdir()}
-        ):
+        if path.startswith("/static/") and suffix in _TYPES and name in {file.name for file in _HERE.iterdir()}:
             return Answer(200, _file(name), _TYPES[suffix], dict(HEADERS))
         return json_answer(404, {"error": "there is no such page"})
 

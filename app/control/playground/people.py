@@ -66,9 +66,7 @@ class People:
         callback_url: str | None = None,
     ) -> App:
         """A new app, or changed settings of one; an empty `event_url` means that nothing is delivered."""
-        app = self.world.add_app(
-            app_id, app_secret, name, encrypt_key, verification_token, event_url, callback_url
-        )
+        app = self.world.add_app(app_id, app_secret, name, encrypt_key, verification_token, event_url, callback_url)
         self.feed.put(lambda: {"type": "world"})
         return app
 
@@ -109,9 +107,7 @@ class People:
     ) -> Said:
         """A person writes; events are on their way when this returns (`await said.settled()` waits for them)."""
         text, mentions = speech.write(text, mention)
-        return await self.user_sends(
-            user, chat, "text", speech.text_content(text), mentions, reply_to=reply_to
-        )
+        return await self.user_sends(user, chat, "text", speech.text_content(text), mentions, reply_to=reply_to)
 
     async def user_sends(
         self,
@@ -181,16 +177,12 @@ class People:
         """A person takes a bot into a group."""
         if app not in chat.apps:
             chat.apps.append(app)
-        return self._notify(
-            app, "im.chat.member.bot.added_v1", speech.chat_event(self.world, app, chat, operator)
-        )
+        return self._notify(app, "im.chat.member.bot.added_v1", speech.chat_event(self.world, app, chat, operator))
 
     async def remove_bot(self, chat: Chat, app: App, operator: User) -> Delivery | None:
         """A person removes a bot from a group."""
         chat.apps.remove(app)
-        return self._notify(
-            app, "im.chat.member.bot.deleted_v1", speech.chat_event(self.world, app, chat, operator)
-        )
+        return self._notify(app, "im.chat.member.bot.deleted_v1", speech.chat_event(self.world, app, chat, operator))
 
     async def deliver(
         self,
@@ -234,9 +226,7 @@ class People:
         if len(message.chat.apps) > 1:
             self._tell(message)
 
-    def _notify(
-        self, app: App, event_type: str, body: dict[str, Any], schema: str = "2.0"
-    ) -> Delivery | None:
+    def _notify(self, app: App, event_type: str, body: dict[str, Any], schema: str = "2.0") -> Delivery | None:
         if not app.event_url or (app.subscriptions is not None and event_type not in app.subscriptions):
             return None
         event_id, now = self.world.new_id(""), self.clock.now()
@@ -247,9 +237,7 @@ class People:
         )
 
     def _changed(self, message: Message) -> None:
-        self.feed.put(
-            lambda: {"type": "changed", "message_id": message.message_id, "chat_id": message.chat.chat_id}
-        )
+        self.feed.put(lambda: {"type": "changed", "message_id": message.message_id, "chat_id": message.chat.chat_id})
 
     def _delivered(self, delivery: Delivery) -> None:
         if delivery.acked:

@@ -126,9 +126,7 @@ class Playground(People):
         message = self.world.messages[message_id]
         clicked = await self._callbacks.click(user, message, action, form, event_id=event_id, legacy=legacy)
         if clicked.card_changed:
-            self.feed.put(
-                lambda: {"type": "changed", "message_id": message_id, "chat_id": message.chat.chat_id}
-            )
+            self.feed.put(lambda: {"type": "changed", "message_id": message_id, "chat_id": message.chat.chat_id})
         return clicked
 
     async def preview(

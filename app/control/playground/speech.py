@@ -93,9 +93,7 @@ def shown_text(world: World, message: Message) -> str:
         return ""
     text: str = orjson.loads(message.content).get("text", "")
     if isinstance(message.sender, App):
-        named = {
-            world.open_id(message.sender, m.who): m.who.name for m in message.mentions if m.who is not None
-        }
+        named = {world.open_id(message.sender, m.who): m.who.name for m in message.mentions if m.who is not None}
         return AT.sub(lambda match: f"@{named.get(match[1], match[2] or '所有人')}", text)
     for mention in reversed(message.mentions):
         text = text.replace(mention.key, f"@{mention.who.name if mention.who else '所有人'}")

@@ -54,9 +54,7 @@ def upload_file(ask: Ask) -> dict[str, Any]:
     fields, files = read_form(ask.request)
     kind = fields.get("file_type", "")
     if kind not in FILE_TYPES or not fields.get("file_name"):
-        raise Refusal(
-            BAD_PARAMETER, f"file_name is needed, and file_type, one of {', '.join(sorted(FILE_TYPES))}"
-        )
+        raise Refusal(BAD_PARAMETER, f"file_name is needed, and file_type, one of {', '.join(sorted(FILE_TYPES))}")
     if not (fields.get("duration") or "0").isdigit():
         raise Refusal(BAD_PARAMETER, "duration must be whole milliseconds")
     _, data = _file(files, "file", FILE_BYTES)

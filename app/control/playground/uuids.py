@@ -58,9 +58,7 @@ class Uuids:
         """Note that a uuid sent a message and is being answered; returns the name to `settle` it by."""
         now = self._clock.now()
         if now - self._forgotten_at > REMEMBERED / 4:
-            self._sent = {
-                key: sent for key, sent in self._sent.items() if sent.busy or sent.at > now - REMEMBERED
-            }
+            self._sent = {key: sent for key, sent in self._sent.items() if sent.busy or sent.at > now - REMEMBERED}
             self._forgotten_at = now
         key = self._key(app_id, receiver, uuid)
         self._sent[key] = _Sent(message, now, busy=True)

@@ -177,9 +177,7 @@ class StandIn:
             self.said.append(said)
             if uuid:
                 self._uuids[uuid] = said
-        return _json(
-            {"code": 0, "msg": "success", "data": {"message_id": said.message_id, "chat_id": "oc_real"}}
-        )
+        return _json({"code": 0, "msg": "success", "data": {"message_id": said.message_id, "chat_id": "oc_real"}})
 
 
 def _error(code: int, status: int = 400) -> web.Response:

@@ -52,13 +52,7 @@ def create(uuid: str = "u-1", receiver: str = "oc_1") -> Any:
 
 
 def reply() -> Any:
-    body = (
-        ReplyMessageRequestBody.builder()
-        .content('{"text":"hi"}')
-        .msg_type("text")
-        .reply_in_thread(True)
-        .build()
-    )
+    body = ReplyMessageRequestBody.builder().content('{"text":"hi"}').msg_type("text").reply_in_thread(True).build()
     return ReplyMessageRequest.builder().message_id("om/../1?x").request_body(body).build()
 
 
@@ -130,9 +124,7 @@ async def test_the_answer_is_lark_oapis_own(sender: Sender, feishu: StandIn, spe
     assert vars(request) == before
 
 
-async def test_a_raw_request_answers_with_the_base_response(
-    sender: Sender, feishu: StandIn, spec: BotSpec
-) -> None:
+async def test_a_raw_request_answers_with_the_base_response(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["POST /open-apis/interactive/v1/card/update"] = {"code": 0, "msg": "ok"}
     response = await sender.call(spec, raw())
     assert type(response) is BaseResponse
@@ -160,13 +152,9 @@ async def test_a_file_comes_as_lark_oapi_gives_it(sender: Sender, feishu: StandI
     assert response.file_name == "a.pdf"
 
 
-async def test_a_file_is_uploaded_and_can_be_sent_again(
-    sender: Sender, feishu: StandIn, spec: BotSpec
-) -> None:
+async def test_a_file_is_uploaded_and_can_be_sent_again(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["POST /open-apis/im/v1/files"] = {"code": 0, "data": {"file_key": "file_1"}}
-    body = (
-        CreateFileRequestBody.builder().file_type("pdf").file_name("a.pdf").file(io.BytesIO(b"%PDF")).build()
-    )
+    body = CreateFileRequestBody.builder().file_type("pdf").file_name("a.pdf").file(io.BytesIO(b"%PDF")).build()
     request = CreateFileRequest.builder().request_body(body).build()
     for _ in range(2):
         assert (await sender.call(spec, request)).data.file_key == "file_1"

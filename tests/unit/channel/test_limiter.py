@@ -126,9 +126,7 @@ async def test_the_chats_slot_follows_the_apps(link: RedisLink, keys: Keys) -> N
     limiter = Limiter(link, keys, QUICK)
     await asyncio.gather(*(limiter.slot(spec, API, chat=f"oc_{n % 2}") for n in range(6)))
     apps = await grants(link, keys.limit_app("cli_a", API))
-    chats = sorted(
-        [*await grants(link, keys.limit_chat("oc_0")), *await grants(link, keys.limit_chat("oc_1"))]
-    )
+    chats = sorted([*await grants(link, keys.limit_chat("oc_0")), *await grants(link, keys.limit_chat("oc_1"))])
     assert len(apps) == len(chats) == 6
     assert all(abs(app - chat) < 5_000 for app, chat in zip(apps, chats, strict=True))
 
@@ -150,9 +148,7 @@ async def test_while_the_app_waits_the_chats_slot_waits_with_it(link: RedisLink,
     await limiter.close()
 
 
-async def test_a_slot_past_the_deadline_is_refused_at_once_and_all_is_given_back(
-    link: RedisLink, keys: Keys
-) -> None:
+async def test_a_slot_past_the_deadline_is_refused_at_once_and_all_is_given_back(link: RedisLink, keys: Keys) -> None:
     spec = bot("https://open.feishu.cn", app_per_minute=1)
     limiter = Limiter(link, keys, Limits())
     await limiter.slot(spec, API, chat="oc_1")
@@ -205,9 +201,7 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(link: RedisLink, keys: 
     assert caught.value.retry_after == pytest.approx(30, abs=1)
 
 
-async def test_who_waits_already_obeys_a_pause_that_comes_later(
-    link: RedisLink, keys: Keys, spec: BotSpec
-) -> None:
+async def test_who_waits_already_obeys_a_pause_that_comes_later(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
     limiter = Limiter(link, keys, replace(QUICK, chat_per_second=1))
     first = await limiter.slot(spec, API, chat="oc_1")
     waiting = asyncio.create_task(limiter.slot(spec, API, chat="oc_1"))
@@ -257,9 +251,7 @@ async def test_the_keys_of_a_call_may_lie_on_several_nodes_of_a_cluster(keys: Ke
         await alone.close()
 
 
-async def test_what_redis_granted_counts_when_redis_goes_away(
-    link: RedisLink, keys: Keys, spec: BotSpec
-) -> None:
+async def test_what_redis_granted_counts_when_redis_goes_away(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
     limiter = Limiter(link, keys, Limits(chat_per_second=2))
     for _ in range(2):
         await limiter.slot(spec, API, chat="oc_1")

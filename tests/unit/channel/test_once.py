@@ -38,9 +38,7 @@ def ledger() -> MemoryLedger:
     return MemoryLedger()
 
 
-async def test_a_send_has_feishus_form(
-    sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger
-) -> None:
+async def test_a_send_has_feishus_form(sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger) -> None:
     assert await sender.send(spec, text(), name(), ledger) == Sent("om_1", "oc_real")
     (seen,) = feishu.calls("/messages")
     assert (seen.method, seen.path) == ("POST", "/open-apis/im/v1/messages")
@@ -54,9 +52,7 @@ async def test_a_send_has_feishus_form(
     assert ledger.sent == {name().field: "om_1"}
 
 
-async def test_a_reply_has_feishus_form(
-    sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger
-) -> None:
+async def test_a_reply_has_feishus_form(sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger) -> None:
     await sender.send(spec, REPLY, name(), ledger)
     in_thread = replace(REPLY, target=replace(REPLY.target, in_thread=True))
     await sender.send(spec, in_thread, name(2), ledger)
@@ -132,9 +128,7 @@ async def test_is_being_sent_just_before_the_deadline_is_not_taken_for_sent(
     assert (await sender.send(spec, text(), name(), ledger)).message_id == "om_1"
 
 
-async def test_two_names_are_two_messages(
-    sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger
-) -> None:
+async def test_two_names_are_two_messages(sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger) -> None:
     await sender.send(spec, text(), name(1), ledger)
     await sender.send(spec, text(), name(2), ledger)
     assert [said.uuid for said in feishu.said] == [name(1).uuid, name(2).uuid]
@@ -193,9 +187,7 @@ async def test_a_reply_that_arrived_before_the_withdrawal_is_not_said_again(
     assert len(feishu.said) == 1
 
 
-async def test_the_fallback_is_tried_once(
-    sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger
-) -> None:
+async def test_the_fallback_is_tried_once(sender: Sender, feishu: StandIn, spec: BotSpec, ledger: MemoryLedger) -> None:
     feishu.faults += [Fault("code", code=230011), Fault("code", code=232009)]
     with pytest.raises(TargetGone):
         await sender.send(spec, REPLY, name(), ledger)
@@ -248,9 +240,7 @@ class _Away(MemoryLedger):
         raise StoreUnavailable("away")
 
 
-async def test_nothing_is_sent_that_could_not_be_begun(
-    sender: Sender, feishu: StandIn, spec: BotSpec
-) -> None:
+async def test_nothing_is_sent_that_could_not_be_begun(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     with pytest.raises(StoreUnavailable):
         await sender.send(spec, text(), name(), _Away())
     assert feishu.seen == []

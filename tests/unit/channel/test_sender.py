@@ -71,9 +71,7 @@ async def test_previews_go_ten_at_a_time(sender: Sender, feishu: StandIn, spec: 
     assert second.json == {"preview_tokens": ["pt-10", "pt-11"], "open_ids": ["ou_1"]}
 
 
-async def test_an_ephemeral_card_is_never_repeated_blindly(
-    sender: Sender, feishu: StandIn, spec: BotSpec
-) -> None:
+async def test_an_ephemeral_card_is_never_repeated_blindly(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["POST /open-apis/ephemeral/v1/send"] = {"code": 0, "data": {"message_id": "om_e"}}
     assert await sender.ephemeral(spec, "oc_1", "ou_1", CARD) == "om_e"
     assert feishu.seen[-1].json == {
@@ -98,9 +96,7 @@ async def test_a_reaction_has_an_id(sender: Sender, feishu: StandIn, spec: BotSp
     assert feishu.seen[-1].json == {"reaction_type": {"emoji_type": "SMILE"}}
 
 
-async def test_uploads_give_keys_and_are_repeated_whole(
-    sender: Sender, feishu: StandIn, spec: BotSpec
-) -> None:
+async def test_uploads_give_keys_and_are_repeated_whole(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["POST /open-apis/im/v1/images"] = {"code": 0, "data": {"image_key": "img_1"}}
     feishu.answers["POST /open-apis/im/v1/files"] = {"code": 0, "data": {"file_key": "file_1"}}
     feishu.faults += [Fault("lost_before")]
@@ -163,9 +159,7 @@ async def test_bot_info_serves_on_while_feishu_is_away(
     assert (await sender.bot_info(spec)).open_id == "ou_bot"
 
 
-async def test_bot_info_without_an_open_id_is_no_answer(
-    sender: Sender, feishu: StandIn, spec: BotSpec
-) -> None:
+async def test_bot_info_without_an_open_id_is_no_answer(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers[INFO] = {"code": 0, "data": {}}
     with pytest.raises(FeishuUnavailable):
         await sender.bot_info(spec)

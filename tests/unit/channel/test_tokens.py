@@ -19,9 +19,7 @@ from tests.waiting import until
 
 
 @pytest.fixture
-async def other(
-    api: FeishuApi, link: RedisLink, keys: Keys, clock: FastClock, tokens: Tokens
-) -> AsyncIterator[Tokens]:
+async def other(api: FeishuApi, link: RedisLink, keys: Keys, clock: FastClock, tokens: Tokens) -> AsyncIterator[Tokens]:
     """The tokens of another node."""
     other = Tokens(api, link, keys, PlainSeal(), clock=clock)
     yield other
@@ -153,9 +151,7 @@ async def test_a_dropped_token_is_fetched_anew_by_every_node(
     assert feishu.issued == 2
 
 
-async def test_wrong_credentials_are_remembered_for_a_minute(
-    tokens: Tokens, feishu: StandIn, clock: FastClock
-) -> None:
+async def test_wrong_credentials_are_remembered_for_a_minute(tokens: Tokens, feishu: StandIn, clock: FastClock) -> None:
     wrong = bot(feishu.url, secret="wrong")
     for _ in range(3):
         with pytest.raises(FeishuRefused) as caught:

@@ -42,11 +42,7 @@ def test_no_window_is_ever_too_full(wishes: list[int], windows: list[Window]) ->
 def test_the_slot_is_the_first_that_fits(wishes: list[int], wanted: int, windows: list[Window]) -> None:
     grants = fill(wishes, windows)
     slot = earliest(grants, wanted, windows)
-    fits = (
-        time
-        for time in range(wanted, slot + 1)
-        if time not in grants and kept(sorted([*grants, time]), windows)
-    )
+    fits = (time for time in range(wanted, slot + 1) if time not in grants and kept(sorted([*grants, time]), windows))
     assert slot == next(fits)
 
 

@@ -120,8 +120,6 @@ def test_the_common_ones_say_what_to_do(code: int, advice: str) -> None:
 
 
 def test_what_feishu_quotes_of_a_message_is_left_out() -> None:
-    said = str(
-        error_for(answer(230099, msg='Failed to create card, ErrCode: 11310; input {"text": "private"}'), "x")
-    )
+    said = str(error_for(answer(230099, msg='Failed to create card, ErrCode: 11310; input {"text": "private"}'), "x"))
     assert "ErrCode: 11310" in said
     assert "private" not in said

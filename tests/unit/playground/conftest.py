@@ -37,12 +37,8 @@ async def town() -> AsyncIterator[Town]:
     await hub.start()
     async with Playground(clock, speed=1000.0) as playground, aiohttp.ClientSession() as session:
         url = await playground.start()
-        app = playground.add_app(
-            "cli_a", "secret-a", "Helper", ENCRYPT_KEY, TOKEN, f"{hub.url}/a", f"{hub.url}/a"
-        )
-        other = playground.add_app(
-            "cli_b", "secret-b", "Other", ENCRYPT_KEY, TOKEN, f"{hub.url}/b", f"{hub.url}/b"
-        )
+        app = playground.add_app("cli_a", "secret-a", "Helper", ENCRYPT_KEY, TOKEN, f"{hub.url}/a", f"{hub.url}/a")
+        other = playground.add_app("cli_b", "secret-b", "Other", ENCRYPT_KEY, TOKEN, f"{hub.url}/b", f"{hub.url}/b")
         ann, tom = playground.add_user("Ann"), playground.add_user("Tom")
         callers = [Caller(session, url, playground.tokens.issue(a, "t-")[0]) for a in (app, other)]
         p2p, group = playground.p2p_chat(app, ann), playground.group("Team", [app, other], [ann, tom])

@@ -79,9 +79,7 @@ class Caller:
         self.session, self.url, self.token = session, url, token
         self.headers: dict[str, str] = {}
 
-    async def __call__(
-        self, method: str, path: str, document: Any = None, **query: str
-    ) -> tuple[int, dict[str, Any]]:
+    async def __call__(self, method: str, path: str, document: Any = None, **query: str) -> tuple[int, dict[str, Any]]:
         async with self.session.request(
             method,
             f"{self.url}/open-apis/{path}",

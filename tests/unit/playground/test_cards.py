@@ -59,9 +59,7 @@ async def test_a_click_is_a_signed_callback_and_its_answer_changes_the_card(town
     town.hub.answers = [
         Answer(
             200,
-            orjson.dumps(
-                {"toast": {"type": "success", "content": "done"}, "card": {"type": "raw", "data": OTHER}}
-            ),
+            orjson.dumps({"toast": {"type": "success", "content": "done"}, "card": {"type": "raw", "data": OTHER}}),
         )
     ]
     clicked = await town.playground.click(town.ann, message.message_id, "Yes")
@@ -113,9 +111,7 @@ async def test_forms_and_string_values(town: Town) -> None:
         (Answer(200, b"{}", fate="reset"), 200080),
     ],
 )
-async def test_wrong_answers_show_the_user_an_error_and_are_not_repeated(
-    town: Town, answer: Answer, code: int
-) -> None:
+async def test_wrong_answers_show_the_user_an_error_and_are_not_repeated(town: Town, answer: Answer, code: int) -> None:
     message = await sent(town)
     town.hub.answers = [answer]
     clicked = await town.playground.click(town.ann, message.message_id, "Yes")
@@ -162,9 +158,7 @@ async def test_the_token_updates_twice_within_half_an_hour_and_not_before_the_an
         "code"
     ] == 11311
     town.clock.time += 1800
-    assert (await town.call("POST", "interactive/v1/card/update", body | {"card": OTHER}))[1][
-        "code"
-    ] == 300030
+    assert (await town.call("POST", "interactive/v1/card/update", body | {"card": OTHER}))[1]["code"] == 300030
 
 
 async def test_legacy_callbacks_are_flat(town: Town) -> None:
@@ -217,9 +211,9 @@ async def test_a_card_is_typed_in_strict_sequence(town: Town) -> None:
     }
     _, answer = await town.call("POST", "im/v1/messages", send, receive_id_type="chat_id")
     message = town.playground.world.messages[answer["data"]["message_id"]]
-    assert (await town.call("POST", "im/v1/messages", send, receive_id_type="chat_id"))[1][
-        "code"
-    ] == 230099, "once only"
+    assert (await town.call("POST", "im/v1/messages", send, receive_id_type="chat_id"))[1]["code"] == 230099, (
+        "once only"
+    )
     path = f"cardkit/v1/cards/{card_id}/elements/md/content"
 
     async def put(text: str, sequence: int, uuid: str = "") -> int:
@@ -282,14 +276,11 @@ async def test_elements_of_a_card(town: Town) -> None:
     assert await do("DELETE", "/elements/md", {"sequence": 5}) == 300313
     card = town.playground.cards.cards[card_id].card
     assert card["body"]["elements"] == [{"tag": "markdown", "content": "c", "element_id": "line"}]
-    assert (
-        await do("PUT", "", {"card": {"type": "card_json", "data": '{"elements":[]}'}, "sequence": 6})
-        == 300303
-    )
+    assert await do("PUT", "", {"card": {"type": "card_json", "data": '{"elements":[]}'}, "sequence": 6}) == 300303
     message = await sent(town)
-    assert (await town.call("POST", "cardkit/v1/cards/id_convert", {"message_id": message.message_id}))[1][
-        "data"
-    ]["card_id"] == message.card_id
+    assert (await town.call("POST", "cardkit/v1/cards/id_convert", {"message_id": message.message_id}))[1]["data"][
+        "card_id"
+    ] == message.card_id
 
 
 async def test_a_card_cannot_be_changed_while_its_callback_is_open(town: Town) -> None:
@@ -322,7 +313,5 @@ async def test_reactions_come_back_as_events(town: Town) -> None:
     assert town.hub.documents[-1]["event"]["operator_type"] == "app"
     assert len((await town.call("GET", path))[1]["data"]["items"]) == 1
     assert await town.call.code("DELETE", f"{path}/{first['data']['reaction_id']}") == 0
-    assert (await town.call("POST", path.replace(message.message_id, "om_unknown"), body))[1][
-        "code"
-    ] == 231003
+    assert (await town.call("POST", path.replace(message.message_id, "om_unknown"), body))[1]["code"] == 231003
     await asyncio.sleep(0)

@@ -23,9 +23,7 @@ class Remote:
 
     async def __call__(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:
         url = f"{self._url}/_playground{path}"
-        async with self._session.request(
-            method, url, json=body, params=query, headers=self._headers
-        ) as response:
+        async with self._session.request(method, url, json=body, params=query, headers=self._headers) as response:
             self.status = response.status
             answer: dict[str, Any] = await response.json()
             return answer
@@ -55,15 +53,11 @@ async def test_the_ledger_over_http(town: Town, remote: Remote) -> None:
     assert calls[0]["content_hash"] == calls[1]["content_hash"] != ""
     accepted = await remote("GET", "/ledger/messages", chat_id=chat, limit="2")
     assert (accepted["total"], len(accepted["messages"])) == (5, 2)
-    assert [
-        len(group) for group in (await remote("GET", "/ledger/duplicates", by="content"))["duplicates"]
-    ] == [2, 2]
+    assert [len(group) for group in (await remote("GET", "/ledger/duplicates", by="content"))["duplicates"]] == [2, 2]
     assert (await remote("GET", "/ledger/duplicates"))["duplicates"] == []
     assert [call["code"] for call in (await remote("GET", "/ledger/violations"))["violations"]] == [230020]
     assert (await remote("GET", "/ledger/unacked"))["unacked"] == []
-    (delivery,) = (await remote("GET", "/deliveries", identity=said["message_id"], documents="1"))[
-        "deliveries"
-    ]
+    (delivery,) = (await remote("GET", "/deliveries", identity=said["message_id"], documents="1"))["deliveries"]
     assert delivery["attempts"][0]["status"] == 200
     assert delivery["document"]["event"]["message"]["message_id"] == said["message_id"]
     await remote("DELETE", "/ledger")
@@ -72,9 +66,7 @@ async def test_the_ledger_over_http(town: Town, remote: Remote) -> None:
 
 async def test_what_users_see(town: Town, remote: Remote) -> None:
     said = await town.playground.user_says(town.ann, town.group, "hi", [town.app])
-    await remote(
-        "POST", "/react", {"user_id": town.tom.user_id, "message_id": said.message_id, "emoji": "SMILE"}
-    )
+    await remote("POST", "/react", {"user_id": town.tom.user_id, "message_id": said.message_id, "emoji": "SMILE"})
     card = {"schema": "2.0", "body": {"elements": [{"tag": "hr"}]}}
     open_id = town.playground.open_id(town.app, town.ann)
     body = {"chat_id": town.group.chat_id, "open_id": open_id, "msg_type": "interactive", "card": card}
@@ -93,12 +85,10 @@ async def test_what_users_see(town: Town, remote: Remote) -> None:
 async def test_events_attacks_and_settings(town: Town, remote: Remote) -> None:
     event = await remote("POST", "/deliver", {"app_id": "cli_a", "event_type": "x.y_v1", "body": {"n": 1}})
     await town.playground.deliveries.settle()
-    document = (await remote("GET", "/deliveries", event_id=event["event_id"], documents="1"))["deliveries"][
-        0
-    ]["document"]
-    attempt = await remote(
-        "POST", "/attack", {"name": "bad_signature", "app_id": "cli_a", "document": document}
-    )
+    document = (await remote("GET", "/deliveries", event_id=event["event_id"], documents="1"))["deliveries"][0][
+        "document"
+    ]
+    attempt = await remote("POST", "/attack", {"name": "bad_signature", "app_id": "cli_a", "document": document})
     assert attempt["status"] == 200, "the fake hub takes anything"
     again = await remote("POST", "/redeliver", {"event_id": event["event_id"], "fresh_id": True})
     assert again["event_id"] != event["event_id"]
@@ -112,9 +102,7 @@ async def test_events_attacks_and_settings(town: Town, remote: Remote) -> None:
     assert (await town.call("GET", "bot/v3/info"))[1]["code"] == 0
     hook = await remote("POST", "/hooks", {"chat_id": town.group.chat_id})
     assert hook["path"].endswith(hook["token"])
-    seen = await remote(
-        "POST", "/preview", {"app_id": "cli_a", "user_id": town.ann.user_id, "url": "https://e.test"}
-    )
+    seen = await remote("POST", "/preview", {"app_id": "cli_a", "user_id": town.ann.user_id, "url": "https://e.test"})
     assert seen["code"] == 0
 
 
@@ -130,9 +118,7 @@ async def test_events_attacks_and_settings(town: Town, remote: Remote) -> None:
         ("POST", "/redeliver", {"event_id": "unknown"}),
     ],
 )
-async def test_what_cannot_be_done_is_said(
-    town: Town, remote: Remote, method: str, path: str, body: Any
-) -> None:
+async def test_what_cannot_be_done_is_said(town: Town, remote: Remote, method: str, path: str, body: Any) -> None:
     answer = await remote(method, path, body)
     assert remote.status == 400
     assert answer["error"]
@@ -162,19 +148,13 @@ async def test_it_runs_as_a_program() -> None:
             await remote("POST", "/says", {**user, **chat, "text": "hi"})
             call = Caller(session, ready["url"], "")
             path = "auth/v3/tenant_access_token/internal"
-            call.token = (await call("POST", path, {"app_id": "cli_a", "app_secret": "s"}))[1][
-                "tenant_access_token"
-            ]
+            call.token = (await call("POST", path, {"app_id": "cli_a", "app_secret": "s"}))[1]["tenant_access_token"]
             card = {
-                "elements": [
-                    {"tag": "action", "actions": [{"tag": "button", "name": "b", "text": {"content": "B"}}]}
-                ]
+                "elements": [{"tag": "action", "actions": [{"tag": "button", "name": "b", "text": {"content": "B"}}]}]
             }
             body = {"receive_id": chat["chat_id"], "msg_type": "interactive", "content": json.dumps(card)}
             _, sent = await call("POST", "im/v1/messages", body, receive_id_type="chat_id")
-            clicked = await remote(
-                "POST", "/click", {**user, **sent["data"], "action": ["elements", 0, "actions", 0]}
-            )
+            clicked = await remote("POST", "/click", {**user, **sent["data"], "action": ["elements", 0, "actions", 0]})
             assert (clicked["code"], clicked["status"]) == (0, 200)
         assert [d["header"]["event_type"] for d in hub.documents] == [
             "im.message.receive_v1",

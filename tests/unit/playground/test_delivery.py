@@ -23,9 +23,7 @@ async def test_an_event_is_encrypted_signed_and_compact(town: Town) -> None:
     (request,), (document,) = town.hub.requests, town.hub.documents
     assert request.body.startswith(b'{"encrypt":"')
     stamp, nonce = request.headers["x-lark-request-timestamp"], request.headers["x-lark-request-nonce"]
-    assert request.headers["x-lark-signature"] == event_signature(
-        stamp, nonce, ENCRYPT_KEY.encode(), request.body
-    )
+    assert request.headers["x-lark-signature"] == event_signature(stamp, nonce, ENCRYPT_KEY.encode(), request.body)
     assert document["schema"] == "2.0"
     assert document["header"]["token"] == TOKEN
     assert document["header"]["app_id"] == "cli_a"
@@ -39,9 +37,7 @@ async def test_an_event_is_encrypted_signed_and_compact(town: Town) -> None:
 
 
 async def test_every_bot_of_a_group_gets_an_event_of_its_own(town: Town) -> None:
-    said = await town.playground.user_says(
-        town.ann, town.group, "deploy with @Tom", [town.app, town.tom, "all"]
-    )
+    said = await town.playground.user_says(town.ann, town.group, "deploy with @Tom", [town.app, town.tom, "all"])
     await said.settled()
     first, second = sorted(town.hub.documents, key=lambda d: d["header"]["app_id"])
     assert first["header"]["event_id"] != second["header"]["event_id"]
@@ -167,9 +163,7 @@ async def test_other_things_people_do(town: Town) -> None:
     await playground.add_bot(town.group, town.app, town.tom)
     await playground.deliver(town.app, "p2p_chat_create", {"chat_id": town.p2p.chat_id}, schema="1.0")
     await playground.deliveries.settle()
-    types = sorted(
-        d["event"]["type"] if "uuid" in d else d["header"]["event_type"] for d in town.hub.documents
-    )
+    types = sorted(d["event"]["type"] if "uuid" in d else d["header"]["event_type"] for d in town.hub.documents)
     assert types == sorted(
         [
             "im.message.receive_v1",

@@ -74,9 +74,7 @@ def echoing(town: Town) -> None:
         if header["event_type"] == "im.message.receive_v1" and header["app_id"] == "cli_a":
             text = orjson.loads(body["message"]["content"])["text"]
             named = body["message"].get("mentions", [])
-            if body["message"]["chat_type"] == "p2p" or any(
-                m["id"]["open_id"] == town.app.open_id for m in named
-            ):
+            if body["message"]["chat_type"] == "p2p" or any(m["id"]["open_id"] == town.app.open_id for m in named):
                 await town.call.say(body["message"]["chat_id"], f"echo: {text}")
 
     town.hub.on_event = answer

@@ -261,9 +261,9 @@ async def test_replies_and_recalls(town: Town) -> None:
     mine = answer["data"]["message_id"]
     assert await town.call_other.code("DELETE", f"im/v1/messages/{mine}") == 230027
     assert await town.call.code("DELETE", f"im/v1/messages/{mine}") == 0
-    assert (
-        await town.call("PUT", f"im/v1/messages/{mine}", {"msg_type": "text", "content": '{"text":"x"}'})
-    )[1]["code"] == 230011
+    assert (await town.call("PUT", f"im/v1/messages/{mine}", {"msg_type": "text", "content": '{"text":"x"}'}))[1][
+        "code"
+    ] == 230011
     (turn,) = [turn for turn in town.playground.ledger.turns() if turn.app_id == "cli_a"]
     assert (turn.reply_id, turn.seconds) == (mine, 0.0)
 
@@ -272,12 +272,8 @@ async def test_texts_can_be_edited_twenty_times(town: Town) -> None:
     _, answer = await town.call.say(town.p2p.chat_id, "0")
     path = f"im/v1/messages/{answer['data']['message_id']}"
     for n in range(20):
-        assert (await town.call("PUT", path, {"msg_type": "text", "content": f'{{"text":"{n}"}}'}))[1][
-            "code"
-        ] == 0
-    assert (await town.call("PUT", path, {"msg_type": "text", "content": '{"text":"x"}'}))[1][
-        "code"
-    ] == 230072
+        assert (await town.call("PUT", path, {"msg_type": "text", "content": f'{{"text":"{n}"}}'}))[1]["code"] == 0
+    assert (await town.call("PUT", path, {"msg_type": "text", "content": '{"text":"x"}'}))[1]["code"] == 230072
     assert await town.call.code("PATCH", path, {"content": card(CARD)}) == 230054
 
 
@@ -327,9 +323,7 @@ async def test_the_smaller_calls(town: Town) -> None:
     assert await town.call_other.code("GET", f"im/v1/chats/{town.p2p.chat_id}") == 232011
     assert (await town.call("GET", "event/v1/outbound_ip", page_size="1"))[1]["data"]["has_more"] is True
     assert await town.call.code("GET", "event/v1/outbound_ip", page_size="51") == 1810001
-    assert (await town.call("POST", "im/v2/url_previews/batch_update", {"preview_tokens": ["pt_1"]}))[1][
-        "code"
-    ] == 0
+    assert (await town.call("POST", "im/v2/url_previews/batch_update", {"preview_tokens": ["pt_1"]}))[1]["code"] == 0
     assert (await town.call("POST", "im/v2/url_previews/batch_update", {"preview_tokens": ["pt_1"]}))[1][
         "code"
     ] == 230020

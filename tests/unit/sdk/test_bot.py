@@ -120,16 +120,11 @@ def test_events_cards_previews_and_schedules() -> None:
     assert taker("im.chat.updated_v1", {}) == "on_event"
     assert taker("im.chat.disbanded_v1", {}) == "nobody"
     assert taker("card.action.trigger", {"action": {"value": {"action": "approve"}}}) == "on_card"
-    assert (
-        taker("card.action.trigger", {"action": {"name": "Button_1", "value": {"action": "approve"}}})
-        == "on_card"
-    )
+    assert taker("card.action.trigger", {"action": {"name": "Button_1", "value": {"action": "approve"}}}) == "on_card"
     assert taker("card.action.trigger", {"action": {"value": "approve"}}) == "on_card"
     assert taker("card.action.trigger", {"action": {"value": {"action": "reject"}}}) == "nobody"
     assert taker("url.preview.get", {"context": {"url": "https://nowhere.test"}}) == "nobody"
-    found = bot.find(
-        subject_of(event_of("url.preview.get", {"context": {"url": "https://example.test/a"}}), ME), ME
-    )
+    found = bot.find(subject_of(event_of("url.preview.get", {"context": {"url": "https://example.test/a"}}), ME), ME)
     assert found is not None
     assert isinstance(found.argument, Preview)
     assert found.argument.groups == {"page": "a"}

@@ -37,9 +37,7 @@ def test_every_step_gives_a_new_card() -> None:
 
 
 def test_button_calls_its_action_with_its_value() -> None:
-    [button] = elements(
-        Card.of().button("OK", action="approve", value={"id": 4, "action": "x"}, style="primary")
-    )
+    [button] = elements(Card.of().button("OK", action="approve", value={"id": 4, "action": "x"}, style="primary"))
     assert button["behaviors"] == [{"type": "callback", "value": {"id": 4, "action": "approve"}}]
     assert button["type"] == "primary"
     # A name must be unique within a card, so only forms have named buttons.
@@ -53,9 +51,7 @@ def test_button_may_ask_before() -> None:
 
 
 def test_buttons_in_succession_share_a_row() -> None:
-    card = (
-        Card.of().button("1", action="a").link("2", "https://example.test").text("x").button("3", action="c")
-    )
+    card = Card.of().button("1", action="a").link("2", "https://example.test").text("x").button("3", action="c")
     row, text, single = elements(card)
     assert row["tag"] == "column_set"
     assert [column["elements"][0]["text"]["content"] for column in row["columns"]] == ["1", "2"]
@@ -112,9 +108,7 @@ def test_toast() -> None:
 
 def test_link() -> None:
     assert Link("T").to_dict() == {"inline": {"title": "T"}}
-    full = Link(
-        "T", Card.of(title="c"), image_key="img", i18n={"en_us": "T"}, url="https://example.test"
-    ).to_dict()
+    full = Link("T", Card.of(title="c"), image_key="img", i18n={"en_us": "T"}, url="https://example.test").to_dict()
     assert full["inline"]["image_key"] == "img"
     assert full["inline"]["i18n_title"] == {"en_us": "T"}
     assert full["inline"]["url"]["pc"] == "https://example.test"

@@ -120,9 +120,7 @@ def test_command_is_found(written: str, args: str) -> None:
     assert (got.command, got.args) == ("ping", args)
 
 
-@pytest.mark.parametrize(
-    "written", ["", "pings", "/pings", "//ping", "a ping", "/ ping", "ping!", "pi ng", "/"]
-)
+@pytest.mark.parametrize("written", ["", "pings", "/pings", "//ping", "a ping", "/ ping", "ping!", "pi ng", "/"])
 def test_command_is_not_found(written: str) -> None:
     assert message(written).as_command("ping") is None
 
@@ -176,9 +174,7 @@ def test_no_content_breaks_it(mentions: list[dict[str, Any]], paragraphs: object
     assert isinstance(Message.of(event, ME).text, str)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[1]", "null", '"x"', "[" * 100_000, '{"text": 5}', '{"text": null}']
-)
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", '"x"', "[" * 100_000, '{"text": 5}', '{"text": null}'])
 def test_broken_content_counts_as_empty(content: str) -> None:
     event = event_of("im.message.receive_v1", {"message": {"message_type": "text", "content": content}})
     assert Message.of(event, ME).text == ""

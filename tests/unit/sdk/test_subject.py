@@ -155,9 +155,7 @@ def test_cron_tick_has_the_time_of_its_zone() -> None:
 
 ANY = st.recursive(
     st.none() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(list(ACTION)), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(list(ACTION)), inner, max_size=3),
     max_leaves=6,
 )
 

@@ -1,0 +1,26 @@
+"""Named steps at which a fault test can have the process killed; nothing at all unless HUB_FAILPOINT is set.
+
+`HUB_FAILPOINT=name:FILE` kills the first process that reaches the step `name`, by SIGKILL, and none after it: the file,
+made in that moment, says that it was done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final, Literal
+
+Step = Literal["after_accept", "before_handler", "before_send", "after_send", "before_record", "after_record"]
+
+_NAME, _, _FILE = os.environ.get("HUB_FAILPOINT", "").partition(":")
+_SET: Final = bool(_NAME and _FILE)
+
+
+def failpoint(step: Step) -> None:
+    """Die here, once, if a test asked for it."""
+    if _SET and step == _NAME:
+        try:
+            os.close(os.open(_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
