@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,51 +29,18 @@ from app.core.settings import Settings
 from app.front import Front, ended, open_front
 from app.main import Listener, bind, listener
 from app.measures import Measures
-from app.model.bot import BotSpec, Credentials
+from app.model.bot import BotSpec
+from app.plan import Plan, Workers
 from app.storage.archiver import Archiver
 from app.storage.overflow import Overflow
 from app.wiring import Stores, stores_at
-from app.worker.dial import Dials
 from app.worker.lanes import Lanes
-from app.worker.nursery import Nursery
 from app.worker.takeover import Takeover
 
 # How long a node waits at its start for a Redis that is being started beside it.
 _REDIS_PATIENCE: Final = 10.0
 
 log = get_logger(__name__)
-
-AdminWrap = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """The node's nursery and dials, made before any loop; None of them on a node without the worker role."""
-
-    nursery: Nursery
-    dials: Dials
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a node is started with, beside its settings."""
-
-    settings: Settings
-    root: Path
-    """Directory of the bots, or of one."""
-    env: Mapping[str, str] = field(repr=False)
-    bots_dir: Path | None = None
-    group: str = ""
-    """The bot's id, where one bot runs as a process of its own."""
-    metrics_path: str = "/metrics"
-    health_path: str = "/healthz"
-    credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
-    watch_code: bool = False
-    """Whether handlers are read anew when their code changes."""
-    wrap_admin: AdminWrap | None = None
-    """Puts something in front of the admin listener: the playground."""
-    on_ready: Callable[[Node], Awaitable[None]] | None = None
-    on_stop: Callable[[], Awaitable[None]] | None = None
 
 
 class Node:

@@ -11,10 +11,11 @@ from typing import Any
 
 import uvloop
 
-from app.core.engine import socket_url
+from app.core.engine_socket import socket_url
 from app.core.logs import get_logger
 from app.core.settings import Settings
-from app.hub import Node, Plan, Workers
+from app.hub import Node
+from app.plan import Plan, Workers
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
 from app.worker_process import Birth, worker_main

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from app.channel.limits import Limits
-from app.core.engine import EmbeddedEngine, running_url
+from app.core.engine import EmbeddedEngine
+from app.core.engine_socket import running_url
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.core.settings import Settings

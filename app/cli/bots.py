@@ -141,7 +141,7 @@ def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
     from app.core.settings import load_settings
 
     async def publish() -> int:
-        from app.core.engine import running_url
+        from app.core.engine_socket import running_url
         from app.core.keys import Keys
         from app.core.outage import guard
         from app.core.redis import connect

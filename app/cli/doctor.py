@@ -133,7 +133,8 @@ def _master_key(settings: Settings) -> Finding:
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
-    from app.core.engine import find_binary, running_url
+    from app.core.engine import find_binary
+    from app.core.engine_socket import running_url
     from app.core.errors import HubError
     from app.core.redis import check_external, connect
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
-import stat
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final, Literal
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from app.core import leash
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.engine_socket import socket_path, until_answered
 from app.core.errors import StartError
 from app.core.logs import get_logger
 
@@ -27,8 +25,6 @@ Fsync = Literal["always", "everysec", "no"]
 
 DEFAULT_MAXMEMORY: Final = 512 * 1024 * 1024
 """Bytes; about 350,000 waiting events."""
-_MAX_SOCKET_PATH: Final = 100
-_ANSWER_TIMEOUT: Final = 30.0
 _STOP_TIMEOUT: Final = 10.0
 _MAX_LOG: Final = 1 << 20
 _STEADY_AFTER: Final = 10.0
@@ -100,7 +96,7 @@ class EmbeddedEngine:
                 "writable, or choose another by --data-dir"
             ) from error
         try:
-            self._socket = _socket_path(self._directory)
+            self._socket = socket_path(self._directory)
             await self._end_orphan()
             await self._launch()
         except BaseException:
@@ -168,7 +164,7 @@ class EmbeddedEngine:
                 stderr=output,
             )
         ended = asyncio.create_task(self._process.wait())
-        answers = asyncio.create_task(_until_answered(self._socket))
+        answers = asyncio.create_task(until_answered(self._socket))
         try:
             await asyncio.wait({ended, answers}, return_when=asyncio.FIRST_COMPLETED)
             if answers.done() and answers.result():
@@ -268,55 +264,3 @@ def _kill(pid: int, number: signal.Signals, directory: Path) -> None:
             process.send_signal(number)
     except (psutil.Error, ValueError):
         pass  # already gone, or not ours to end: the lock tells
-
-
-def _socket_path(directory: Path) -> str:
-    """`engine.sock` in the directory; where that is too long for a socket, a hashed name in a private one in /tmp."""
-    path = str(directory / "engine.sock")
-    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
-        return path
-    private = Path(tempfile.gettempdir()) / f"feishu-hub-{os.getuid()}"
-    private.mkdir(mode=0o700, exist_ok=True)
-    found = private.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise StartError(f"{private} has to be a directory that only this user may enter: remove it")
-    return str(private / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock")
-
-
-async def _until_answered(path: str) -> bool:
-    """True once the server on the socket answers PING; False when it has said nothing at all for too long."""
-    loop = asyncio.get_running_loop()
-    heard = loop.time()
-    while loop.time() - heard < _ANSWER_TIMEOUT:
-        try:
-            async with asyncio.timeout(1.0):
-                reader, writer = await asyncio.open_unix_connection(path)
-                try:
-                    writer.write(b"PING\r\n")
-                    answer = await reader.readline()
-                finally:
-                    writer.close()
-        except OSError:
-            answer = b""  # not listening yet
-        if answer.startswith(b"+PONG"):
-            return True
-        if answer:
-            heard = loop.time()  # it is loading its data, however long that takes
-        await asyncio.sleep(0.01)
-    return False
-
-
-def socket_url(data_dir: Path) -> str:
-    """Where clients find the engine of a data directory, whoever runs it."""
-    return f"unix://{quote(_socket_path(data_dir.absolute() / 'engine'))}"
-
-
-async def running_url(data_dir: Path) -> str | None:
-    """The URL of the engine that runs on a data directory; None when none answers."""
-    url = socket_url(data_dir)
-    try:
-        _, writer = await asyncio.open_unix_connection(unquote(url.removeprefix("unix://")))
-    except OSError:
-        return None
-    writer.close()
-    return url

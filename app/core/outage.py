@@ -21,6 +21,7 @@ _REFUSALS: Final = {
     "TRYAGAIN": "the Redis Cluster is moving this slot: it can be tried again in a moment",
     "MOVED": "the Redis Cluster moved this slot: it can be tried again in a moment",
     "ASK": "the Redis Cluster is moving this slot: it can be tried again in a moment",
+    "UNBLOCKED": "this Redis became a replica while a read waited on it: it can be tried again in a moment",
     "BUSY": "Redis is busy with a script that does not end: see SCRIPT KILL",
     "NOPERM": "the Redis user in redis.url may not do this: give it all commands and keys under the prefix",
     "NOAUTH": "Redis wants a password: put it into redis.url",

@@ -39,6 +39,13 @@ class Calls:
         )
         return "late" if reply == b"late" else "delivered"
 
+    async def unheard(self, bot: str, event_id: str) -> bool:
+        """The worker's side, once no gateway can wait any more: whether the result has still to come, and late.
+
+        A gateway that could not say that it gave up, since Redis or itself was away, would else get it.
+        """
+        return await self._ask(self._keys.result(bot, event_id), "give-up") == b"late"
+
     async def wait(self, bot: str, event_id: str, deadline: float) -> bytes | None:
         """The gateway's side: the sealed result, or None when there is none by `deadline` (monotonic seconds)."""
         head = _head(bot, event_id)

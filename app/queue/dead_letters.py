@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.core.keys import Keys
 from app.core.lua import Script
@@ -13,6 +14,7 @@ from app.queue.envelope import Entry
 
 _REPLAY = Script(Path(__file__).parent / "replay.lua")
 _WAKE = Script(Path(__file__).parent / "wake.lua")
+_ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class DeadLetters:
 
     async def list(self, bot: str, *, limit: int = 100, before: str | None = None) -> list[DeadLetter]:
         """The newest first; `before` is the last id of the page before."""
+        if before is not None and not _is_id(before):
+            return []
         newest = "+" if before is None else f"({before}"
         with guard():
             found: Any = await self._link.commands.xrevrange(self._keys.bot(bot, "dead"), max=newest, count=limit)
@@ -49,6 +53,8 @@ class DeadLetters:
 
     async def show(self, bot: str, letter_id: str) -> DeadLetter | None:
         """One letter, or None where there is none of that id."""
+        if not _is_id(letter_id):
+            return None
         with guard():
             found: Any = await self._link.commands.xrange(self._keys.bot(bot, "dead"), letter_id, letter_id)
         return _letter(bot, letter_id, found[0][1]) if found else None
@@ -67,8 +73,15 @@ class DeadLetters:
 
     async def drop(self, bot: str, letter_id: str) -> bool:
         """Let a letter go for good; False: no such letter."""
+        if not _is_id(letter_id):
+            return False
         with guard():
             return bool(await self._link.commands.xdel(self._keys.bot(bot, "dead"), letter_id))
+
+
+def _is_id(text: str) -> bool:
+    """Whether it can name a letter; Redis refuses other words for one, or takes them for a range."""
+    return _ID.fullmatch(text) is not None
 
 
 def _letter(bot: str, letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 from app.queue.envelope import Entry
 
 _ARCHIVED = Script(Path(__file__).parent / "archived.lua")
@@ -54,8 +55,10 @@ class EventLog:
             if self._link.cluster:
                 return await self._read_each(bots, consumer, count)
             streams: Any = {self._keys.bot(bot, "log"): ">" for bot in bots}
+            # Its client has no time-out; a primary that hangs while a failover goes on says nothing for ever.
             with guard():
-                found = await self._link.blocking.xreadgroup(GROUP, consumer, streams, count=count, block=block_ms)
+                async with asyncio.timeout(block_ms / 1000 + COMMAND_TIMEOUT):
+                    found = await self._link.blocking.xreadgroup(GROUP, consumer, streams, count=count, block=block_ms)
             return self._parsed(found)
         except ResponseError as error:
             if "NOGROUP" not in str(error):

@@ -12,7 +12,7 @@ from app.core.errors import Fenced, HubError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 from app.queue.envelope import Entry
 from app.queue.work import Incoming, Receipt, Work
 
@@ -120,10 +120,12 @@ class Mailbox:
     async def next_bot(self, timeout: float) -> str | None:
         """Wait until some bot has ready conversations; the token is the caller's to take with or give back."""
         if not self._woken:
+            # Its client has no time-out; a primary that hangs while a failover goes on says nothing for ever.
             with guard():
-                found = await self._link.blocking.execute_command(
-                    "BLMPOP", timeout, 1, self._keys.wake, "LEFT", "COUNT", _WAKE_BATCH
-                )
+                async with asyncio.timeout(timeout + COMMAND_TIMEOUT):
+                    found = await self._link.blocking.execute_command(
+                        "BLMPOP", timeout, 1, self._keys.wake, "LEFT", "COUNT", _WAKE_BATCH
+                    )
             if found:
                 self._woken.extend(name.decode() for name in found[1])
         return self._woken.popleft() if self._woken else None

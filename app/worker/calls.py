@@ -23,6 +23,8 @@ from app.storage.cipher import Cipher
 
 START_WITHIN: Final = 30.0
 """Seconds after which a callback that nobody started is given up: whoever pressed the button has gone."""
+# Feishu itself waits 3 s, a gateway a little less.
+_NOBODY_WAITS: Final = 3.0
 # Feishu reverts an update that comes before the HTTP answer or beside it (feishu-protocol: Delayed update).
 _AFTER_ANSWER: Final = 0.3
 _LEGACY: Final = "card.action.trigger_v1"
@@ -59,13 +61,22 @@ class Answers:
         entry = work.entry
         document = _for_legacy(answer) if answer and event.type == _LEGACY else answer or b"{}"
         sealed = cipher.seal(document, result_aad(entry.event_id))
-        if await self._calls.answer(work.bot, entry.event_id, sealed) == "delivered" or answer is None:
+        if not await self._is_late(work, sealed) or answer is None:
             return
         await self._clock.sleep(_AFTER_ANSWER)
         try:
             await self._bring_late(spec, work, event, orjson.loads(answer))
         except HubError as error:
             log.warning("late answer not delivered", bot=work.bot, event_id=entry.event_id, error=type(error).__name__)
+
+    async def _is_late(self, work: Work, sealed: bytes) -> bool:
+        """Hand the result to the gateway that waits; True where none does."""
+        entry = work.entry
+        if entry.replay:
+            return True  # the HTTP request is long over, and the answer of the first time is none to this one
+        if self._clock.now() - entry.received > _NOBODY_WAITS:
+            return await self._calls.unheard(work.bot, entry.event_id)
+        return await self._calls.answer(work.bot, entry.event_id, sealed) == "late"
 
     async def _bring_late(self, spec: BotSpec, work: Work, event: Event, answer: dict[str, Any]) -> None:
         log.info("callback answered late", bot=spec.id, event_id=event.id, type=event.type)

@@ -78,13 +78,16 @@ class Consumer:
             try:
                 bot = await self._mailbox.next_bot(_BLOCK)
                 pause = _FIRST_PAUSE
+                if bot is not None:
+                    self.offer(bot)
             except StoreUnavailable as error:
                 log.warning("no work can be fetched, Redis is away", error=str(error), pause=pause)
                 await self._clock.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
-                continue
-            if bot is not None:
-                self.offer(bot)
+            except Exception as error:
+                # Without this task the worker would live on and take nothing, for no bot.
+                log.error("no work was fetched, this is a fault of the hub", place=place_of(error))
+                await self._clock.sleep(_LONGEST_PAUSE)
 
     def stop(self) -> None:
         """Take nothing new."""

@@ -19,6 +19,7 @@ from app.queue.work import Incoming
 from app.sdk.cron_tick import cron_event
 from app.sdk.handler import Handler
 from app.storage.keyring import Keyring
+from app.worker.outcome import place_of
 from app.worker.roster import Resident, Roster
 
 # Schedules are of minutes: looked at once a second, they fire in the first second of theirs.
@@ -52,6 +53,8 @@ class Cron:
                 await self.fire_due()
             except HubError as error:
                 log.warning("schedules not fired", error=str(error))
+            except Exception as error:
+                log.error("schedules not fired, this is a fault of the hub", place=place_of(error))
             await self._clock.sleep(_LOOK_EVERY)
 
     async def fire_due(self) -> None:

@@ -13,8 +13,10 @@ import redis
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
+from app.core.redis import guard
 from app.queue.leases import keep_alive
 from app.queue.work import Work
+from app.worker.outcome import place_of
 
 BEAT: Final = 1.0
 
@@ -87,10 +89,13 @@ class Heartbeat:
             await asyncio.to_thread(self._thread.join, 2.0)
 
     def _beat(self) -> None:
-        client = self._open_client()
+        client: Any = None
         away = False
         while not self._ended.wait(self._interval):
             try:
+                if client is None:
+                    with guard():
+                        client = self._open_client()  # a Cluster's asks for its layout at once
                 lost = self._extend(client)
                 away = False
             except StoreUnavailable as error:
@@ -98,12 +103,17 @@ class Heartbeat:
                     log.warning("leases not extended, Redis is away", error=str(error))
                 away = True
                 continue
+            except Exception as error:
+                # Without this thread every claim of the worker would run out again and again.
+                log.error("leases not extended, this is a fault of the hub", place=place_of(error))
+                continue
             if lost and self._loop is not None:
                 try:
                     self._loop.call_soon_threadsafe(self._report, lost)
                 except RuntimeError:
                     break  # the loop is closed: the process is ending
-        client.close()
+        if client is not None:
+            client.close()
 
     def _extend(self, client: redis.Redis) -> list[Work]:
         by_bot: defaultdict[str, list[Work]] = defaultdict(list)

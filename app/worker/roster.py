@@ -19,6 +19,7 @@ from app.model.catalog import Catalog
 from app.sdk.bot import Bot
 from app.sdk.me import Me
 from app.worker.lane import Lane
+from app.worker.outcome import place_of
 
 _ASK_AGAIN: Final = 5.0
 
@@ -130,6 +131,11 @@ class Roster:
             self._faulty[spec.id] = (spec.revision, code)
             keys = [".".join(str(part) for part in fault["loc"]) for fault in error.errors()]
             log.error("settings do not fit the handler, the bot's mail waits", bot=spec.id, settings=keys)
+            return None
+        except Exception as error:
+            # An author's validator may raise anything; whoever asks here works for all bots.
+            self._faulty[spec.id] = (spec.revision, code)
+            log.error("settings could not be checked, the bot's mail waits", bot=spec.id, place=place_of(error))
             return None
         before = self._residents.get(spec.id)
         resident = Resident(spec, code, settings, get_logger("bot").bind(bot=spec.id))

@@ -9,6 +9,7 @@ from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.model.catalog import Catalog
 from app.queue.leases import Leases
+from app.worker.outcome import place_of
 
 SWEEP_EVERY: Final = 0.5
 # Nothing known leaves mail that stands nowhere; a Redis that was restored from an old file may.
@@ -46,4 +47,7 @@ class Takeover:
                 if not away:
                     log.warning("nothing is taken over, Redis is away", error=str(error))
                 away = True
+            except Exception as error:
+                # Without this task no retry would ever come due again.
+                log.error("nothing is taken over, this is a fault of the hub", place=place_of(error))
             await self._clock.sleep(SWEEP_EVERY)

@@ -1,0 +1,48 @@
+"""What a node is started with: settings, where its bots are, and what `dev` or one bot alone adds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.core.settings import Settings
+from app.model.bot import Credentials
+from app.worker.dial import Dials
+from app.worker.nursery import Nursery
+
+if TYPE_CHECKING:
+    from app.hub import Node
+
+AdminWrap = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The node's nursery and dials, made before any loop; None of them on a node without the worker role."""
+
+    nursery: Nursery
+    dials: Dials
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a node is started with, beside its settings."""
+
+    settings: Settings
+    root: Path
+    """Directory of the bots, or of one."""
+    env: Mapping[str, str] = field(repr=False)
+    bots_dir: Path | None = None
+    group: str = ""
+    """The bot's id, where one bot runs as a process of its own."""
+    metrics_path: str = "/metrics"
+    health_path: str = "/healthz"
+    credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
+    watch_code: bool = False
+    """Whether handlers are read anew when their code changes."""
+    wrap_admin: AdminWrap | None = None
+    """Puts something in front of the admin listener: the playground."""
+    on_ready: Callable[[Node], Awaitable[None]] | None = None
+    on_stop: Callable[[], Awaitable[None]] | None = None
