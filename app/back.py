@@ -14,6 +14,7 @@ from app.control.cluster.membership import Membership
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
 from app.core.redis import guard
+from app.feishu.parse import without_token
 from app.measures import Measures
 from app.queue.dead_letters import DeadLetter
 from app.queue.envelope import event_aad
@@ -39,7 +40,7 @@ def open_back(
 
     async def open_letter(letter: DeadLetter) -> Any:
         cipher = await stores.keyring.cipher(letter.bot)
-        return orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id)))
+        return without_token(orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id))))
 
     async def reload(bot: str | None) -> None:
         with guard():

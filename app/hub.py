@@ -23,6 +23,7 @@ from app.control.registry.watch import Watch
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StartError, StoreUnavailable
+from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.redis import check_external, guard
 from app.core.settings import Settings
@@ -90,6 +91,7 @@ class Node:
             if self.plan.on_stop is not None:
                 closing.push_async_callback(self.plan.on_stop)
             await self._start(closing)
+            settle()
             if self.plan.on_ready is not None:
                 await self.plan.on_ready(self)
             log.info("node ready", node=self._name, roles=sorted(self.settings.active_roles), port=self.public[1])

@@ -12,9 +12,9 @@ from typing import Any
 import uvloop
 
 from app.core.engine_socket import socket_url
+from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.settings import Settings
-from app.hub import Node
 from app.plan import Plan, Workers
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
@@ -42,6 +42,11 @@ def run_node(settings: Settings, root: Path, bots: Path | None, warnings: Sequen
             group=plan.group,
             credentials=plan.credentials,
         )
+        # A collector that passes over shared pages writes to them, and so makes a copy of each.
+        settle()
         workers = Workers(Nursery.start(partial(worker_main, birth)), dials)
+    # Imported after the fork: what only the node needs is no part of its children.
+    from app.hub import Node
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Node(plan, workers).run())

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
@@ -27,6 +28,9 @@ from app.worker.dial import Dials
 from app.worker.lane import Lane
 from app.worker.sent_log import SentLog
 from app.worker.worker import Parts, Worker
+
+# A worker that says it is ready should have its handlers; one that never ends its import must not keep the others.
+_IMPORT_PATIENCE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ async def _work(birth: Birth, lane: Lane) -> int:
         watch = Watch(registry.root, registry.stamps, partial(registry.reload, everything=False))
         watching = asyncio.create_task(watch.run(), name="watch")
         closing.callback(watching.cancel)
+        # An event that runs alone has its bot's code imported before it, and nobody else's.
+        shelf = Shelf(registry, handler_directories(birth.bots_dir), at_once=lane.kind == "solo")
+        if lane.kind != "solo":
+            await shelf.ready(_IMPORT_PATIENCE)
         worker = Worker(
             lane,
             Parts(
@@ -76,7 +84,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 keyring=stores.keyring,
                 sender=sender,
                 catalog=registry,
-                handlers=Shelf(registry, handler_directories(birth.bots_dir)),
+                handlers=shelf,
                 dials=birth.dials,
                 open_heartbeat=partial(connect_in_thread, stores.redis_url),
                 drain_timeout=settings.drain_timeout,

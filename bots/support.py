@@ -22,9 +22,7 @@ SHOWN: dict[Status, str] = {
 class Settings(BaseModel):
     """`settings:` of config.yaml."""
 
-    reviewers: tuple[str, ...] = Field(
-        (), description="open ids of who may decide; empty: everybody in the chat"
-    )
+    reviewers: tuple[str, ...] = Field((), description="open ids of who may decide; empty: everybody in the chat")
 
 
 bot = Bot(Settings)
@@ -110,9 +108,7 @@ async def _decide(action: CardAction, ctx: Context[Settings], status: Status) ->
 
 def _card(number: int, found: dict[str, Any]) -> Card:
     status: Status = found["status"]
-    color: Literal["blue", "green", "red"] = (
-        "blue" if status == "open" else "green" if status == "approved" else "red"
-    )
+    color: Literal["blue", "green", "red"] = "blue" if status == "open" else "green" if status == "approved" else "red"
     decided = f" {Card.at(found['decided_by'])}" if "decided_by" in found else ""
     return (
         Card.of(title=f"工单 #{number} · Ticket #{number}", color=color)

@@ -16,6 +16,12 @@ from tests.redis_servers import Server
 _PART = re.compile(r"^(?:\{[^}]*\}:)?([^:]+)")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the fault tests can be told."""
+    parser.addoption("--long", action="store_true", help="the long fault runs, in every mode and with several seeds")
+    parser.addoption("--seed", type=int, default=None, help="repeat a fault run that printed this seed")
+
+
 @pytest.fixture(scope="session")
 def engine_url() -> Iterator[str]:
     """A real server on a unix socket, shared by the whole run; it writes its file, but syncs nothing."""

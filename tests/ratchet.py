@@ -27,9 +27,7 @@ def main() -> int:
         if lines > bound:
             faults.append(f"{name}: {lines} lines, at most {bound}: split it")
         elif name in KNOWN and lines < bound:
-            faults.append(
-                f"{name}: {lines} lines now, lower its number in {Path(__file__).name} from {bound}"
-            )
+            faults.append(f"{name}: {lines} lines now, lower its number in {Path(__file__).name} from {bound}")
     sys.stdout.write("".join(f"{fault}\n" for fault in faults))
     return 1 if faults else 0
 

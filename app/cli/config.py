@@ -76,11 +76,21 @@ def get(
         typer.echo(f"there is no setting {key}{hint}", err=True)
         raise typer.Exit(1)
     if as_json:
-        typer.echo(json.dumps(chosen, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps({name: _typed(text) for name, text in chosen.items()}, ensure_ascii=False, indent=2))
     elif key in chosen:
         typer.echo(chosen[key])
     else:
         _table(chosen)
+
+
+def _typed(text: str) -> Any:
+    """A shown value, which is YAML, as programs want it: a number as a number, null as null."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _table(values: dict[str, Any]) -> None:

@@ -47,14 +47,16 @@ def list_letters(
     if not rows:
         typer.echo(f"bot {bot} has no dead letters")
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
-    table = Table("id", "died", "event", "type", "starts", "reason", "detail")
+    table = Table(Column("id", no_wrap=True), "died", "event", "type", "starts", "reason", "detail", box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(
-            row["id"], row["died"], row["event_id"], row["type"], str(row["starts"]), row["reason"], row["detail"]
-        )
+        cells = ("id", "died", "event_id", "type", "starts", "reason", "detail")
+        # Folded, not cut: what stands here is what the other commands are given.
+        table.add_row(*(Text(str(row[cell]), overflow="fold") for cell in cells))
     Console().print(table)
 
 
@@ -63,13 +65,14 @@ def show(bot: BotName, letter: LetterId, config: Config = _ROOT, data_dir: DataD
     """One dead letter with its event, opened."""
 
     async def work(stores: Stores) -> dict[str, Any] | None:
+        from app.feishu.parse import without_token
         from app.queue.envelope import event_aad
 
         found = await stores.letters.show(bot, letter or "")
         if found is None:
             return None
         plain = (await stores.keyring.cipher(bot)).open(found.entry.sealed, event_aad(found.entry.event_id))
-        return {**_summary(found), "event": json.loads(plain)}
+        return {**_summary(found), "event": without_token(json.loads(plain))}
 
     found = _with_stores(config, data_dir, work)
     if found is None:

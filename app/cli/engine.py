@@ -42,7 +42,7 @@ def engine(
     except ValueError as error:
         raise typer.BadParameter(f"{maxmemory!r}: {error}", param_hint="--maxmemory") from error
     if not os.environ.get("HUB_MASTER_KEY"):
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         ensure_master_key(data_dir)
     asyncio.run(_serve(EmbeddedEngine(data_dir, cast(Fsync, fsync), size)))
 

@@ -148,8 +148,10 @@ def printable(text: str) -> str:
 
 
 def _parsed(plain: bytes) -> Any:
+    from app.feishu.parse import without_token
+
     try:
-        return orjson.loads(plain)
+        return without_token(orjson.loads(plain))
     except orjson.JSONDecodeError:
         return plain.decode(errors="replace")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,9 @@ from app.cli.options import DEFAULT_CONFIG, BotsDir, ConfigDir, DataDir
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
+
+# Where Linux keeps files in memory.
+_MEMORY = Path("/dev/shm")
 
 Host = Annotated[str | None, typer.Option("--host", help="Address of the public listener.")]
 Port = Annotated[int | None, typer.Option("--port", help="Port of the public listener.")]
@@ -62,15 +67,56 @@ def serve(settings: Settings, root: Path, bots: Path | None, **plan: Any) -> int
 
     `plan` is passed on to `app.hub.Plan`.
     """
-    numbers = settings.data_dir / "metrics"
-    shutil.rmtree(numbers, ignore_errors=True)
-    numbers.mkdir(parents=True, mode=0o700)
     # Read once, when the metrics are first imported: from here on all processes count into the same files.
+    numbers = _numbers(settings.data_dir)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)
 
     from app.node_process import run_node
 
-    return run_node(settings, root, bots, _warnings(settings), **plan)
+    try:
+        return run_node(settings, root, bots, _warnings(settings), **plan)
+    finally:
+        shutil.rmtree(numbers, ignore_errors=True)
+
+
+def _numbers(data_dir: Path) -> Path:
+    """An empty directory for what this node counts, in place of those of nodes that are gone.
+
+    Each start has one of its own: a second node is refused on a data directory that is taken, but only later, and must
+    not have removed by then what the first one counts.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    all_nodes = home_of_numbers(data_dir)
+    own = all_nodes / str(os.getpid())
+    for found in all_nodes.glob("*"):
+        if found == own or not (found.name.isdigit() and _lives(int(found.name))):
+            shutil.rmtree(found, ignore_errors=True)
+    all_nodes.mkdir(exist_ok=True, mode=0o700)
+    own.mkdir(mode=0o700)
+    return own
+
+
+def home_of_numbers(data_dir: Path) -> Path:
+    """In memory, where the system has a place there: whoever counts into a mapped file on a full disk is killed."""
+    name = hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:16]
+    home = _MEMORY / f"feishu-hub-{os.getuid()}-{name}"
+    try:
+        home.mkdir(mode=0o700, exist_ok=True)
+        found = home.lstat()
+    except OSError:
+        return data_dir / "metrics"
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return home if private else data_dir / "metrics"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
 
 
 def _warnings(settings: Settings) -> list[str]:

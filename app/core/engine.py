@@ -88,7 +88,9 @@ class EmbeddedEngine:
     async def start(self) -> str:
         """Start it, wait until it answers, and return its URL; StartError if it cannot be."""
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Step by step: the mode is the last directory's only.
+            self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._directory.mkdir(exist_ok=True, mode=0o700)
             self._owner_lock = _take_ownership(self._data_dir)
         except OSError as error:
             raise StartError(

@@ -42,7 +42,6 @@ class Keys:
         self.wake = f"{prefix}wake:{group}" if group else f"{prefix}wake"
         self.nodes = f"{prefix}nodes"
         self.keycheck = f"{prefix}keycheck"
-        self.sweeper = f"{prefix}sweeper:{group}" if group else f"{prefix}sweeper"
         self.probe = f"{prefix}probe"
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
         self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
@@ -105,3 +104,7 @@ class Keys:
     def limit_pause(self, limit: str) -> str:
         """Until when Feishu asked to pause what `limit`, one of the keys above, bounds; in the same slot."""
         return f"{limit}:pause"
+
+    def sweep_turn(self, bots: str) -> str:
+        """Whose turn it is to sweep the bots of which `bots` is a digest."""
+        return f"{self.prefix}sweeper:{bots}"

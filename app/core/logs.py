@@ -23,13 +23,22 @@ def _no_secrets(_logger: WrappedLogger, _name: str, fields: EventDict) -> EventD
 
 
 class _StandardError(io.TextIOBase):
-    """Standard error as it is when a line is written: loggers outlive what a test or a command puts in its place."""
+    """Standard error as it is when a line is written: loggers outlive what a test or a command puts in its place.
+
+    A line that cannot be written, to a full disk or a reader that is gone, is lost and ends nothing else.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        try:
+            return sys.stderr.write(text)
+        except OSError:
+            return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        try:
+            sys.stderr.flush()
+        except OSError:
+            pass  # as above
 
 
 def configure_logs(form: LogFormat = "json", level: str = "INFO") -> None:
@@ -44,15 +53,24 @@ def configure_logs(form: LogFormat = "json", level: str = "INFO") -> None:
     if form == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Its own choice of traceback would print local values: what people wrote, and secrets.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _StandardError())),
         cache_logger_on_first_use=True,
     )
-    # Libraries log little and only what goes wrong; theirs go the same way out.
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stderr, force=True)
+    # Libraries log little and only what goes wrong; theirs go the same way out, in the same form.
+    handler = logging.StreamHandler(cast(TextIO, _StandardError()))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -26,6 +26,9 @@ SHORT_NAMES: Final = {
 }
 """Variables beside those that `env_name` gives every key."""
 
+_NO_SETTINGS: Final = frozenset({"HUB_ENGINE_BINARY"})
+"""Variables that are no settings and not unknown either: which server program the embedded engine runs."""
+
 _REDIS_SCHEMES = (
     "redis://",
     "rediss://",
@@ -260,7 +263,7 @@ def _from_env(env: Mapping[str, str]) -> tuple[dict[str, tuple[str, str, Any]], 
     unknown: list[str] = []
     faults: list[Fault] = []
     for name in sorted(env):
-        if not name.startswith(ENV_PREFIX) or not env[name].strip():
+        if not name.startswith(ENV_PREFIX) or name in _NO_SETTINGS or not env[name].strip():
             continue
         key = names.get(name)
         if key is None:

@@ -16,6 +16,7 @@ LEGACY_CARD_TYPE: Final = "card.action.trigger_v1"
 # Feishu's ids are under 64 characters; they become parts of Redis keys and database columns.
 _LONGEST_ID: Final = 256
 _INSTANT: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
+_MASK: Final = "***"
 # Units are told apart by size: as seconds these bounds are the year 5138, as the next finer unit 1973.
 _LARGEST_SECONDS: Final = 1e11
 _LARGEST_MILLISECONDS: Final = 1e14
@@ -55,6 +56,18 @@ def token_of(document: Mapping[str, Any]) -> str:
     if isinstance(header, dict):
         return _text(header.get("token"))
     return "" if is_legacy_card(document) else _text(document.get("token"))
+
+
+def without_token(document: Any) -> Any:
+    """A copy to be shown to people: the verification token in it, which is a secret of the app, is masked."""
+    if not isinstance(document, Mapping):
+        return document
+    shown = dict(document)
+    if "event" in shown and "token" in shown:
+        shown["token"] = _MASK
+    if isinstance(header := shown.get("header"), Mapping) and "token" in header:
+        shown["header"] = {**header, "token": _MASK}
+    return shown
 
 
 def app_id_of(document: Mapping[str, Any]) -> str:

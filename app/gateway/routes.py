@@ -148,7 +148,7 @@ class Gateway:
         if scope["method"] != "POST":
             return await _refuse(send, request_id, 405, "method_not_allowed", "use POST", [(b"allow", b"POST")])
         try:
-            answer = await self._post(bot, scope, head, receive, started)
+            answer = await self._post(bot, scope, head, receive, started, request_id)
         except RequestRefused as error:
             self._counts.refused[self._known(bot), error.code, getattr(error, "check", "")] += 1
             return await _refuse(send, request_id, error.status, error.code, str(error), _more_headers(error))
@@ -163,7 +163,9 @@ class Gateway:
             return await _refuse(send, request_id, 500, "internal", "the hub failed; see its log", [])
         await _respond(send, request_id, 200, answer)
 
-    async def _post(self, bot: str, scope: Scope, head: _Head, receive: Receive, started: float) -> bytes:
+    async def _post(
+        self, bot: str, scope: Scope, head: _Head, receive: Receive, started: float, request_id: bytes
+    ) -> bytes:
         spec = self._catalog.bots.get(bot)
         if spec is None:
             raise UnknownBot("no bot of that name is configured")
@@ -172,7 +174,7 @@ class Gateway:
         self._admission.check_address(spec, peer, head.forwarded)
         body = await self._body(head, receive, started)
         source = self._admission.source(peer, head.forwarded)
-        return await self._webhook.answer(spec, head.signed(), body, source, started)
+        return await self._webhook.answer(spec, head.signed(), body, source, started, request_id)
 
     async def _body(self, head: _Head, receive: Receive, started: float) -> bytes:
         if head.length > self._max_body:

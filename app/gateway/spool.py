@@ -19,6 +19,8 @@ from app.queue.work import Incoming
 log = get_logger(__name__)
 T = TypeVar("T")
 
+# What an event of some length takes: one that is refused for its size alone does not make the spool full.
+_ORDINARY: Final = 4096
 # Waiting for a disk that hangs must not fill the memory.
 _LARGEST_PENDING: Final = 64 * 1024 * 1024
 
@@ -83,8 +85,8 @@ class Spool:
 
     @property
     def full(self) -> bool:
-        """Whether the bound is reached."""
-        return self.bytes >= self._max_size
+        """Whether an ordinary event has no room any more."""
+        return self.bytes + _ORDINARY > self._max_size
 
     def holds(self, bot: str) -> bool:
         """Whether it holds events of the bot, behind which new ones have to go."""

@@ -73,13 +73,18 @@ class Webhook:
         self._warned: set[str] = set()
         self._logged: dict[tuple[str, str], tuple[float, int]] = {}
 
-    async def answer(self, spec: BotSpec, signed: Signed, body: bytes, source: str, started: float) -> bytes:
-        """The JSON body of a 200, or RequestRefused; `started` is the request's first byte (monotonic seconds)."""
+    async def answer(
+        self, spec: BotSpec, signed: Signed, body: bytes, source: str, started: float, request: bytes = b""
+    ) -> bytes:
+        """The JSON body of a 200, or RequestRefused; `started` is the request's first byte (monotonic seconds).
+
+        `request` is the request's id: the caller reads it in the answer, and the log has it.
+        """
         now = self._clock.now()
         try:
             proved = verify(spec, signed, body, now)
         except RequestRefused as error:
-            self._note_refusal(spec.id, error)
+            self._note_refusal(spec.id, error, request)
             self._admission.note_refusal(spec.id, source)
             raise
         if isinstance(proved, Challenge):
@@ -90,6 +95,7 @@ class Webhook:
         event = parse_event(proved.document, raw=proved.plain)
         cipher = self._ciphers.cached(spec.id) or await self._fetch_cipher(spec.id, started)
         incoming = _incoming(spec, event, proved, cipher, now)
+        log.debug("event proved", bot=spec.id, event_id=event.id, type=event.type, request=request.decode())
         if event.is_callback:
             return await self._call(spec, event, incoming, cipher, started)
         self._admission.check_rate(spec)
@@ -119,7 +125,7 @@ class Webhook:
             log.warning("no data key for a bot", bot=bot, error=str(error))
             raise Unavailable("the event cannot be kept safe now, send it again later", retry_after=5.0) from error
 
-    def _note_refusal(self, bot: str, error: RequestRefused) -> None:
+    def _note_refusal(self, bot: str, error: RequestRefused, request: bytes) -> None:
         check = error.check if isinstance(error, NotVerified) else ""
         now = self._clock.monotonic()
         last, quiet = self._logged.get((bot, check), (-_LOG_EVERY, 0))
@@ -127,7 +133,7 @@ class Webhook:
             self._logged[bot, check] = (last, quiet + 1)
             return
         self._logged[bot, check] = (now, 0)
-        log.warning("request refused", bot=bot, code=error.code, check=check, before=quiet)
+        log.warning("request refused", bot=bot, code=error.code, check=check, request=request.decode(), before=quiet)
 
     def _note_odd_timestamp(self, bot: str) -> None:
         self._counts.odd_timestamps[bot] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,13 @@ class Leases:
         return await self._sweep(bots, "")
 
     async def sweep_in_turn(self, bots: Sequence[str], who: str, span: float) -> Swept | None:
-        """The same, but by one caller in the cluster within `span` seconds; None when another did it."""
+        """The same, but by one caller in the cluster within `span` seconds; None when another did it.
+
+        Turns are taken by those who name the same bots: one that knows fewer must not keep the others from theirs.
+        """
+        turn = self._keys.sweep_turn(hashlib.sha1("\n".join(sorted(bots)).encode(), usedforsecurity=False).hexdigest())
         with guard():
-            mine = await self._link.commands.set(self._keys.sweeper, who, nx=True, px=max(1, int(span * 1000)))
+            mine = await self._link.commands.set(turn, who, nx=True, px=max(1, int(span * 1000)))
         return await self._sweep(bots, "") if mine else None
 
     async def abandon(self, owner: str, bots: Sequence[str]) -> int:

@@ -42,6 +42,7 @@ take('ready', tonumber(ARGV[4]))
 local more = redis.call('LLEN', root .. 'ready') + redis.call('LLEN', root .. 'calls')
 if more > 0 then
   out[1] = 1
-  if wake ~= '' then redis.call('RPUSH', wake, ARGV[2]) end
+  -- A callback brings a token of its own: without looking, each would leave its bot one more turn among the others.
+  if wake ~= '' and not redis.call('LPOS', wake, ARGV[2]) then redis.call('RPUSH', wake, ARGV[2]) end
 end
 return out

@@ -135,6 +135,15 @@ class Dial:
         _NAME.pack_into(self._memory, cell + _NAME_AT, len(name), name)
 
 
+class BotExit(Exception):
+    """Bot code asked the whole process to end (sys.exit), which is not its to end: its task fails instead."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> BotExit:
+        """With the place where it was asked."""
+        return cls(type(error).__name__).with_traceback(error.__traceback__)
+
+
 class Watched(Coroutine[Any, Any, T], Awaitable[T]):
     """Drives a coroutine step by step and shows on the dial whose step it is."""
 
@@ -156,6 +165,9 @@ class Watched(Coroutine[Any, Any, T], Awaitable[T]):
         self._dial.enter(self._bot)
         try:
             return self._send(None)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # From a task of its own asyncio would let it out of the loop, and end every bot's work.
+            raise BotExit.of(error) from None
         finally:
             self._dial.leave()
 
@@ -164,6 +176,9 @@ class Watched(Coroutine[Any, Any, T], Awaitable[T]):
         self._dial.enter(self._bot)
         try:
             return self._send(value)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # From a task of its own asyncio would let it out of the loop, and end every bot's work.
+            raise BotExit.of(error) from None
         finally:
             self._dial.leave()
 
@@ -172,6 +187,9 @@ class Watched(Coroutine[Any, Any, T], Awaitable[T]):
         self._dial.enter(self._bot)
         try:
             return self._coroutine.throw(*error)
+        except (SystemExit, KeyboardInterrupt) as asked:
+            # From a task of its own asyncio would let it out of the loop, and end every bot's work.
+            raise BotExit.of(asked) from None
         finally:
             self._dial.leave()
 

@@ -195,8 +195,9 @@ class Lanes:
         else:
             WORKER_DEATHS.labels(culprit).inc()
             log.error("worker process died", lane=lane.kind, pid=pid, status=status, bot=culprit or None)
-            if lane.kind != "solo":  # a solo works under its asker's claim
-                self._go(self._abandon(lane.owner, list(self._catalog.bots)))
+        # A solo works under its asker's claim; who was told to leave has handed back what it held.
+        if lane.kind != "solo" and not (expected and (self._stopping or process.state == "retiring")):
+            self._go(self._abandon(lane.owner, list(self._catalog.bots)))
         if culprit and lane.kind != "solo":
             self._offence(culprit, "its code was running when a worker process died")
         if not self._stopping and process.state != "retiring":
@@ -252,8 +253,9 @@ class Lanes:
             log.warning("worker process handed over, a bot blocks it", bot=holder.bot, seconds=round(held, 2))
             if self._quarantine.warn(holder.bot, self._revision(holder.bot)):
                 self._kept_apart(holder.bot, "it held the loop of its worker over 200 ms again and again")
+            if self._spawn("shared") is None:
+                return  # no room for a successor: one that blocks is better than none
             self._retire(process)
-            self._spawn("shared")
             # The blocked bot keeps its own conversations: they stay in order behind the step that blocks.
             others = [bot for bot in self._catalog.bots if bot != holder.bot]
             self._go(self._abandon(process.lane.owner, others))

@@ -6,6 +6,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.core.errors import FeishuError
+
 Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away"]
 
 
@@ -46,7 +48,10 @@ FENCED = Outcome("fenced")
 
 
 def place_of(error: BaseException) -> str:
-    """An exception as its type and the innermost line of bot code, without its message, which may quote people."""
+    """An exception as its type and the innermost line of bot code, without its message, which may quote people.
+
+    Of what Feishu answered its code and log id are shown too: they say why, and are what Feishu's support asks for.
+    """
     trace = error.__traceback__
     where = ""
     while trace is not None:
@@ -55,4 +60,7 @@ def place_of(error: BaseException) -> str:
         if not where or not module.startswith("app."):
             where = here
         trace = trace.tb_next
-    return f"{type(error).__name__} at {where}" if where else type(error).__name__
+    what = type(error).__name__
+    if isinstance(error, FeishuError):
+        what += f" {error.code}" * (error.code != 0) + f" (log id {error.log_id})" * bool(error.log_id)
+    return f"{what} at {where}" if where else what

@@ -22,6 +22,7 @@ from app.worker.lane import Lane
 from app.worker.outcome import place_of
 
 _ASK_AGAIN: Final = 5.0
+_NEXT: Final = {True: "the bot's mail waits", False: "the last good version stays in force"}
 
 log = get_logger(__name__)
 
@@ -122,24 +123,27 @@ class Roster:
         return Me("", resident.spec.config.owners)
 
     def _settle(self, spec: BotSpec, code: Bot[Any]) -> Resident | None:
+        before = self._residents.get(spec.id)
+        # What a broken change leaves in force; a worker that never saw a good version has none.
+        last_good = before if before is not None and before.bot is code else None
         if self._faulty.get(spec.id) == (spec.revision, code):
-            return None
+            return last_good
         try:
             settings = code.read_settings(spec.config.settings)
         except ValidationError as error:
             # Once a revision: the loader has told the operator in detail, this is the worker's own view of it.
             self._faulty[spec.id] = (spec.revision, code)
             keys = [".".join(str(part) for part in fault["loc"]) for fault in error.errors()]
-            log.error("settings do not fit the handler, the bot's mail waits", bot=spec.id, settings=keys)
-            return None
+            log.error("settings do not fit the handler", bot=spec.id, settings=keys, next=_NEXT[last_good is None])
+            return last_good
         except Exception as error:
             # An author's validator may raise anything; whoever asks here works for all bots.
             self._faulty[spec.id] = (spec.revision, code)
-            log.error("settings could not be checked, the bot's mail waits", bot=spec.id, place=place_of(error))
-            return None
-        before = self._residents.get(spec.id)
+            place = place_of(error)
+            log.error("settings could not be checked", bot=spec.id, place=place, next=_NEXT[last_good is None])
+            return last_good
         resident = Resident(spec, code, settings, get_logger("bot").bind(bot=spec.id))
-        if before is not None and before.bot is code:
-            resident.started = before.started
+        if last_good is not None:
+            resident.started = last_good.started
         self._residents[spec.id] = resident
         return resident

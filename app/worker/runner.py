@@ -53,12 +53,20 @@ class Allowance:
         self._timer = timer
 
 
+class Threads(ThreadPoolExecutor):
+    """Threads of bot code, whose end nobody waits for: the end of the loop would else wait for one that hangs."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take nothing new."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 class Runner:
     """Runs handlers of all bots of a worker; steps and threads of bot code are shown on the dial."""
 
     def __init__(self, dial: Dial) -> None:
         self._dial = dial
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="handler")
+        self._threads = Threads(_MOST_THREADS, thread_name_prefix="handler")
 
     async def run(
         self, bot_id: str, perform: Perform, ctx: Context[Any], allowance: Allowance, encode: Encode

@@ -33,7 +33,7 @@ from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.outcome import Outcome
 from app.worker.roster import Handlers, Roster
-from app.worker.runner import Runner
+from app.worker.runner import Runner, Threads
 from app.worker.sift import Sieve
 from app.worker.solo import Solos, unpacked
 
@@ -108,6 +108,7 @@ class Worker:
         """Serve until told to leave; the exit status."""
         loop = asyncio.get_running_loop()
         loop.set_task_factory(self._dial.task_factory)
+        loop.set_default_executor(Threads(thread_name_prefix="helper"))
         loop.add_signal_handler(signal.SIGTERM, self._drain)
         # Ctrl-C reaches the whole terminal group: the node hears it too, and says when.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
@@ -168,7 +169,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         # A thread cannot be stopped: its conversation is handed back all the same, its verbs refuse everything.
-        await asyncio.wait(tasks, timeout=_RELEASE_TIME)
+        if tasks:  # else it was only a token that was on its way
+            await asyncio.wait(tasks, timeout=_RELEASE_TIME)
         try:
             async with asyncio.timeout(_RELEASE_TIME):
                 await asyncio.gather(*(self._release(work) for work in left))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import psutil
 import yaml
 
+from app.cli.run import home_of_numbers
+from app.control.playground.people import Said
 from app.control.playground.playground import Playground
-from app.control.playground.world import App
+from app.control.playground.world import App, Chat, Message, User
+from app.core.engine_socket import socket_url
 from tests.waiting import until
 
 CODE = '''
@@ -34,12 +39,39 @@ async def repeat(message: Message, ctx: Context) -> str:
 '''
 
 
+# A hub compiles once and is started often here; what an operator has set must not reach it.
+INHERITED = {
+    name: value
+    for name, value in os.environ.items()
+    if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("HUB_")
+}
+
+
 def free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def text_of(message: Message) -> str:
+    """What a text message says; of any other its content."""
+    content = orjson.loads(message.content)
+    return str(content["text"]) if message.msg_type == "text" else message.content
+
+
+async def feishu_hub(*arguments: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Run the `feishu-hub` command to its end: exit status, what it printed, and its errors."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli.main", *map(str, arguments)),
+        env={**INHERITED, **(env or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, printed.decode(), errors.decode()
 
 
 @dataclass
@@ -64,6 +96,11 @@ class HubProcess:
         return f"http://127.0.0.1:{self.admin_port}"
 
     @property
+    def engine_url(self) -> str:
+        """Where its embedded engine is."""
+        return socket_url(self.data_dir)
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
@@ -77,7 +114,7 @@ class HubProcess:
                 *(sys.executable, "-m", "app.cli.main", "run", "-c", str(self.config)),
                 *("--host", "127.0.0.1", "--port", str(self.port), "--admin-port", str(self.admin_port)),
                 *("--data-dir", str(self.data_dir), *self.arguments),
-                env={**os.environ, **self.env},
+                env={**INHERITED, **self.env},
                 stdout=output,
                 stderr=output,
             )
@@ -107,12 +144,18 @@ class HubProcess:
         """Its log, whole."""
         return self.log.read_text() if self.log else ""
 
+    @property
+    def running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self.process is not None and self.process.returncode is None
+
     def children(self) -> dict[str, list[psutil.Process]]:
         """Its living children by kind: `engine`, `nursery`, `worker`."""
         found: dict[str, list[psutil.Process]] = {"engine": [], "nursery": [], "worker": []}
         try:
             for child in psutil.Process(self.pid).children():
-                if "--unixsocket" in child.cmdline() or "valkey" in child.name():
+                # Before its exec it is a Python program that runs leash.py; afterwards it gives itself a title.
+                if "leash.py" in " ".join(child.cmdline()) or "unixsocket" in " ".join(child.cmdline()):
                     found["engine"].append(child)
                 else:
                     found["nursery"].append(child)
@@ -140,6 +183,11 @@ class HubProcess:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), timeout)
 
+    async def health(self) -> Any:
+        """What the admin side's health page says."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.admin_url}/health") as answer:
+            return await answer.json()
+
     async def api(self, method: str, path: str, **kwargs: Any) -> Any:
         """Call the admin API with its token; the JSON of the answer."""
         token = (self.data_dir / "admin_token").read_text().strip()
@@ -161,6 +209,7 @@ class Site:
     """Address of the playground's Open API."""
     apps: dict[str, App] = field(default_factory=dict)
     hubs: list[HubProcess] = field(default_factory=list)
+    people: dict[str, User] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -200,13 +249,43 @@ class Site:
         self.apps[name] = app
         return app
 
+    def settings(self, **settings: Any) -> None:
+        """Write hub.yaml; for the hubs that are started afterwards."""
+        (self.config / "hub.yaml").write_text(yaml.safe_dump(settings))
+
     def point_at(self, hub: HubProcess | str) -> None:
         """Have Feishu deliver every bot's events and callbacks to a hub (or the address of what stands before)."""
         base = hub if isinstance(hub, str) else hub.url
         for name, app in self.apps.items():
             app.event_url = app.callback_url = f"{base}/webhook/{name}"
 
-    def hub(self, name: str = "node", *, env: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()) -> HubProcess:
+    async def says(self, bot: str, text: str, person: str = "Ann") -> Said:
+        """Somebody writes to a bot in private; returns once Feishu was told that it has arrived, or gave up."""
+        chat = self.chat(bot, person)
+        said = await self.playground.user_says(chat.users[0], chat, text)
+        await said.settled()
+        return said
+
+    async def asks(self, bot: str, text: str, person: str = "Ann", timeout: float = 10.0) -> str:
+        """The same; the text of the bot's reply."""
+        said = await self.says(bot, text, person)
+        await until(lambda: self.replies(said), timeout)
+        return self.replies(said)[0]
+
+    def chat(self, bot: str, person: str = "Ann") -> Chat:
+        """The private chat of a person with a bot."""
+        if person not in self.people:
+            self.people[person] = self.playground.add_user(person)
+        return self.playground.p2p_chat(self.apps[bot], self.people[person])
+
+    def replies(self, said: Said) -> list[str]:
+        """The texts with which apps replied to a message."""
+        messages = said.message.chat.messages
+        return [text_of(message) for message in messages if message.parent == said.message_id and message.by_app]
+
+    def hub(
+        self, name: str = "node", *, env: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()
+    ) -> HubProcess:
         """A hub over this configuration, not started yet; it is ended with the site."""
         hub = HubProcess(
             self.config, self.root / name, env=env or {}, arguments=("--bots", str(self.bots_dir), *arguments)
@@ -225,5 +304,7 @@ async def site_at(root: Path, **playground: Any) -> AsyncIterator[Site]:
             yield site
         finally:
             for hub in site.hubs:
-                if hub.process is not None and hub.process.returncode is None:
+                if hub.running:
                     await hub.kill()
+                # In memory: who is killed leaves it there until the next start.
+                shutil.rmtree(home_of_numbers(hub.data_dir), ignore_errors=True)

@@ -67,6 +67,8 @@ def admin_app(
     @api.post("/bots/{bot}/reload", response_model=Done)
     async def reload_bot(bot: str) -> Done:
         """Read one directory and its handler again, on every node."""
+        if all(known["id"] != bot for known in await bots.bots()):
+            raise HTTPException(404, f"there is no bot {bot}")
         await reload(bot)
         return Done()
 
@@ -159,3 +161,7 @@ def _errors(app: FastAPI) -> None:
     async def failed(_request: Request, error: HubError) -> JSONResponse:
         status = 503 if isinstance(error, StoreUnavailable) else 400
         return answer(status, "unavailable" if status == 503 else "bad_request", str(error))
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, _error: Exception) -> JSONResponse:
+        return answer(500, "internal", "the hub failed; see its log")

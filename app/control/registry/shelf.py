@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.control.registry.modules import load_handler
 from app.core.errors import ConfigError
@@ -12,30 +14,61 @@ from app.core.logs import get_logger
 from app.model.catalog import Catalog
 from app.sdk import Bot
 
+# How long an import may hold up the others of its worker.
+_IMPORT_AT_ONCE: Final = 0.1
+
 log = get_logger(__name__)
 
 
 class Shelf:
-    """Imports handlers by name; two bots with one handler share its module, and a broken one is told of once."""
+    """Imports handlers by name; two bots with one handler share its module, and a broken one is told of once.
 
-    def __init__(self, catalog: Catalog, directories: Sequence[Path]) -> None:
+    Each is imported in a thread of its own: a module that takes its time, or never ends, keeps its own bots waiting
+    and nobody else. With `at_once` the caller waits, for a process that serves one event.
+    """
+
+    def __init__(self, catalog: Catalog, directories: Sequence[Path], *, at_once: bool = False) -> None:
         self._catalog = catalog
         self._directories = directories
+        self._at_once = at_once
         self._loaded: dict[str, Bot[Any] | None] = {}
+        """None while it is imported, and where it could not be."""
+        self._imports: dict[str, threading.Thread] = {}
 
     def get(self, bot_id: str) -> Bot[Any] | None:
-        """The bot's code; None where it has none or it cannot be imported (its mail then waits)."""
+        """The bot's code; None where it has none, not yet, or none that can be imported (its mail waits)."""
         spec = self._catalog.bots.get(bot_id)
         name = spec.config.handler if spec is not None else None
         if name is None:
             return None
         if name not in self._loaded:
-            self._loaded[name] = self._load(name)
+            self._loaded[name] = None
+            if self._at_once:
+                self._load(name)
+            else:
+                # Not an executor's: the interpreter's end would wait for it.
+                thread = self._imports[name] = threading.Thread(
+                    target=self._load, args=(name,), name=f"import {name}", daemon=True
+                )
+                thread.start()
+                # Most modules take a few milliseconds: their bots need not be looked for a second time.
+                thread.join(_IMPORT_AT_ONCE)
         return self._loaded[name]
 
-    def _load(self, name: str) -> Bot[Any] | None:
+    async def ready(self, patience: float) -> None:
+        """Import every bot's code; waits for what is done within `patience` seconds."""
+        for bot in self._catalog.bots:
+            self.get(bot)
+            await asyncio.sleep(0)
+        until = asyncio.get_running_loop().time() + patience
+        while slow := [name for name, thread in self._imports.items() if thread.is_alive()]:
+            if asyncio.get_running_loop().time() >= until:
+                log.warning("handlers take long to import, their bots' mail waits", handlers=slow)
+                return
+            await asyncio.sleep(0.002)
+
+    def _load(self, name: str) -> None:
         try:
-            return load_handler(name, self._directories).bot
+            self._loaded[name] = load_handler(name, self._directories).bot
         except ConfigError as error:
             log.error("handler cannot be imported, its bots' mail waits", handler=name, faults=str(error))
-            return None

@@ -55,9 +55,15 @@ def test_get_prints_what_is_in_force(config_dir: Path, monkeypatch: pytest.Monke
     assert config("get", "server.port").output == "2\n"
     assert json.loads(config("get", "server.admin", "--json").output) == {
         "server.admin.host": "127.0.0.1",
-        "server.admin.port": "9091",
+        "server.admin.port": 9091,
     }
     assert "drain_timeout" in config("get").output
+
+
+def test_json_has_the_types_of_the_values() -> None:
+    shown = json.loads(config("get", "--json").output)
+    assert (shown["spool.enabled"], shown["region"], shown["roles"]) == (True, None, ["all"])
+    assert (shown["drain_timeout"], shown["redis.prefix"]) == ("25s", "hub:")
 
 
 def test_get_shows_no_secret_and_knows_near_names(monkeypatch: pytest.MonkeyPatch) -> None:

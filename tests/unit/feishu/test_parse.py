@@ -18,6 +18,7 @@ from app.feishu.parse import (
     parse_event,
     parse_instant,
     token_of,
+    without_token,
 )
 from app.model.event import Event
 from tests import vectors
@@ -128,6 +129,14 @@ def test_legacy_card() -> None:
     again = parse_event(orjson.loads(vectors.LEGACY_CARD_BODY), raw=vectors.LEGACY_CARD_BODY)
     other = vectors.LEGACY_CARD_BODY.replace(b"c-0001", b"c-0002")
     assert again.id == event.id != parse_event(orjson.loads(other), raw=other).id
+
+
+def test_what_is_shown_has_no_verification_token() -> None:
+    new = {"schema": "2.0", "header": {"token": "vt", "app_id": "cli_1"}, "event": {"token": "c-1"}}
+    assert without_token(new) == {**new, "header": {"token": "***", "app_id": "cli_1"}}
+    assert without_token({"type": "event_callback", "token": "vt", "event": {}})["token"] == "***"
+    assert without_token({"text": "sent"}) == {"text": "sent"}
+    assert without_token("no document") == "no document"
 
 
 def test_token_and_app() -> None:

@@ -23,7 +23,9 @@ class Answering:
         self.seen: list[tuple[str, Signed, bytes, str]] = []
         self.error: Exception | None = None
 
-    async def answer(self, spec: BotSpec, signed: Signed, body: bytes, source: str, started: float) -> bytes:
+    async def answer(
+        self, spec: BotSpec, signed: Signed, body: bytes, source: str, started: float, request: bytes = b""
+    ) -> bytes:
         self.seen.append((spec.id, signed, body, source))
         if self.error is not None:
             raise self.error

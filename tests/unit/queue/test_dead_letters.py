@@ -48,3 +48,13 @@ async def test_a_dropped_letter_is_gone(link: RedisLink, keys: Keys) -> None:
     assert await letters.drop("echo", letter.id)
     assert await letters.list("echo") == []
     assert not await letters.drop("echo", letter.id)
+
+
+async def test_a_word_that_is_no_id_names_no_letter(link: RedisLink, keys: Keys) -> None:
+    letters = DeadLetters(link, keys)
+
+    for word in ("", "-", "+", "nonsense", "1-2-3", "(1-0"):
+        assert await letters.show("echo", word) is None
+        assert not await letters.replay("echo", word)
+        assert not await letters.drop("echo", word)
+        assert await letters.list("echo", before=word) == []

@@ -72,3 +72,11 @@ async def test_mail_that_stands_nowhere_is_made_ready(link: RedisLink, keys: Key
     assert await leases.mend_stranded(["echo", "other"]) == 2
     assert await leases.mend_stranded(["echo", "other"]) == 0
     assert {work.entry.event_id for work in await mailbox.take("echo", "n1", 5)} == {"e1", "e2"}
+
+
+async def test_who_knows_other_bots_does_not_take_their_turn(link: RedisLink, keys: Keys) -> None:
+    leases = Leases(link, keys)
+
+    assert await leases.sweep_in_turn(["echo"], "n1", 30) is not None
+    assert await leases.sweep_in_turn(["echo", "other"], "n2", 30) is not None
+    assert await leases.sweep_in_turn(["other", "echo"], "n3", 30) is None

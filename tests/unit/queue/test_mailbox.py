@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 
 import pytest
 
 from app.core.errors import Fenced, StoreUnavailable
 from app.core.keys import Keys
-from app.core.redis import RedisLink
+from app.core.redis import RedisLink, connect
 from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.work import Receipt, Work
+from tests.redis_servers import Server, free_port
 from tests.unit.queue.incoming import incoming
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -214,3 +217,34 @@ async def test_nothing_is_left_behind_in_redis_when_all_is_handled(
     names = {key.decode().removeprefix(keys.root("echo")).split(":")[0] for key in left}
     # The log waits for the archiver, marks have a time to live, the fence never goes back, a token may be stale.
     assert names - {keys.wake.split(":")[0]} <= {"seen", "log", "half", "depth", "fence"}
+
+
+async def test_a_redis_that_hangs_or_becomes_a_replica_ends_a_read_that_waits(keys: Keys) -> None:
+    with Server("--save", "", port=free_port()) as server:
+        link = await connect(server.url)
+        waiting = asyncio.create_task(Mailbox(link, keys).next_bot(30))
+        await until(lambda: blocked_clients(link))
+        await link.commands.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+        with pytest.raises(StoreUnavailable):
+            await waiting
+        server.signal(signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(Mailbox(link, keys).next_bot(0.1), 5)
+        server.signal(signal.SIGCONT)
+        await link.close()
+
+
+async def blocked_clients(link: RedisLink) -> bool:
+    return bool((await link.commands.info("clients"))["blocked_clients"])
+
+
+async def test_callbacks_leave_their_bot_no_more_turns_than_others(
+    mailbox: Mailbox, link: RedisLink, keys: Keys
+) -> None:
+    await mailbox.accept([incoming(f"e{n}", conversation=f"oc_{n}") for n in range(9)])
+    for n in range(9):
+        await mailbox.accept([incoming(f"c{n}", conversation=f"call:c{n}", kind="call")])
+        assert await Mailbox(link, keys).next_bot(1) == "echo"
+        assert len(await mailbox.take("echo", "n1", 0, calls=1)) == 1
+
+    assert await link.commands.lrange(keys.wake, 0, -1) == [b"echo"]

@@ -112,3 +112,24 @@ async def test_an_outage_of_redis_does_not_end_the_heartbeat(site: Site, claims:
     beat.start()
     await until(lambda: beats >= 4)
     await beat.stop()
+
+
+async def test_a_client_that_cannot_be_made_at_once_is_made_later(site: Site, claims: Claims) -> None:
+    work = await taken(site, 1, asyncio.Event().wait(), claims)
+    before = await lease(site, work)
+    tries: list[int] = []
+
+    def open_client() -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise redis.RedisClusterException("Redis Cluster cannot be connected")
+        return redis.Redis.from_url(site.url)
+
+    beat = Heartbeat(claims, site.keys, open_client, lease_ms=60_000, interval=0.02)
+    beat.start()
+
+    async def extended() -> bool:
+        return await lease(site, work) > before
+
+    await until(extended)
+    await beat.stop()

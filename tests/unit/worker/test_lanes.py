@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -55,11 +56,20 @@ def rogue() -> Bot[Any]:
             os._exit(9)
         if word == "exit-once" and first_time(Path(rest)):
             os._exit(9)
+        if word == "exit-beside":
+            asyncio.create_task(leave())  # noqa: RUF006
+            await asyncio.sleep(0.01)
+        if word == "hang-beside":
+            asyncio.get_running_loop().run_in_executor(None, time.sleep, 60.0)
         if word == "block":
             time.sleep(float(rest))  # noqa: ASYNC251 - what a careless author writes
         return f"{os.getpid()}"
 
     return bot
+
+
+async def leave() -> None:
+    sys.exit()
 
 
 def first_time(mark: Path) -> bool:
@@ -256,3 +266,20 @@ async def test_a_lost_nursery_is_told(node: Node, started: tuple[Nursery, Dials]
     os.kill(started[0].pid, signal.SIGKILL)
     await asyncio.wait_for(node.lanes.lost_nursery.wait(), 5)
     await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_sys_exit_in_a_task_that_a_handler_started_ends_that_task_only(node: Node) -> None:
+    worker = node.pid("shared")
+    await node.say(1, "exit-beside", "rogue")
+    await node.say(2, "hello", "good")
+    await until(lambda: node.answered(1, 2))
+    assert {pid for _, pid in (await node.said()).values()} == {worker}
+    assert node.pid("shared") == worker
+
+
+async def test_a_thread_that_hangs_does_not_keep_a_worker_from_its_end(node: Node) -> None:
+    first = node.pid("shared")
+    await node.say(1, "hang-beside", "rogue")
+    await until(lambda: node.answered(1))
+    node.lanes.renew()
+    await until(lambda: first not in node.lanes.pids)

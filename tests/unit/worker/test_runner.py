@@ -118,7 +118,7 @@ async def test_sys_exit_ends_one_attempt_only(kit: Kit) -> None:
     async def body(ctx: Context[Any], call: Call) -> None:
         sys.exit(3)
 
-    assert (await kit.run(body)).reason.startswith("SystemExit")
+    assert (await kit.run(body)).reason.startswith("BotExit")
 
 
 async def test_a_handler_out_of_time_is_stopped_and_its_context_refuses(kit: Kit) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 from app.core.clock import SYSTEM_CLOCK
 from app.core.errors import FeishuRefused
@@ -470,3 +471,58 @@ async def test_a_solo_worker_handles_its_one_event_under_the_askers_claim(site: 
     assert site.told[-1]["outcome"]["ending"] == "done"
     assert site.mouth.said == [("echo", "om_in_1", "suspect")]
     assert await site.mailbox.finish(work) is None
+
+
+async def test_the_answer_to_a_replayed_callback_comes_late_since_nobody_waits(site: Site) -> None:
+    bot = Bot()
+    presses: list[int] = []
+
+    @bot.card("ok")
+    async def press(action: CardAction, ctx: Context) -> Card:
+        presses.append(1)
+        if len(presses) == 1:
+            raise ValueError
+        return Card.of(title="done")
+
+    site.add(bot)
+    await site.accept(click(5, "ok", site.cipher, received=SYSTEM_CLOCK.now()))
+    await site.worker()
+    await until(site.letters)
+    (letter,) = await site.letters()
+    assert await site.dead.replay("echo", letter.id)
+    await until(lambda: [kind for kind, _ in site.mouth.other] == ["update_card"])
+
+
+async def test_an_answer_that_no_gateway_can_wait_for_any_more_is_late(site: Site) -> None:
+    bot = Bot()
+
+    @bot.card("ok")
+    async def press(action: CardAction, ctx: Context) -> Card:
+        return Card.of(title="done")
+
+    site.add(bot)
+    # Its gateway died, or could not tell Redis that it gave up.
+    await site.accept(click(5, "ok", site.cipher, received=SYSTEM_CLOCK.now() - 4))
+    await site.worker()
+    await until(lambda: [kind for kind, _ in site.mouth.other] == ["update_card"])
+    assert await site.calls.wait("echo", "e5", time.monotonic() + 5) is None
+
+
+async def test_settings_that_break_their_own_check_keep_only_their_bot_waiting(site: Site) -> None:
+    class Settings(BaseModel):
+        limit: int
+
+        @field_validator("limit")
+        @classmethod
+        def check(cls, value: int) -> int:
+            raise KeyError("a careless author's")
+
+    site.add(Bot(Settings), spec("broken", settings={"limit": 1}))
+    site.add(echo())
+    await site.worker()
+    cipher = await site.keyring.cipher("broken")
+    await site.accept(message(1, "x", cipher, bot="broken", chat="oc_2"), message(2, "hello", site.cipher))
+    await until(lambda: site.mouth.said == [("echo", "om_in_2", "hello")])
+    await site.accept(message(3, "again", site.cipher))
+    await until(site.done)
+    assert not await site.done("broken")

@@ -97,6 +97,7 @@ async def test_bots_nodes_and_reload(client: httpx.AsyncClient, reloads: Reloads
     assert (await client.get("/api/v1/nodes")).json()[0]["roles"] == "gateway"
     assert (await client.post("/api/v1/bots/reload")).status_code == 200
     assert (await client.post("/api/v1/bots/echo/reload")).status_code == 200
+    assert (await client.post("/api/v1/bots/nobody/reload")).status_code == 404
     assert reloads.asked == [None, "echo"]
 
 
@@ -128,6 +129,22 @@ async def test_a_wrong_parameter_is_named(client: httpx.AsyncClient) -> None:
 
     assert answer.status_code == 422
     assert "query.limit" in answer.json()["error"]["message"]
+
+
+async def test_a_fault_of_the_hub_has_the_form_of_every_error(
+    client: httpx.AsyncClient, reloads: Reloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_reloads: Reloads, _bot: str | None) -> None:
+        raise RuntimeError("what nobody should read")
+
+    monkeypatch.setattr(Reloads, "__call__", broken)
+    # The server is told of it too, for its log.
+    client._transport = httpx.ASGITransport(client._transport.app, raise_app_exceptions=False)  # type: ignore[attr-defined]
+
+    answer = await client.post("/api/v1/bots/reload")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "nobody should" not in answer.text
 
 
 async def test_pages_for_machines_need_no_token(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,217 @@
+"""What an operator sees and does while the hub runs: dead letters, numbers, and never what people wrote."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.system.world import HubProcess, Site, feishu_hub
+from tests.waiting import until
+
+pytestmark = pytest.mark.system
+
+FAILING = '''
+"""Fails until it is let; what it fails with tells what was said, as careless code does."""
+from pathlib import Path
+
+from app.sdk import Bot, Context, Message
+
+bot = Bot()
+ROOT = Path({root!r})
+
+
+@bot.message()
+async def answer(message: Message, ctx: Context) -> str:
+    ctx.log.info("a line of the author's own", text=message.text)
+    await ctx.state.chat.set("said", message.text)
+    if not (ROOT / "well").exists():
+        raise ValueError(f"cannot bear {{message.text}}")
+    return f"echo {{message.text}}"
+'''
+
+
+@pytest.fixture
+async def hub(site: Site) -> AsyncIterator[HubProcess]:
+    """A hub with a bot that fails and one that does not."""
+    site.handler("failing", FAILING.format(root=str(site.root)))
+    site.bot("failing", handler="failing", message={"retry_policy": {"max_attempts": 2, "backoff": "10ms"}})
+    site.bot("echo")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    yield hub
+
+
+async def letters(hub: HubProcess) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = await hub.api("GET", "/bots/failing/dead")
+    return found
+
+
+async def bury(site: Site, hub: HubProcess, text: str) -> dict[str, Any]:
+    """Have a message end in the dead letters; its letter."""
+    before = len(await letters(hub))
+    await site.says("failing", text)
+
+    async def buried() -> bool:
+        return len(await letters(hub)) > before
+
+    await until(buried, 10)
+    return (await letters(hub))[0]
+
+
+def recover(site: Site) -> None:
+    (site.root / "well").touch()
+
+
+async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> None:
+    async def dead(*arguments: str) -> tuple[int, str, str]:
+        return await feishu_hub("dead", *arguments, "-c", site.config, "--data-dir", hub.data_dir)
+
+    letter = await bury(site, hub, "first words")
+    other = await bury(site, hub, "other words")
+    status, printed, _ = await dead("list", "failing", "--json")
+    assert status == 0
+    assert [row["id"] for row in json.loads(printed)] == [other["id"], letter["id"]]
+    assert "ValueError" in printed
+    assert "words" not in printed
+    status, printed, _ = await dead("list", "failing")
+    assert (status, letter["event_id"][:8] in printed) == (0, True)
+
+    status, printed, _ = await dead("show", "failing", letter["id"])
+    assert status == 0
+    assert "first words" in printed
+
+    recover(site)
+    status, printed, _ = await dead("replay", "failing", letter["id"])
+    assert (status, printed) == (0, "1 replayed\n")
+    chat = site.chat("failing")
+    await until(lambda: [one for one in chat.messages if one.by_app], 10)
+    status, printed, _ = await dead("drop", "failing", "--all")
+    assert (status, printed) == (0, "1 dropped\n")
+    assert await letters(hub) == []
+    status, _, error = await dead("show", "failing", letter["id"])
+    assert status == 1
+    assert "dead list failing" in error
+
+
+async def test_dead_letters_by_the_api(site: Site, hub: HubProcess) -> None:
+    letter = await bury(site, hub, "first words")
+    other = await bury(site, hub, "other words")
+    assert "words" not in json.dumps(await letters(hub))
+    assert letter["starts"] == 2
+    shown = await hub.api("GET", f"/bots/failing/dead/{letter['id']}")
+    assert "first words" in json.dumps(shown["event"])
+
+    recover(site)
+    await hub.api("POST", f"/bots/failing/dead/{letter['id']}/replay")
+    chat = site.chat("failing")
+    await until(lambda: [one for one in chat.messages if one.by_app], 10)
+    await hub.api("DELETE", f"/bots/failing/dead/{other['id']}")
+    assert await letters(hub) == []
+    with pytest.raises(aiohttp.ClientResponseError) as refused:
+        await hub.api("DELETE", f"/bots/failing/dead/{other['id']}")
+    assert refused.value.status == 404
+
+
+async def test_api_wants_its_token(hub: HubProcess) -> None:
+    async with aiohttp.ClientSession() as session:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            async with session.get(f"{hub.admin_url}/api/v1/bots", headers=headers) as answer:
+                assert answer.status == 401
+                assert (await answer.json())["error"]["code"] == "not_allowed"
+        async with session.get(f"{hub.url}/metrics") as answer:
+            assert answer.status == 404, "the public listener has none of the admin's pages"
+
+
+async def metrics(hub: HubProcess) -> dict[str, float]:
+    """Every sample of the metrics page by its name and labels."""
+    async with aiohttp.ClientSession() as session, session.get(f"{hub.admin_url}/metrics") as answer:
+        page = await answer.text()
+    return {
+        found[1]: float(found[2]) for line in page.splitlines() if (found := re.fullmatch(r"([^#].*) ([0-9.e+-]+)", line))
+    }
+
+
+async def test_metrics_count_in_all_processes(site: Site, hub: HubProcess) -> None:
+    for number in range(3):
+        await site.asks("echo", str(number))
+    await bury(site, hub, "words")
+
+    async def counted() -> bool:
+        numbers = await metrics(hub)
+        return numbers.get('hub_events_handled_total{bot="echo",outcome="done"}') == 3.0
+
+    await until(counted, 10)
+    numbers = await metrics(hub)
+    assert numbers['hub_events_accepted_total{bot="echo"}'] == 3
+    assert numbers['hub_events_handled_total{bot="failing",outcome="failed"}'] == 2
+    assert numbers['hub_sends_total{api="im.message.reply",bot="echo",outcome="sent"}'] == 3
+    assert numbers['hub_handle_seconds_count{bot="echo"}'] == 3
+    assert numbers['hub_dead_letters{bot="failing"}'] == 1
+    assert numbers["hub_accept_seconds_count"] == 4
+    assert numbers["hub_redis_up"] == 1
+    assert numbers["hub_worker_processes"] == 1
+
+
+async def test_nothing_that_people_wrote_and_no_secret_lies_in_clear(site: Site, hub: HubProcess) -> None:
+    """Looked for in the log and in every file of the data directory, the engine's among them; in the queue, the dead
+    letters, the state, the sent messages, the spool and the store."""
+    word = "zanzibar7391"
+    await bury(site, hub, word)
+    await site.asks("echo", word)
+    [engine] = hub.children()["engine"]
+    engine.suspend()
+    await site.says("echo", f"spooled {word}")
+    files = everything(hub)
+    engine.resume()
+    assert await site.asks("echo", f"and more {word}") == f"echo and more {word}"
+    await hub.api("GET", "/bots/failing/dead")
+
+    async def archived() -> bool:
+        status, printed, _ = await feishu_hub("messages", "list", "echo", "--json", "-c", site.config, "--data-dir", hub.data_dir)
+        assert status == 0, printed
+        return printed.count("message_id") >= 5
+
+    await until(archived, 30)
+    assert await hub.stop() == 0
+    files |= {Path(f"{path} later"): content for path, content in everything(hub).items()}
+
+    secrets = [word]
+    for name, app in site.apps.items():
+        secrets += [app.app_secret, f"key-{name}", app.verification_token]
+    secrets += list(site.playground.tokens._tokens)
+    assert len(secrets) > 8, "there are access tokens among them"
+    found = [(path.name, secret) for path, content in files.items() for secret in secrets if holds(content, secret)]
+    assert not found
+    token = (hub.data_dir / "admin_token").read_text().strip()
+    master = (hub.data_dir / "master.key").read_text().strip()
+    assert token not in hub.said()
+    assert master not in hub.said()
+    for name in ("admin_token", "master.key"):
+        assert (hub.data_dir / name).stat().st_mode & 0o077 == 0
+
+
+def everything(hub: HubProcess) -> dict[Path, bytes]:
+    """The log and each file of the data directory, with its content."""
+    assert hub.log is not None
+    files = [path for path in hub.data_dir.rglob("*") if path.is_file()] + [hub.log]
+    assert {"spool.db", "hub.db"} <= {path.name for path in files}, sorted(path.name for path in files)
+    assert any(path.suffix == ".aof" for path in files)
+    return {path: path.read_bytes() for path in files}
+
+
+def holds(content: bytes, secret: str) -> bool:
+    """Whether it is there as it is, or in base64 at any of the three places it may begin at."""
+    plain = secret.encode()
+    forms = {plain}
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + plain)
+        forms.add(coded[(shift * 8 + 5) // 6 + 1 : -4])
+    return any(form in content for form in forms)

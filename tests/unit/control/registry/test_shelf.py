@@ -1,0 +1,60 @@
+"""A worker's handlers: imported once, and never at the cost of other bots."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.control.registry.shelf import Shelf
+from tests.unit.worker.kit import Bots, spec
+from tests.waiting import until
+
+CODE = "from app.sdk import Bot\nbot = Bot()\n"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(Bots(spec("quick"), spec("slow"), spec("broken")), (tmp_path,))
+
+
+async def test_a_handler_is_imported_once(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text(CODE)
+    await until(lambda: shelf.get("quick") is not None)
+    assert shelf.get("quick") is shelf.get("quick")
+    assert shelf.get("unknown") is None
+
+
+async def test_a_slow_import_holds_nobody_up(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(f"import time\ntime.sleep(1)\n{CODE}")
+    asked = time.monotonic()
+    assert shelf.get("slow") is None
+    assert time.monotonic() - asked < 0.5
+    await until(lambda: shelf.get("slow") is not None)
+
+
+async def test_a_broken_handler_is_told_of_once(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import nosuchmodule\n")
+    with capture_logs() as logs:
+        assert shelf.get("broken") is None
+        await until(lambda: len(logs) > 0)
+        assert shelf.get("broken") is None
+    assert [line["handler"] for line in logs] == ["broken"]
+
+
+async def test_what_never_ends_its_import_does_not_keep_a_worker_from_being_ready(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text(CODE)
+    (tmp_path / "slow.py").write_text(f"import time\ntime.sleep(60)\n{CODE}")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    asked = time.monotonic()
+    await shelf.ready(patience=0.2)
+    assert time.monotonic() - asked < 5
+    assert shelf.get("quick") is not None
+    assert shelf.get("slow") is None
+
+
+def test_a_process_of_one_event_waits_for_the_import(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(f"import time\ntime.sleep(0.3)\n{CODE}")
+    assert Shelf(Bots(spec("slow")), (tmp_path,), at_once=True).get("slow") is not None
