@@ -70,5 +70,5 @@ def details(measures: Measures, node: str, engine_pid: int | None) -> Mapping[st
         "workers": {str(pid): kind for pid, kind in lanes.pids.items()} if lanes else {},
         "quarantined": list(lanes.quarantined) if lanes else [],
         "spooled": front.spooled if front else 0,
-        "bots": {bot: status.state for bot, status in measures.registry.statuses.items()},
+        "bots": {bot: measures.state(bot) for bot in measures.registry.statuses},
     }

@@ -29,10 +29,10 @@ class Measures:
         return [
             {
                 "id": bot,
-                "state": status.state,
+                "state": self.state(bot),
                 "app_id": status.spec.credentials.app_id if status.spec else None,
                 "handler": status.spec.config.handler if status.spec else None,
-                "faults": [str(fault) for fault in status.faults],
+                "faults": [*map(str, status.faults), *self._code_faults(bot)],
                 "waiting": waiting.get(bot),
                 "dead": dead.get(bot),
             }
@@ -46,12 +46,22 @@ class Measures:
         return Gauges(
             waiting=waiting,
             dead=dead,
-            bots=Counter(status.state for status in self.registry.statuses.values()),
+            bots=Counter(map(self.state, self.registry.statuses)),
             spool_events=spool.depth if spool else 0,
             spool_bytes=spool.bytes if spool else 0,
             redis_up=up,
             workers=len(self.lanes.pids) if self.lanes else 0,
         )
+
+    def state(self, bot: str) -> str:
+        """As its directory stands, and for a bot whose code cannot be used, as its code does."""
+        state = self.registry.statuses[bot].state
+        fault = self.lanes.faults.get(bot) if self.lanes and state == "ready" else None
+        return state if fault is None else "outdated" if fault.runs else "broken"
+
+    def _code_faults(self, bot: str) -> list[str]:
+        fault = self.lanes.faults.get(bot) if self.lanes else None
+        return [] if fault is None else [fault.text]
 
     def gateway(self) -> GatewayNumbers:
         """The gateway's own counters."""
@@ -64,6 +74,9 @@ class Measures:
             duplicates=dict(counts.duplicates),
             spooled=dict(counts.spooled),
             odd_timestamps=dict(counts.odd_timestamps),
+            calls_answered=dict(counts.calls_answered),
+            calls_unanswered=dict(counts.calls_unanswered),
+            commit_failures=counts.commit_failures,
             refused=dict(counts.refused),
             accept_seconds=Spans(seconds.bounds, tuple(seconds.counts), seconds.total),
         )

@@ -165,7 +165,7 @@ def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from None
     if not heard:
-        typer.echo("no hub is running on this configuration", err=True)
+        typer.echo("no hub is running here; one of `feishu-hub dev` is found with --data-dir data/dev", err=True)
         raise typer.Exit(1)
     typer.echo(f"asked {heard} {'process' if heard == 1 else 'processes'} to reload")
 

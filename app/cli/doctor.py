@@ -187,5 +187,7 @@ def _print(findings: list[Finding]) -> None:
 
     table = Table("what", "", "found", "to do")
     for one in findings:
-        table.add_row(one.what, f"[{_COLOURS[one.level]}]{one.level}[/]", Text(one.found), Text(one.to_do))
+        table.add_row(
+            one.what, f"[{_COLOURS[one.level]}]{one.level}[/]", Text(one.found, overflow="fold"), Text(one.to_do)
+        )
     Console().print(table)

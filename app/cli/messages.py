@@ -40,6 +40,8 @@ def list_messages(
     page = asyncio.run(_page(_settings(config, data_dir), bot, chat, before, limit))
     if as_json:
         typer.echo(orjson.dumps([as_document(info) for info in page], option=orjson.OPT_INDENT_2))
+    elif not page:
+        typer.echo("no messages found")
     else:
         from rich.console import Console
 

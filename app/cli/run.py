@@ -52,11 +52,8 @@ def run(
         "node_id": node_id,
     }
     single = is_one_bot(config)
-    more: dict[str, Any] = {}
-    if single:
-        own, more = _own_ports(config)
-        given = {key: own.get(key) if value is None else value for key, value in given.items()}
-    settings = load_settings(config / "hub.yaml", os.environ, given)
+    own, more = _own_ports(config) if single else ({}, {})
+    settings = load_settings(config / "hub.yaml", os.environ, given, own)
     configure_logs(settings.log.format, settings.log.level)
     group = bot_id_of(config) if single else ""
     raise typer.Exit(serve(settings, config, bots, group=group, **more))

@@ -16,6 +16,8 @@ from app.core.errors import HubError
 
 _DATA_DIR: Final = Path("data/dev")
 _LOOK_EVERY: Final = 0.05
+# Where words stand in a post or card, in the order in which they are read.
+_PARTS: Final = ("header", "title", "body", "elements", "columns", "text", "fields", "actions", "content", "zh_cn")
 
 BotName = Annotated[str, typer.Argument(help="Bot id.")]
 Text = Annotated[str, typer.Argument(help="What to write to it.")]
@@ -93,6 +95,6 @@ def _lines(part: Any) -> Iterator[str]:
         elif isinstance(part.get("content"), str):
             yield part["content"]
         else:
-            for name in ("header", "title", "body", "elements", "columns", "text", "content", "zh_cn"):
+            for name in _PARTS:
                 if name in part:
                     yield from _lines(part[name])

@@ -220,16 +220,24 @@ def env_name(key: str) -> str:
     return ENV_PREFIX + key.upper().replace(".", "__")
 
 
-def load_settings(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Settings:
+def load_settings(
+    path: Path | None,
+    env: Mapping[str, str],
+    overrides: Mapping[str, object] | None = None,
+    own: Mapping[str, object] | None = None,
+) -> Settings:
     """Settings from a file (which need not exist), `HUB_…` variables over it, and `overrides` over both.
 
-    `overrides` are dotted keys of the command line; None is not given. Raises ConfigError with every fault.
+    `overrides` are dotted keys of the command line, `own` those of a bot that runs alone, which stand over the file
+    and below the environment; None is not given. Raises ConfigError with every fault.
     """
     exists = path is not None and path.exists()
     document = read_document(path, env) if path and exists else Document(str(path or "settings"), {})
     faults = list(document.faults)
     chosen, unknown, clashes = _from_env(env)
     faults += clashes
+    bots = {key: ("config.yaml", key, value) for key, value in (own or {}).items() if value is not None}
+    chosen = bots | chosen
     chosen |= {key: ("command line", key, value) for key, value in (overrides or {}).items() if value is not None}
 
     data: dict[str, Any] = _copy(document.data)

@@ -43,6 +43,15 @@ class Abandons(Protocol):
     async def abandon(self, owner: str, bots: Sequence[str]) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class HandlerFault:
+    """Why the code of a bot cannot be used as it stands in its file."""
+
+    text: str
+    runs: bool
+    """Whether the last good version runs meanwhile."""
+
+
 @dataclass(slots=True)
 class _Process:
     """One worker process, from its order to its end."""
@@ -58,6 +67,8 @@ class _Process:
     """The instant of the hold that was an offence already."""
     replaces: int = 0
     """The process that retires as soon as this one is ready."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """What is wrong with the code of bots that it does not serve, or not as they are now."""
     pending: list[Message] = field(default_factory=list)
     """What to tell it as soon as it is born."""
 
@@ -94,6 +105,8 @@ class Lanes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hanging_up: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._refused: dict[str, str] = {}
+        """What kept the newest code from replacing code that works."""
         self._changed = asyncio.Event()
         self.lost_nursery = asyncio.Event()
         """Set when the nursery died: the node cannot work on and has to be started anew."""
@@ -154,6 +167,16 @@ class Lanes:
     def ready(self) -> bool:
         """Whether at least one shared worker serves."""
         return any(one.lane.kind == "shared" and one.state == "ready" for one in self._all.values())
+
+    @property
+    def faults(self) -> dict[str, HandlerFault]:
+        """What is wrong with the code of bots, and whether an older version of it still runs."""
+        found: dict[str, HandlerFault] = {}
+        for process in self._all.values():
+            if process.state == "ready":
+                found |= {bot: HandlerFault(fault, runs=False) for bot, fault in process.faults.items()}
+        kept = {bot: HandlerFault(fault, runs=True) for bot, fault in self._refused.items() if bot not in found}
+        return found | kept
 
     @property
     def quarantined(self) -> tuple[str, ...]:
@@ -392,7 +415,11 @@ class Lanes:
     def _heard(self, process: _Process, message: Message) -> None:
         match message["say"]:
             case "ready":
+                process.faults = message.get("faults", {})
                 self._served(process)
+            case "faults":
+                process.faults = message["faults"]
+                self._refused = {bot: fault for bot, fault in self._refused.items() if bot in self._catalog.bots}
             case "elsewhere":
                 lane = self._of_kind("quarantine")
                 if lane is not None and message["bot"] in self._quarantine:
@@ -406,7 +433,13 @@ class Lanes:
         if process.state == "starting":
             process.state = "ready"
         old = self._all.get(process.replaces)
-        if old is not None:
+        if old is not None and old.state == "ready" and (worse := process.faults.keys() - old.faults.keys()):
+            # Code that works is not given up for code that cannot be read.
+            log.error("handlers could not be read anew, the last good code goes on", bots=sorted(worse))
+            self._refused = process.faults
+            self._retire(process)
+        elif old is not None:
+            self._refused = {}
             self._retire(old)
         self._notify()
 

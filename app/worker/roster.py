@@ -32,6 +32,14 @@ class Handlers(Protocol):
 
     def get(self, bot_id: str) -> Bot[Any] | None: ...
 
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the code of each bot that has none for it, by bot."""
+        ...
+
+    async def ready(self, patience: float) -> None:
+        """Have the code of every bot at hand, as far as that takes no longer than `patience` seconds."""
+        ...
+
 
 @dataclass(slots=True)
 class Resident:
@@ -67,7 +75,7 @@ class Roster:
         self._sender = sender
         self._clock = clock
         self._residents: dict[str, Resident] = {}
-        self._faulty: dict[str, tuple[str, Bot[Any]]] = {}
+        self._faulty: dict[str, tuple[str, Bot[Any], str]] = {}
 
     def keep_apart(self, bots: Iterable[str]) -> None:
         """The node's list of bots that the quarantine lane serves, and no other."""
@@ -91,6 +99,16 @@ class Roster:
         if spec is None or code is None:
             return None
         return self._settle(spec, code)
+
+    def faults(self) -> dict[str, str]:
+        """Why a bot of the catalog is not served here, or not as its directory has it now; by bot."""
+        self.everyone()
+        found = self._handlers.faults()
+        for bot, (revision, _, fault) in self._faulty.items():
+            spec = self._catalog.bots.get(bot)
+            if spec is not None and spec.revision == revision:
+                found[bot] = fault
+        return found
 
     def residents(self) -> list[Resident]:
         """Every bot that was found here so far."""
@@ -126,20 +144,21 @@ class Roster:
         before = self._residents.get(spec.id)
         # What a broken change leaves in force; a worker that never saw a good version has none.
         last_good = before if before is not None and before.bot is code else None
-        if self._faulty.get(spec.id) == (spec.revision, code):
+        if self._faulty.get(spec.id, ())[:2] == (spec.revision, code):
             return last_good
         try:
             settings = code.read_settings(spec.config.settings)
         except ValidationError as error:
             # Once a revision: the loader has told the operator in detail, this is the worker's own view of it.
-            self._faulty[spec.id] = (spec.revision, code)
             keys = [".".join(str(part) for part in fault["loc"]) for fault in error.errors()]
+            said = f"config.yaml: settings: do not fit the handler: {', '.join(keys)}"
+            self._faulty[spec.id] = (spec.revision, code, said)
             log.error("settings do not fit the handler", bot=spec.id, settings=keys, next=_NEXT[last_good is None])
             return last_good
         except Exception as error:
             # An author's validator may raise anything; whoever asks here works for all bots.
-            self._faulty[spec.id] = (spec.revision, code)
             place = place_of(error)
+            self._faulty[spec.id] = (spec.revision, code, f"config.yaml: settings: could not be checked: {place}")
             log.error("settings could not be checked", bot=spec.id, place=place, next=_NEXT[last_good is None])
             return last_good
         resident = Resident(spec, code, settings, get_logger("bot").bind(bot=spec.id))

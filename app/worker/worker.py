@@ -40,6 +40,9 @@ from app.worker.solo import Solos, unpacked
 _STOP_HOOKS_TIME: Final = 5.0
 _RELEASE_TIME: Final = 2.0
 
+# How long new bots' code may take before the node is told without it.
+_IMPORT_PATIENCE: Final = 2.0
+
 log = get_logger(__name__)
 
 
@@ -130,11 +133,20 @@ class Worker:
         if self._lane.kind == "shared" and self._parts.schedules:
             cron = Cron(self._roster, self._parts.mailbox, self._parts.keyring, clock=self._parts.clock)
             self._go(cron.run())
-        self._line.tell({"say": "ready"})
+        self._line.tell({"say": "ready", "faults": self._roster.faults()})
+        self._parts.catalog.subscribe(self._bots_changed)
         log.info("worker ready", lane=self._lane.kind, owner=self._lane.owner)
         await self._leave.wait()
         await self._finish(consuming)
         await heartbeat.stop()
+
+    def _bots_changed(self, _: frozenset[str]) -> None:
+        self._go(self._tell_faults())
+
+    async def _tell_faults(self) -> None:
+        """The bots have changed: the node shows what is wrong with their code."""
+        await self._parts.handlers.ready(_IMPORT_PATIENCE)
+        self._line.tell({"say": "faults", "faults": self._roster.faults()})
 
     async def _serve_one(self) -> None:
         self._line.tell({"say": "ready"})

@@ -12,6 +12,6 @@ from tests.system.world import Site, site_at
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """A playground in this process, and a configuration without bots; redeliveries come fast."""
-    async with site_at(tmp_path, speed=60.0) as site:
+    """A playground in this process, and a configuration without bots; nothing else."""
+    async with site_at(tmp_path) as site:
         yield site

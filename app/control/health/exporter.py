@@ -45,6 +45,9 @@ class GatewayNumbers:
     duplicates: Mapping[str, int] = field(default_factory=dict)
     spooled: Mapping[str, int] = field(default_factory=dict)
     odd_timestamps: Mapping[str, int] = field(default_factory=dict)
+    calls_answered: Mapping[str, int] = field(default_factory=dict)
+    calls_unanswered: Mapping[str, int] = field(default_factory=dict)
+    commit_failures: int = 0
     refused: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     accept_seconds: Spans | None = None
 
@@ -61,8 +64,11 @@ class _Node(Collector):
             ("hub_events_duplicate", "Events that were there already", numbers.duplicates),
             ("hub_events_spooled", "Accepted events that went to the local spool", numbers.spooled),
             ("hub_odd_timestamps", "Signed timestamps that are no number", numbers.odd_timestamps),
+            ("hub_callbacks_answered", "Callbacks answered while Feishu waited", numbers.calls_answered),
+            ("hub_callbacks_unanswered", "Callbacks answered late, or with an error", numbers.calls_unanswered),
         ):
             yield _family(CounterMetricFamily(name, text, labels=["bot"]), by_bot)
+        yield CounterMetricFamily("hub_commit_failures", "Times Redis took no events", numbers.commit_failures)
         refused = CounterMetricFamily("hub_requests_refused", "Requests refused", labels=["bot", "code", "check"])
         for labels, count in numbers.refused.items():
             refused.add_metric(labels, count)

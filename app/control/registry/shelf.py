@@ -34,6 +34,7 @@ class Shelf:
         self._loaded: dict[str, Bot[Any] | None] = {}
         """None while it is imported, and where it could not be."""
         self._imports: dict[str, threading.Thread] = {}
+        self._faults: dict[str, str] = {}
 
     def get(self, bot_id: str) -> Bot[Any] | None:
         """The bot's code; None where it has none, not yet, or none that can be imported (its mail waits)."""
@@ -55,6 +56,11 @@ class Shelf:
                 thread.join(_IMPORT_AT_ONCE)
         return self._loaded[name]
 
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the code of each bot whose handler could not be imported."""
+        handlers = {bot: spec.config.handler for bot, spec in self._catalog.bots.items()}
+        return {bot: self._faults[name] for bot, name in handlers.items() if name in self._faults}
+
     async def ready(self, patience: float) -> None:
         """Import every bot's code; waits for what is done within `patience` seconds."""
         for bot in self._catalog.bots:
@@ -71,4 +77,5 @@ class Shelf:
         try:
             self._loaded[name] = load_handler(name, self._directories).bot
         except ConfigError as error:
+            self._faults[name] = str(error)
             log.error("handler cannot be imported, its bots' mail waits", handler=name, faults=str(error))

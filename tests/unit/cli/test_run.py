@@ -7,12 +7,22 @@ import stat
 import subprocess
 from pathlib import Path
 
-from app.cli.run import _numbers
+import pytest
+
+from app.cli.run import _numbers, home_of_numbers
+
+
+@pytest.fixture(autouse=True)
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's place in memory is left as it is."""
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr("app.cli.run._MEMORY", tmp_path / "memory")
 
 
 def test_a_start_leaves_the_counters_of_a_living_node_alone(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    living, gone = data_dir / "metrics" / str(os.getppid()), data_dir / "metrics" / _ended()
+    home = home_of_numbers(data_dir)
+    living, gone = home / str(os.getppid()), home / _ended()
     for directory in (living, gone):
         directory.mkdir(parents=True)
         (directory / "counter_1.db").write_bytes(b"1")

@@ -157,3 +157,13 @@ def test_names_of_variables_are_unambiguous() -> None:
 
 def test_every_key_is_described() -> None:
     assert [key.path for key in keys_of(Settings) if not key.description] == []
+
+
+def test_a_bots_own_port_stands_over_the_file_and_below_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "hub.yaml"
+    file.write_text("server: {port: 1, admin: {port: 2}}\n")
+    own = {"server.port": 9001, "server.admin.port": None}
+    assert load_settings(file, {}, own=own).server.port == 9001
+    assert load_settings(file, {}, own=own).server.admin.port == 2
+    assert load_settings(file, {"HUB_PORT": "3"}, own=own).server.port == 3
+    assert load_settings(file, {"HUB_PORT": "3"}, {"server.port": 4}, own).server.port == 4

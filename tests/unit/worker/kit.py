@@ -37,6 +37,12 @@ class Bots:
     def get(self, bot_id: str) -> Bot[Any] | None:
         return self.code.get(bot_id)
 
+    def faults(self) -> dict[str, str]:
+        return {}
+
+    async def ready(self, patience: float) -> None:
+        pass
+
     def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:
         self._listeners.append(listener)
 

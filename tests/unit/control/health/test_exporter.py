@@ -13,6 +13,7 @@ def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
         Gauges(waiting={"echo": 3}, bots={"ready": 2}, spool_events=7, redis_up=False),
         GatewayNumbers(
             accepted={"echo": 5},
+            calls_unanswered={"echo": 1},
             refused={("echo", "not_verified", "signature"): 2},
             accept_seconds=Spans((0.1, 1.0), (4, 2, 1), 3.5),
         ),
@@ -27,6 +28,7 @@ def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
     assert samples["hub_events_accepted_total", ("bot", "echo")] == 5
     refused = ("bot", "echo"), ("check", "signature"), ("code", "not_verified")
     assert samples["hub_requests_refused_total", *refused] == 2
+    assert samples["hub_callbacks_unanswered_total", ("bot", "echo")] == 1
     assert samples["hub_queue_waiting", ("bot", "echo")] == 3
     assert samples["hub_spool_events",] == 7
     assert samples["hub_redis_up",] == 0
