@@ -81,6 +81,8 @@ class Node:
     def stop(self) -> None:
         """Begin to end, in order."""
         self._stopping.set()
+        if self._lanes is not None:
+            self._lanes.expect_end()
 
     async def run(self) -> int:
         """Until told to stop; the process' exit status."""

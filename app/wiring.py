@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from app.channel.limits import Limits
 from app.core.engine import EmbeddedEngine
 from app.core.engine_socket import running_url
+from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.core.settings import Settings
@@ -97,6 +98,11 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
         if url == "embedded":
             running = await running_url(settings.data_dir)
             if running is None:
+                if not (settings.data_dir / "engine").is_dir():
+                    raise HubError(
+                        f"no hub has run on {settings.data_dir}: name its data directory with --data-dir "
+                        "(`feishu-hub dev` keeps its own in data/dev)"
+                    )
                 engine = EmbeddedEngine(settings.data_dir, settings.redis.fsync)
                 running = await engine.start()
                 closing.push_async_callback(engine.stop)

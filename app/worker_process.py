@@ -47,6 +47,11 @@ class Birth:
     credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
 
 
+def _has_proxy(env: Mapping[str, str]) -> bool:
+    """Whether the way to Feishu leads through a proxy; looking for one costs something at every request."""
+    return any(env.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"))
+
+
 def worker_main(birth: Birth, lane: Lane) -> int:
     """What the nursery runs in each child; the exit status."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -57,9 +62,9 @@ async def _work(birth: Birth, lane: Lane) -> int:
     settings = birth.settings
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(stores_at(settings, birth.redis_url, group=birth.group, vault=False))
-        registry = Registry(birth.root, birth.env, birth.credentials)
+        registry = Registry(birth.root, birth.env, birth.credentials, quiet=True)
         registry.load()
-        api = await closing.enter_async_context(FeishuApi())
+        api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(birth.env)))
         tokens = Tokens(api, stores.link, stores.keys, Seal(stores.keyring))
         closing.push_async_callback(tokens.close)
         limiter = Limiter(stores.link, stores.keys, limits_of(settings))

@@ -32,7 +32,7 @@ _TRIES: Final = 5
 _FIRST_WAIT: Final = 0.2
 BUSY_TRIES: Final = 5
 """How often "is being sent" is heard, over some 4 s, before it is believed to mean "was sent"."""
-# feishu-protocol 6.3: where Feishu does not say how long, an app waits 1 to 30 s, a chat 0.5 to 4 s.
+# Where Feishu does not say how long, an app waits 1 to 30 s, a chat 0.5 to 4 s.
 _FIRST_PAUSE: Final[Mapping[str, float]] = {"app": 1.0, "chat": 0.5}
 _LONGEST_PAUSE: Final[Mapping[str, float]] = {"app": 30.0, "chat": 4.0}
 _LIMITED_TRIES: Final[Mapping[str, int]] = {"app": 8, "chat": 6}

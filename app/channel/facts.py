@@ -65,7 +65,7 @@ class BotFacts:
 
     async def _ask(self, spec: BotSpec) -> BotInfo:
         answer = await self._exchange.run(spec, Call("bot.info", "GET", "/open-apis/bot/v3/info"))
-        # feishu-protocol 0: `bot` stands at top level, not in `data`.
+        # Feishu docs: bot info: `bot` stands at top level, not in `data`.
         bot = answer.document.get("bot")
         if not isinstance(bot, dict) or not isinstance(bot.get("open_id"), str):
             raise FeishuUnavailable(

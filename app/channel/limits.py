@@ -12,16 +12,16 @@ from app.model.bot import BotSpec
 # Without headroom: what a timer and a round trip take. Nobody's slot would ever be in time otherwise.
 _MIN_GRACE: Final = 2_000
 UPDATE_PREVIEWS: Final = "im.url_previews.batch_update"
-# Calls that Feishu bounds otherwise than by 50/s and 1000/min an app (feishu-protocol 4.5).
+# Calls that Feishu bounds otherwise than by 50/s and 1000/min an app (Feishu docs: link previews).
 _APP_PER_SECOND: Final = {UPDATE_PREVIEWS: 5.0}
-# Ephemeral cards have a bound of their own a group (feishu-protocol 5.6).
+# Ephemeral cards have a bound of their own a group (Feishu docs: ephemeral cards, images, files).
 EPHEMERAL: Final = "ephemeral.send"
 _EPHEMERAL_PER_SECOND: Final = 40.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What Feishu allows (feishu-protocol 6), and how far the hub stays below it."""
+    """What Feishu allows (Feishu docs: rate limits), and how far the hub stays below it."""
 
     app_per_second: float = 50.0
     """Calls of one API by one app."""

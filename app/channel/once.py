@@ -26,8 +26,8 @@ from app.feishu.codes import ALREADY_DONE, BEING_SENT, REPLY_TARGET_GONE
 from app.model.bot import BotSpec
 from app.model.outbound import Begun, Ledger, Outbound, SendName, Sent, Target
 
-# Feishu remembers a uuid for one hour (feishu-protocol 5.1); five minutes of it are for clocks that differ and
-# for a request on its way.
+# Feishu remembers a uuid for one hour (Feishu docs: im-v1 message create); five minutes of it are for clocks that
+# differ and for a request on its way.
 _UUID_MEMORY: Final = 3600.0 - 300.0
 _KNOWN_CHATS: Final = 10_000
 

@@ -11,7 +11,7 @@ from app.core.errors import FeishuRefused
 from app.model.outbound import MessageType
 from app.sdk.content import Content, message_of
 
-# feishu-protocol 5.1, bytes.
+# Feishu docs: im-v1 message create, bytes.
 TEXT_LIMIT: Final = 150 * 1024
 CARD_LIMIT: Final = 30 * 1024
 

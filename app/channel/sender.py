@@ -23,11 +23,11 @@ from app.model.outbound import Ledger, MessageType, Outbound, SendName, Sent
 
 FileType = Literal["opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
 
-# feishu-protocol 5.6, bytes.
+# Feishu docs: ephemeral cards, images, files, bytes.
 IMAGE_LIMIT: Final = 10 * 1000 * 1000
 FILE_LIMIT: Final = 30 * 1000 * 1000
 _FILE_TIMEOUT: Final = 60.0
-# feishu-protocol 4.5
+# Feishu docs: link previews
 _PREVIEWS_A_CALL: Final = 10
 
 

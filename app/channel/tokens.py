@@ -30,7 +30,7 @@ from app.model.bot import BotSpec
 
 _DROP: Final = Script(Path(__file__).parent / "drop_token.lua")
 
-# feishu-protocol 7.1: below half an hour of life Feishu gives a new token, and the old one stays good.
+# Feishu docs: tenant_access_token: below half an hour of life Feishu gives a new token, and the old one stays good.
 RENEW_BELOW: Final = 1800.0
 # A call takes seconds: a token with less to live may run out on its way.
 _TOO_OLD: Final = 30.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, BotsDir, ConfigDir, DataDir
+from app.core.errors import HubError
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
@@ -51,6 +52,8 @@ def run(
         "roles": roles,
         "node_id": node_id,
     }
+    if not config.is_dir():
+        raise HubError(f"{config}: no such directory; make it (feishu-hub bots add NAME), or name another with -c DIR")
     single = is_one_bot(config)
     own, more = _own_ports(config) if single else ({}, {})
     settings = load_settings(config / "hub.yaml", os.environ, given, own)

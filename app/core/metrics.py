@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 # Seconds: the promises are p50 in milliseconds, the troubles are in seconds.
 _SPANS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-EVENTS = Counter("hub_events_handled", "Events that came to an end, by outcome", ["bot", "outcome"])
+EVENTS = Counter("hub_events_handled", "Attempts at events, by how they ended", ["bot", "outcome"])
 WAIT_SECONDS = Histogram("hub_event_wait_seconds", "From accepted to its handler's start", ["bot"], buckets=_SPANS)
 HANDLE_SECONDS = Histogram("hub_handle_seconds", "What handlers took", ["bot"], buckets=_SPANS)
 LOOP_HELD = Counter("hub_loop_held", "Times a bot's code held its loop over 100 ms", ["bot"])

@@ -178,7 +178,7 @@ class Settings(Frozen):
     roles: Annotated[tuple[AnyRole, ...], AfterValidator(_roles), BeforeValidator(split_words)] = Field(
         ("all",), description="what this node does: all, or some of the roles"
     )
-    region: str | None = Field(None, description="where this node stands, for people and for routing")
+    region: str | None = Field(None, description="where this node stands, for people to read")
     data_dir: Path = Field(Path("data"), description="directory of everything this node keeps on disk")
     server: Server = Server()
     redis: RedisSettings = RedisSettings()

@@ -16,7 +16,7 @@ from app.core.errors import (
 )
 from app.feishu.client import Answer
 
-# feishu-protocol 6: 11246, their neighbour, is no limit.
+# Feishu docs: rate limits: 11246, their neighbour, is no limit.
 APP_LIMITED: Final = frozenset({99991400, 11232, 11247})
 CHAT_LIMITED: Final = frozenset({230020, 11233})
 QUOTA_USED_UP: Final = 99991403
@@ -128,7 +128,7 @@ def _reading(answer: Answer) -> tuple[type[FeishuError], Literal["app", "chat", 
         return FeishuLimited, "chat", "the chat gets too many messages"
     if code == QUOTA_USED_UP:
         return FeishuLimited, "quota", _QUOTA_ADVICE
-    # Custom bots say 9499 for a bad request and for too many alike (feishu-protocol 5.8).
+    # Custom bots say 9499 for a bad request and for too many alike (Feishu docs: custom bot guide).
     if code in APP_LIMITED or answer.status == 429 or (code == 9499 and "too many" in words):
         return FeishuLimited, "app", "the app calls too often"
     if code in TOKEN_INVALID:

@@ -21,7 +21,7 @@ _PADDINGS: Final = tuple(bytes([n]) * n for n in range(_BLOCK + 1))
 
 
 def aes_key(encrypt_key: str) -> bytes:
-    """The 32-byte AES key that belongs to an Encrypt Key (feishu-protocol: Encryption)."""
+    """The 32-byte AES key that belongs to an Encrypt Key (Feishu docs: Encryption)."""
     return hashlib.sha256(encrypt_key.encode()).digest()
 
 

@@ -200,7 +200,7 @@ def _message(body: Mapping[str, Any]) -> str:
 
 
 def _user(body: Mapping[str, Any]) -> str:
-    """The open_id of who did it, wherever this type of event has it (feishu-protocol: Other events)."""
+    """The open_id of who did it, wherever this type of event has it (Feishu docs: Other events)."""
     if found := _id(body.get("open_id")):
         return found
     for key in ("operator", "operator_id", "user_id", "reader", "sender", "user"):

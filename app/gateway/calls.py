@@ -17,7 +17,7 @@ from app.queue.work import Incoming
 
 log = get_logger(__name__)
 
-# Feishu waits 3 s, the way back included (feishu-protocol: Required answer).
+# Feishu waits 3 s, the way back included (Feishu docs: Required answer).
 ANSWER_WITHIN: Final = 2.5
 # What the queue may take to say that there is no answer; after it the request ends without having heard.
 _GIVE_UP_WITHIN: Final = 0.2

@@ -50,7 +50,7 @@ def verify(spec: BotSpec, signed: Signed, body: bytes, now: float) -> Verified |
     """What the request holds, once proved; NotVerified or BadRequest. `now` is in seconds since the epoch.
 
     Signature, decryption, token, app id, in this order: nothing is decrypted for who cannot sign, except for a
-    challenge, which Feishu does not sign (feishu-protocol: URL verification).
+    challenge, which Feishu does not sign (Feishu docs: URL verification).
     """
     place = _matching_key(spec, signed, body)
     if place is None:

@@ -94,7 +94,7 @@ class HealthCheck(Frozen):
     """`monitoring.health_check`, used when the bot runs as a process of its own."""
 
     path: str = Field("/healthz", pattern="^/", description="where a bot that runs alone says that it lives")
-    interval: Span = Field(30.0, gt=0, description="how often a supervisor should ask")
+    interval: Span = Field(30.0, gt=0, description="how often a watcher should ask; the hub starts no check")
 
 
 class BotMetrics(Frozen):
@@ -158,7 +158,7 @@ class BotConfig(Frozen):
     bot_turns_per_minute: Whole = Field(
         20, ge=0, description="answers to other bots in one chat before it stops; 0 answers none"
     )
-    retain: Span = Field(30 * 86400.0, gt=0, description="how long messages are kept in the store")
+    retain: Span = Field(30 * 86400.0, gt=0, description="how long messages are to be kept; nothing is deleted yet")
     schedules: Annotated[tuple[Any, ...], AfterValidator(_reserved)] = Field(
         (), description="reserved for a later version; a handler's own schedules are `bot.cron`"
     )

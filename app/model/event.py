@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Schema = Literal["1.0", "2.0", "card"]
 
-# Events that Feishu wants answered in the HTTP response (feishu-protocol: card callbacks, link previews).
+# Events that Feishu wants answered in the HTTP response (Feishu docs: card callbacks, link previews).
 CALLBACK_TYPES = frozenset({"card.action.trigger", "card.action.trigger_v1", "url.preview.get"})
 MESSAGE_TYPE = "im.message.receive_v1"
 

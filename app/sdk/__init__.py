@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.core.errors import FeishuError, FeishuRefused, OutcomeUnknown, SlotTimeout, TargetGone
 from app.sdk.bot import Bot
 from app.sdk.card import Card
 from app.sdk.card_action import CardAction
@@ -32,7 +33,9 @@ __all__ = [
     "CronTick",
     "DatePicker",
     "Drop",
+    "FeishuError",
     "FeishuEvent",
+    "FeishuRefused",
     "File",
     "Filter",
     "Image",
@@ -40,10 +43,13 @@ __all__ = [
     "Link",
     "Mention",
     "Message",
+    "OutcomeUnknown",
     "Post",
     "Preview",
     "Retry",
     "Select",
+    "SlotTimeout",
+    "TargetGone",
     "Toast",
     "at",
     "from_owner",

@@ -130,7 +130,7 @@ class Attempts:
 
     async def _answer(self, work: Work, resident: Resident, cipher: Cipher, event: Event, outcome: Outcome) -> Outcome:
         """Give a callback its answer; one that failed gets an error toast at once, and is not tried again."""
-        if outcome.ending in ("retry", "fenced", "store_away"):
+        if outcome.ending in ("retry", "fenced", "store_away", "put_back"):
             return outcome
         answer = outcome.answer
         if outcome.ending in ("failed", "timed_out"):
@@ -146,9 +146,12 @@ class Attempts:
         async with resident.starting:
             if not resident.started:
                 outcome = await self._hooks(resident, resident.bot.start_hooks, "start")
-                if outcome is not DONE:
-                    log.error("on_start failed, the event waits", bot=resident.spec.id, reason=outcome.reason)
+                if outcome.ending == "store_away":
                     return outcome
+                if outcome is not DONE:
+                    log.error("on_start failed, and its event with it", bot=resident.spec.id, reason=outcome.reason)
+                    # Never final: what no other attempt could heal of an event may be healed of a bot meanwhile.
+                    return Outcome("failed", f"on_start failed: {outcome.reason}", outcome.after)
                 resident.started = True
         return None
 

@@ -25,7 +25,7 @@ START_WITHIN: Final = 30.0
 """Seconds after which a callback that nobody started is given up: whoever pressed the button has gone."""
 # Feishu itself waits 3 s, a gateway a little less.
 _NOBODY_WAITS: Final = 3.0
-# Feishu reverts an update that comes before the HTTP answer or beside it (feishu-protocol: Delayed update).
+# Feishu reverts an update that comes before the HTTP answer or beside it (Feishu docs: Delayed update).
 _AFTER_ANSWER: Final = 0.3
 _LEGACY: Final = "card.action.trigger_v1"
 _PREVIEW: Final = "url.preview.get"
@@ -103,7 +103,7 @@ class Answers:
         try:
             await self._sender.ephemeral(spec, event.chat_id, event.user_id, card)
         except FeishuRefused:
-            # Private chats have no ephemeral cards (feishu-protocol 5.6), and need none.
+            # Private chats have no ephemeral cards (Feishu docs: ephemeral cards, images, files), and need none.
             name = SendName(spec.id, event.id, work.entry.replay, "im.message.create", event.user_id, 0)
             message = Outbound(Target("open_id", event.user_id), *render(text))
             await self._sender.send(spec, message, name, self._ledgers.of(work))
@@ -116,7 +116,7 @@ def _document(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def _for_legacy(answer: bytes) -> bytes:
-    """A legacy card's answer has the card at the top, beside an optional toast (feishu-protocol 4.4)."""
+    """A legacy card's answer has the card at the top, beside an optional toast (Feishu docs: legacy card callback)."""
     document = orjson.loads(answer)
     card = document.pop("card", None)
     return orjson.dumps({**document, **_document(card)}) if isinstance(card, dict) else answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +100,17 @@ class EventVerbs:
     # -- remembering ---------------------------------------------------------------------------------------
 
     async def state_get(self, scope: str, key: str) -> bytes | None:
-        place = f"{scope}:{key}"
+        place = _place(scope, key)
         sealed = await self._means.ledgers.state_get(self._spec.id, place)
         return None if sealed is None else self._cipher.open(sealed, _state_aad(place))
 
     async def state_set(self, scope: str, key: str, value: bytes, ttl: float | None = None) -> None:
-        place = f"{scope}:{key}"
+        place = _place(scope, key)
         sealed = self._cipher.seal(value, _state_aad(place))
         await self._means.ledgers.state_set(self._claimed(), place, sealed, ttl)
 
     async def state_delete(self, scope: str, key: str) -> None:
-        await self._means.ledgers.state_delete(self._claimed(), f"{scope}:{key}")
+        await self._means.ledgers.state_delete(self._claimed(), _place(scope, key))
 
     # -- how -----------------------------------------------------------------------------------------------
 
@@ -171,6 +172,11 @@ def _target(receiver: str) -> Target:
     if kind is None:
         raise HubError(f"{receiver!r} is no receiver: give a chat (oc_…), a person (ou_… or on_…) or an email address")
     return Target(kind, receiver, receiver if kind == "chat_id" else "")
+
+
+def _place(scope: str, key: str) -> str:
+    """Where a value is kept: the author's key is hashed, since it may be made of what people wrote."""
+    return f"{scope}:{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 
 def _state_aad(place: str) -> bytes:

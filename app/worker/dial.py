@@ -20,9 +20,12 @@ _SINCE: Final = struct.Struct("@Q")
 _NAME: Final = struct.Struct("=B64s")
 _NAME_AT: Final = _SINCE.size
 _CELL_SIZE: Final = 128
-_SLOT_SIZE: Final = _CELL_SIZE * (1 + THREADS)
+_TICK_AT: Final = _CELL_SIZE * (1 + THREADS)
+_SLOT_SIZE: Final = _TICK_AT + _CELL_SIZE
 NANO: Final = 1_000_000_000
 
+TICK: Final = 0.05
+"""Seconds between two signs of life of a worker's loop."""
 HOLD_NOTICED: Final = 0.1
 """Seconds from which a bot that holds the loop is named in log and metric."""
 
@@ -42,7 +45,7 @@ class Holder:
 
 
 class Dials:
-    """The shared memory: a slot a worker process, in it a cell for the loop and one for each thread."""
+    """The shared memory: a slot a worker process, in it cells for the loop, for each thread and for the tick."""
 
     def __init__(self, slots: int = SLOTS) -> None:
         """Made before any fork: children see the same pages."""
@@ -58,6 +61,11 @@ class Dials:
         first = slot * _SLOT_SIZE
         cells = (self._read(first + _CELL_SIZE * (1 + n)) for n in range(THREADS))
         return [holder for holder in cells if holder is not None]
+
+    def tick(self, slot: int) -> int:
+        """When the loop of the worker in `slot` last turned (monotonic nanoseconds); 0 before it runs and after."""
+        (at,) = _SINCE.unpack_from(self.memory, slot * _SLOT_SIZE + _TICK_AT)
+        return int(at)
 
     def wipe(self, slot: int) -> None:
         """Forget what a process left behind, before another gets its slot."""
@@ -88,6 +96,19 @@ class Dial:
         self._on_hold = on_hold
         self._limit = int(HOLD_NOTICED * NANO)
         self._free = [self._loop_cell + _CELL_SIZE * (1 + n) for n in range(THREADS)]
+        self._timer: asyncio.TimerHandle | None = None
+
+    def tick(self) -> None:
+        """Show that the loop turns, now and every `TICK` seconds until `rest`."""
+        # A thread in C code that keeps the interpreter's lock stops the loop while nobody's step is on it.
+        _SINCE.pack_into(self._memory, self._loop_cell + _TICK_AT, time.monotonic_ns())
+        self._timer = asyncio.get_running_loop().call_later(TICK, self.tick)
+
+    def rest(self) -> None:
+        """The loop is about to end: nobody is to wait for it to turn."""
+        if self._timer is not None:
+            self._timer.cancel()
+        _SINCE.pack_into(self._memory, self._loop_cell + _TICK_AT, 0)
 
     def enter(self, bot: str) -> None:
         """A step of this bot's code begins."""

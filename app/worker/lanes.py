@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StartError, StoreUnavailable
@@ -17,13 +17,11 @@ from app.model.catalog import Catalog
 from app.worker.dial import Dials
 from app.worker.lane import Lane, LaneKind
 from app.worker.line import Line, Message
+from app.worker.looks import HAND_OVER, LOOK_EVERY, Looks
 from app.worker.nursery import Nursery
 from app.worker.quarantine import Quarantine
 from app.worker.solo import SoloDesk
 
-LOOK_EVERY: Final = 0.05
-HAND_OVER: Final = 0.2
-"""Seconds of a held loop after which the other bots' work goes on in a new process."""
 OFFENCE: Final = 0.5
 """Seconds of a held loop after which the bot is kept apart."""
 KILL_GRACE: Final = 5.0
@@ -31,6 +29,8 @@ KILL_GRACE: Final = 5.0
 _SHORT_LIFE: Final = 5.0
 _LONGEST_PAUSE: Final = 5.0
 _ABANDON_PATIENCE: Final = 10.0
+# A supervisor's SIGTERM to the whole group may reach a worker so much sooner than the node.
+_SAME_SIGNAL: Final = 1.0
 # After its drain a worker hands back what is left and runs on_stop hooks.
 _LAST_WORDS: Final = 10.0
 
@@ -38,9 +38,9 @@ log = get_logger(__name__)
 
 
 class Abandons(Protocol):
-    """What gives free the claims of a worker that is known to be dead (`app.queue.leases`)."""
+    """What gives free the claims of a worker that is dead, or alive and blocked (`app.queue.leases`)."""
 
-    async def abandon(self, owner: str, bots: Sequence[str]) -> int: ...
+    async def abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,10 @@ class _Process:
 
     lane: Lane
     ordered: float
+    looks: Looks
     pid: int = 0
     line: Line | None = None
     state: Literal["starting", "ready", "retiring"] = "starting"
-    looked_at: int = 0
-    """The holder's instant at the last look: a hold counts when two looks see it."""
     judged: int = 0
     """The instant of the hold that was an offence already."""
     replaces: int = 0
@@ -102,9 +101,10 @@ class Lanes:
         self._count = 0
         self._short_lives = 0
         self._solos = SoloDesk(self._spawn_solo, self._tell_number, self._kill)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._hanging_up: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._ending = asyncio.Event()
         self._refused: dict[str, str] = {}
         """What kept the newest code from replacing code that works."""
         self._changed = asyncio.Event()
@@ -132,6 +132,7 @@ class Lanes:
     async def stop(self, drain: float) -> None:
         """Have every worker finish or hand back what it holds within `drain` seconds, then end all of them."""
         self._stopping = True
+        self.expect_end()
         for process in self._all.values():
             self._tell(process, {"do": "drain"})
         try:
@@ -149,6 +150,10 @@ class Lanes:
             self._hang_up(process)
         await asyncio.gather(*self._hanging_up)
         self._nursery.close()
+
+    def expect_end(self) -> None:
+        """The node was told to stop: a worker that ends before `stop` may have been told the same."""
+        self._ending.set()
 
     def renew(self) -> None:
         """Replace every worker by a new one, which reads all handlers anew; the old ones finish what they have."""
@@ -209,7 +214,7 @@ class Lanes:
         self._dials.wipe(lane.slot)
         self._slots.append(lane.slot)
         if lane.kind == "solo":
-            self._go(self._last_words(process))
+            self._go(self._last_words(process, status))
         else:
             self._hang_up(process)
             self._solos.gone(number)
@@ -227,12 +232,14 @@ class Lanes:
             self._replace(process, culprit)
         self._notify()
 
-    async def _last_words(self, process: _Process) -> None:
+    async def _last_words(self, process: _Process, status: int) -> None:
         """The outcome of an event that ran alone may still lie in the line when the process' end is known."""
         try:
             if process.line is not None:
                 await process.line.heard_out()
-            self._solos.gone(process.lane.number)
+            if status == -signal.SIGTERM:
+                await asyncio.wait({self._go(self._ending.wait())}, timeout=_SAME_SIGNAL)
+            self._solos.gone(process.lane.number, told_to_end=self._ending.is_set())
         finally:
             self._hang_up(process)
 
@@ -248,40 +255,43 @@ class Lanes:
     async def _watch(self) -> None:
         """Look at the dials; memory that is read, not a queue that is polled."""
         looks = 0
+        last = self._clock.monotonic()
         while True:
             await self._clock.sleep(LOOK_EVERY)
             looks += 1
+            last, before = self._clock.monotonic(), last
             for process in list(self._all.values()):
-                self._look(process)
+                self._look(process, last - before)
             if looks % 20 == 0 and (free := self._quarantine.release_due()):
                 log.info("bots released from quarantine", bots=free)
                 self._regroup()
 
-    def _look(self, process: _Process) -> None:
-        holder = self._dials.on_loop(process.lane.slot)
-        if holder is None or holder.since != process.looked_at:
-            # Two looks: a node that was itself asleep would else blame whom it sees first.
-            process.looked_at = holder.since if holder else 0
+    def _look(self, process: _Process, interval: float) -> None:
+        blocked = process.looks.look(interval)
+        if blocked is None:
             return
-        held = holder.seconds()
+        held, culprit = blocked.seconds, blocked.culprit
         shared = process.lane.kind == "shared" and process.state == "ready"
-        spec = self._catalog.bots.get(holder.bot)
-        if held > (spec.config.timeout if spec else 60.0) + KILL_GRACE:
-            log.error("worker process killed, a bot blocks it", bot=holder.bot, seconds=round(held, 1))
+        if held > max(map(self._timeout, blocked.bots)) + KILL_GRACE:
+            log.error("worker process killed, a bot blocks it", bots=blocked.bots, seconds=round(held, 1))
             self._kill(process.lane.number)
-        elif held > OFFENCE and process.judged != holder.since and process.lane.kind != "solo":
-            process.judged = holder.since
-            self._offence(holder.bot, "it held the loop of its worker over 500 ms")
+        elif held > OFFENCE and culprit and process.judged != blocked.since and process.lane.kind != "solo":
+            process.judged = blocked.since
+            self._offence(culprit, "it held the loop of its worker over 500 ms")
         if held > HAND_OVER and shared:
-            log.warning("worker process handed over, a bot blocks it", bot=holder.bot, seconds=round(held, 2))
-            if self._quarantine.warn(holder.bot, self._revision(holder.bot)):
-                self._kept_apart(holder.bot, "it held the loop of its worker over 200 ms again and again")
+            log.warning("worker process handed over, a bot blocks it", bots=blocked.bots, seconds=round(held, 2))
+            if culprit and self._quarantine.warn(culprit, self._revision(culprit)):
+                self._kept_apart(culprit, "it held the loop of its worker over 200 ms again and again")
             if self._spawn("shared") is None:
                 return  # no room for a successor: one that blocks is better than none
             self._retire(process)
             # The blocked bot keeps its own conversations: they stay in order behind the step that blocks.
-            others = [bot for bot in self._catalog.bots if bot != holder.bot]
-            self._go(self._abandon(process.lane.owner, others))
+            others = [bot for bot in self._catalog.bots if bot not in blocked.bots]
+            self._go(self._abandon(process.lane.owner, others, alive=True))
+
+    def _timeout(self, bot: str) -> float:
+        spec = self._catalog.bots.get(bot)
+        return spec.config.timeout if spec else 60.0
 
     def _culprit(self, slot: int) -> str:
         holder = self._dials.on_loop(slot)
@@ -291,15 +301,15 @@ class Lanes:
         threads = {one.bot for one in self._dials.in_threads(slot)}
         return threads.pop() if len(threads) == 1 else ""
 
-    async def _abandon(self, owner: str, bots: Sequence[str]) -> None:
+    async def _abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> None:
         deadline = self._clock.monotonic() + _ABANDON_PATIENCE
         while self._clock.monotonic() < deadline:  # after that every lease has run out anyway
             try:
-                freed = await self._leases.abandon(owner, bots)
+                freed = await self._leases.abandon(owner, bots, alive=alive)
                 # A worker that blocks or has just died may have had a blocked read open, which swallowed the wake
                 # tokens of the first pass; it cannot swallow those of a second.
                 await self._clock.sleep(LOOK_EVERY)
-                freed += await self._leases.abandon(owner, bots)
+                freed += await self._leases.abandon(owner, bots, alive=alive)
             except StoreUnavailable:
                 await self._clock.sleep(0.5)
             else:
@@ -353,7 +363,8 @@ class Lanes:
             share=self._processes if kind == "shared" else 1,
             bots=self._quarantine.bots,
         )
-        process = self._all[lane.number] = _Process(lane, self._clock.monotonic())
+        looks = Looks(self._dials, lane.slot)
+        process = self._all[lane.number] = _Process(lane, self._clock.monotonic(), looks)
         self._nursery.spawn(lane)
         return process
 
@@ -452,7 +463,8 @@ class Lanes:
         self._changed.clear()
         await self._changed.wait()
 
-    def _go(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _go(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

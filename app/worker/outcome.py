@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from app.core.errors import FeishuError
 
-Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away"]
+Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away", "put_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Outcome:
 DONE = Outcome("done")
 UNHANDLED = Outcome("unhandled")
 FENCED = Outcome("fenced")
+PUT_BACK = Outcome("put_back")
 
 
 def place_of(error: BaseException) -> str:

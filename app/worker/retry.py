@@ -47,7 +47,7 @@ def next_step(
             return FINISH
         case "fenced":
             return STOP
-        case "store_away":
+        case "store_away" | "put_back":
             return LET_GO
     if outcome.final:
         return Step("bury", reason="cannot succeed", detail=outcome.reason)

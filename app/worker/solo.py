@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.queue.envelope import Entry
 from app.queue.work import Work
 from app.worker.line import Message
-from app.worker.outcome import Outcome
+from app.worker.outcome import PUT_BACK, Outcome
 
 SOLO_AT_ONCE: Final = 2
 
@@ -81,11 +81,14 @@ class SoloDesk:
         if (job := self._running.get(runner)) is not None:
             self._answer(job, {"outcome": message["outcome"]})
 
-    def gone(self, number: int) -> None:
-        """A process ended: one that ran alone, or one that asked, whose events another worker has now."""
+    def gone(self, number: int, *, told_to_end: bool = False) -> None:
+        """A process ended: one that ran alone, or one that asked, whose events another worker has now.
+
+        Where it was `told_to_end`, the event is not to blame: its asker hands it back with nothing counted.
+        """
         job = self._running.pop(number, None)
         if job is not None:
-            self._answer(job, {"died": True})
+            self._answer(job, {"outcome": PUT_BACK.message()} if told_to_end else {"died": True})
         self._waiting = deque(job for job in self._waiting if job.asker != number)
         for runner, job in self._running.items():
             if job.asker == number:

@@ -31,7 +31,7 @@ from app.worker.dispatcher import Dispatcher
 from app.worker.heartbeat import Claims, Heartbeat
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
-from app.worker.outcome import Outcome
+from app.worker.outcome import PUT_BACK
 from app.worker.roster import Handlers, Roster
 from app.worker.runner import Runner, Threads
 from app.worker.sift import Sieve
@@ -115,12 +115,16 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._drain)
         # Ctrl-C reaches the whole terminal group: the node hears it too, and says when.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
-        await self._line.open(self._heard, self._drain)
-        if self._lane.kind == "solo":
-            await self._serve_one()
-        else:
-            await self._serve()
-        await self._line.close()
+        self._dial.tick()
+        try:
+            await self._line.open(self._heard, self._drain)
+            if self._lane.kind == "solo":
+                await self._serve_one()
+            else:
+                await self._serve()
+            await self._line.close()
+        finally:
+            self._dial.rest()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,7 +235,7 @@ class Worker:
         work = unpacked(message)
         resident = self._roster.find(work.bot)
         # A bot that was removed meanwhile is nobody's fault: the conversation is let go with nothing counted.
-        outcome = await self._attempts.make(work, resident) if resident else Outcome("store_away")
+        outcome = await self._attempts.make(work, resident) if resident else PUT_BACK
         self._line.tell({"say": "outcome", "outcome": outcome.message()})
         self._leave.set()
 

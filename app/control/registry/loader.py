@@ -16,7 +16,7 @@ from app.core.shape import fit_document, keys_of
 from app.feishu.crypto import aes_key
 from app.model.bot import BOT_ID, BotConfig, BotSpec, Credentials
 
-# Feishu's last redelivery comes 7.1 h after the first try (feishu-protocol: redelivery).
+# Feishu's last redelivery comes 7.1 h after the first try (Feishu docs: redelivery).
 _LAST_REDELIVERY: Final = 7.1 * 3600
 
 

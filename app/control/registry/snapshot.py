@@ -66,7 +66,10 @@ class Registry:
         root: Path,
         env: Mapping[str, str],
         credentials: Callable[[str], Credentials | None] | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
+        """`quiet` where another process of the node logs the same changes."""
         self.root = root
         self._env = env
         self._credentials = credentials
@@ -79,6 +82,7 @@ class Registry:
         self._good: dict[str, BotSpec] = {}
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._turn = asyncio.Lock()
+        self._quiet = quiet
 
     @property
     def bots(self) -> Mapping[str, BotSpec]:
@@ -175,7 +179,8 @@ class Registry:
         )
         if changed:
             self._bots = MappingProxyType(running)
-        _tell(told, statuses)
+        if not self._quiet:
+            _tell(told, statuses)
         if changed:
             self._notify(changed)
         return changed
