@@ -19,6 +19,7 @@ from app.queue.envelope import event_aad
 from app.queue.work import Work
 from app.sdk.answer import Call, Done, run_handler, run_hook
 from app.sdk.context import Context
+from app.sdk.me import Me
 from app.sdk.subject import subject_of
 from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
@@ -99,10 +100,11 @@ class Attempts:
         return parse_event(orjson.loads(plain), raw=plain)
 
     async def _handle(self, work: Work, resident: Resident, cipher: Cipher, event: Event) -> Outcome:
-        needed = from_program(event) or names_somebody(event)
         me = resident.me
-        if me is None or needed:
-            me = await self._roster.me(resident, needed=needed)
+        if me is None:
+            # Asked of Feishu only where it matters: most events name nobody, and must not wait for an answer.
+            needed = from_program(event) or names_somebody(event)
+            me = await self._roster.me(resident) if needed else Me("", resident.spec.config.owners)
         if reason := await self._sieve.why_not(resident, me, event, work):
             log.info("event set aside", bot=work.bot, event_id=event.id, reason=reason)
             return DONE

@@ -12,7 +12,6 @@ from structlog.typing import FilteringBoundLogger
 
 from app.channel.sender import Sender
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import HubError
 from app.core.logs import get_logger
 from app.model.bot import BotSpec
 from app.model.catalog import Catalog
@@ -21,7 +20,6 @@ from app.sdk.me import Me
 from app.worker.lane import Lane
 from app.worker.outcome import place_of
 
-_ASK_AGAIN: Final = 5.0
 _NEXT: Final = {True: "the bot's mail waits", False: "the last good version stays in force"}
 
 log = get_logger(__name__)
@@ -53,7 +51,6 @@ class Resident:
     """Whether its on_start hooks ran here."""
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     me: Me | None = None
-    ask_after: float = 0.0
 
 
 class Roster:
@@ -119,26 +116,12 @@ class Roster:
         found = (self.find(bot) for bot in self._catalog.bots)
         return [resident for resident in found if resident is not None]
 
-    async def me(self, resident: Resident, *, needed: bool) -> Me:
-        """Who the bot is; where Feishu does not say and it is not needed, a bot without an open id.
-
-        Raises FeishuError where it is needed.
-        """
-        if resident.me is not None:
-            return resident.me
-        now = self._clock.monotonic()
-        if needed or now >= resident.ask_after:
-            resident.ask_after = now + _ASK_AGAIN
-            try:
-                info = await self._sender.bot_info(resident.spec)
-            except HubError as error:
-                if needed:
-                    raise
-                log.warning("bot could not be asked for itself", bot=resident.spec.id, error=str(error))
-            else:
-                resident.me = Me(info.open_id, resident.spec.config.owners, info.name)
-                return resident.me
-        return Me("", resident.spec.config.owners)
+    async def me(self, resident: Resident) -> Me:
+        """Who the bot is, asked of Feishu once; raises FeishuError where Feishu does not say."""
+        if resident.me is None:
+            info = await self._sender.bot_info(resident.spec)
+            resident.me = Me(info.open_id, resident.spec.config.owners, info.name)
+        return resident.me
 
     def _settle(self, spec: BotSpec, code: Bot[Any]) -> Resident | None:
         before = self._residents.get(spec.id)
