@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.core.settings import Settings
 from app.model.bot import Credentials
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
-
-if TYPE_CHECKING:
-    from app.hub import Node
 
 AdminWrap = Callable[[Any], Any]
 
@@ -44,5 +41,6 @@ class Plan:
     """Whether handlers are read anew when their code changes."""
     wrap_admin: AdminWrap | None = None
     """Puts something in front of the admin listener: the playground."""
-    on_ready: Callable[[Node], Awaitable[None]] | None = None
+    on_ready: Callable[[Any], Awaitable[None]] | None = None
+    """Given the node, once it is ready."""
     on_stop: Callable[[], Awaitable[None]] | None = None
