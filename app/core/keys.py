@@ -108,3 +108,7 @@ class Keys:
     def sweep_turn(self, bots: str) -> str:
         """Whose turn it is to sweep the bots of which `bots` is a digest."""
         return f"{self.prefix}sweeper:{bots}"
+
+    def swept(self, bot: str, bots: str) -> str:
+        """When the bots of which `bots` is a digest, or those of them beside `bot`, were swept last."""
+        return f"{self.prefix}{{{bot}}}:swept:{bots}"

@@ -71,6 +71,8 @@ class Acceptor:
         self._down = False
         self.trouble = asyncio.Event()
         """Set while Redis is away or the spool holds events: there is something to drain or to probe."""
+        self.full: set[str] = set()
+        """Bots whose spooled events wait because their queue is full; the drainer finds out."""
 
     @property
     def place(self) -> Place:
@@ -163,6 +165,9 @@ class Acceptor:
             ):
                 batch.append(request)
                 size += length
+            elif incoming.bot in self.full:
+                # Behind its spooled events it would go round the bound of its queue.
+                request.future.set_result(Receipt("full"))
             elif self._parking:
                 self._parked.append(request)
                 self._parked_bots.add(incoming.bot)

@@ -102,11 +102,17 @@ class Drainer:
                 results = await self._queue.accept([item.incoming for item in wave])
                 failed: StoreUnavailable | None = None
                 for item, result in zip(wave, results, strict=True):
+                    bot = item.incoming.bot
                     if isinstance(result, Receipt) and result.status != "full":
                         done.append(item)
+                        if bot not in full:
+                            self._acceptor.full.discard(bot)
                         continue
-                    full |= {item.incoming.bot}
-                    failed = result if isinstance(result, StoreUnavailable) else failed
+                    full |= {bot}
+                    if isinstance(result, StoreUnavailable):
+                        failed = result
+                    else:
+                        self._acceptor.full.add(bot)
                 waiting = [item for item in waiting if item.incoming.bot not in full]
                 if failed is None:
                     self._acceptor.recovered()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 
 _ANSWER = Script(Path(__file__).parent / "answer.lua")
 RESULT_TTL: Final = 600
+# A primary that hangs while a failover goes on says nothing for ever, and people wait for what it does not pass on.
+_PATIENCE: Final = 1.0
 
 log = get_logger(__name__)
 
@@ -23,7 +25,11 @@ log = get_logger(__name__)
 class Calls:
     """Results of callbacks; one channel serves all gateways, since people click far less than they write."""
 
-    def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, link: RedisLink, keys: Keys, *, patience: float = _PATIENCE, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """`patience` is how long the channel may be silent before Redis is asked, and how long it then has."""
+        self._patience = patience
         self._link = link
         self._keys = keys
         self._clock = clock
@@ -76,12 +82,27 @@ class Calls:
             try:
                 with guard():
                     async with self._link.blocking.pubsub(ignore_subscribe_messages=True) as channel:
-                        await channel.subscribe(self._keys.answers)
-                        async for message in channel.listen():
-                            self._pass_on(message["data"])
+                        await self._hear(channel)
             except StoreUnavailable:
                 # Results are in Redis all the same: who waits finds them there at its deadline.
                 await self._clock.sleep(0.5)
+
+    async def _hear(self, channel: Any) -> None:
+        """Until Redis is away, or was silent for `patience` seconds and then as long after it was asked to speak."""
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            await channel.subscribe(self._keys.answers)
+        asked = False
+        while True:
+            # Its own time-out does not cover the connection that it makes anew.
+            async with asyncio.timeout(self._patience + COMMAND_TIMEOUT):
+                message = await channel.get_message(timeout=self._patience)
+                if message is None and asked:
+                    raise StoreUnavailable("Redis does not answer on the channel of callback results")
+                if message is None:
+                    await channel.ping()
+            asked = message is None
+            if message is not None and message["type"] == "message":
+                self._pass_on(message["data"])
 
     def _pass_on(self, data: bytes) -> None:
         size = int.from_bytes(data[:2], "big")

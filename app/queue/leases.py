@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,17 @@ from app.queue.mailbox import LEASE_MS
 
 _HERE = Path(__file__).parent
 _KEEPALIVE = Script(_HERE / "keepalive.lua")
+_ABANDON = Script(_HERE / "abandon.lua")
 _SWEEP = Script(_HERE / "sweep.lua")
 _WAKE = Script(_HERE / "wake.lua")
 
 # Bots looked at in one script call: long enough to be cheap at 1,000 bots, short enough that nobody waits for it.
 _CHUNK: Final = 100
+# Sweeps come every half second; a longer gap means that Redis was away, for the heartbeats too.
+_GAP_MS: Final = 2_000
+# How long a sweep is remembered. A node that ran before knows all the same, and after a stop of the whole cluster
+# the claims are nobody's.
+_SWEPT_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class Swept:
     """How much one sweep made ready."""
 
     expired: int
+    reprieved: int
+    """Claims that got another lease, since nobody could extend any while Redis was away."""
     retries: int
     later: int
 
@@ -40,36 +48,62 @@ class Leases:
         self._link = link
         self._keys = keys
         self._wake = "" if link.cluster else keys.wake
+        self._ran = False
 
     async def sweep(self, bots: Sequence[str]) -> Swept:
         """Make ready what is due or was left behind, in every bot named."""
-        return await self._sweep(bots, "")
+        return await self._sweep(bots, _digest(bots))
 
     async def sweep_in_turn(self, bots: Sequence[str], who: str, span: float) -> Swept | None:
         """The same, but by one caller in the cluster within `span` seconds; None when another did it.
 
         Turns are taken by those who name the same bots: one that knows fewer must not keep the others from theirs.
         """
-        turn = self._keys.sweep_turn(hashlib.sha1("\n".join(sorted(bots)).encode(), usedforsecurity=False).hexdigest())
+        digest = _digest(bots)
         with guard():
-            mine = await self._link.commands.set(turn, who, nx=True, px=max(1, int(span * 1000)))
-        return await self._sweep(bots, "") if mine else None
+            mine = await self._link.commands.set(
+                self._keys.sweep_turn(digest), who, nx=True, px=max(1, int(span * 1000))
+            )
+        if mine:
+            return await self._sweep(bots, digest)
+        self._ran = True  # somebody did
+        return None
 
-    async def abandon(self, owner: str, bots: Sequence[str]) -> int:
-        """Give free at once what a worker held that is known to be dead; how many conversations."""
-        return (await self._sweep(bots, owner)).expired
+    async def abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> int:
+        """Give free at once what a worker held that is known to be dead; how many conversations.
 
-    async def _sweep(self, bots: Sequence[str], owner: str) -> Swept:
-        expired = retries = later = 0
+        Of one that is `alive`, but blocked, the events count no death.
+        """
+        freed = 0
+        for chunk in self._chunks(bots):
+            args = [self._wake, owner, "1" if alive else "0", *self._pairs(chunk)]
+            reply = await _ABANDON(self._link.commands, [self._keys.root(chunk[0])], args)
+            freed += reply[0]
+            await self._push_wake(reply[1:])
+        return freed
+
+    async def _sweep(self, bots: Sequence[str], digest: str) -> Swept:
+        totals = [0, 0, 0, 0]
+        head: list[str | int] = [self._wake, LEASE_MS, _GAP_MS, _SWEPT_MS, "1" if self._ran else "0"]
+        # In one order on every node: a chunk's first bot has the note of when it was swept.
+        for chunk in self._chunks(sorted(bots)):
+            swept = self._keys.swept(chunk[0], digest)
+            reply = await _SWEEP(self._link.commands, [swept], [*head, *self._pairs(chunk)])
+            totals = [total + more for total, more in zip(totals, reply[:4], strict=True)]
+            await self._push_wake(reply[4:])
+        self._ran = True
+        return Swept(*totals)
+
+    def _chunks(self, bots: Sequence[str]) -> Iterator[Sequence[str]]:
         size = 1 if self._link.cluster else _CHUNK
-        for start in range(0, len(bots), size):
-            chunk = bots[start : start + size]
-            pairs = [part for bot in chunk for part in (self._keys.root(bot), bot)]
-            reply = await _SWEEP(self._link.commands, [self._keys.root(chunk[0])], [self._wake, owner, *pairs])
-            expired, retries, later = expired + reply[0], retries + reply[1], later + reply[2]
-            if reply[3:]:
-                await _WAKE(self._link.commands, [self._keys.wake], reply[3:])
-        return Swept(expired, retries, later)
+        return (bots[start : start + size] for start in range(0, len(bots), size))
+
+    def _pairs(self, bots: Sequence[str]) -> list[str]:
+        return [part for bot in bots for part in (self._keys.root(bot), bot)]
+
+    async def _push_wake(self, bots: Sequence[bytes]) -> None:
+        if bots:
+            await _WAKE(self._link.commands, [self._keys.wake], bots)
 
     async def mend_stranded(self, bots: Sequence[str]) -> int:
         """The same for every bot that has mail while none of its conversations stands anywhere."""
@@ -106,6 +140,10 @@ def keep_alive(
     with guard():
         lost = client.eval(_KEEPALIVE.text.decode(), 1, keys.root(bot), *args)
     return [name.decode() for name in lost]
+
+
+def _digest(bots: Sequence[str]) -> str:
+    return hashlib.sha1("\n".join(sorted(bots)).encode(), usedforsecurity=False).hexdigest()
 
 
 def _escaped(pattern: str) -> str:

@@ -10,7 +10,7 @@ import orjson
 from app.channel.render import render
 from app.channel.sender import Sender
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import FeishuRefused, HubError
+from app.core.errors import FeishuRefused, HubError, StoreUnavailable
 from app.core.logs import get_logger
 from app.model.bot import BotSpec
 from app.model.event import Event
@@ -27,6 +27,9 @@ START_WITHIN: Final = 30.0
 _NOBODY_WAITS: Final = 3.0
 # Feishu reverts an update that comes before the HTTP answer or beside it (Feishu docs: Delayed update).
 _AFTER_ANSWER: Final = 0.3
+# About as long as an outage of Redis may take for the answer to come all the same, and its handler to run once.
+_TRIES: Final = 20
+_BETWEEN_TRIES: Final = 0.5
 _LEGACY: Final = "card.action.trigger_v1"
 _PREVIEW: Final = "url.preview.get"
 
@@ -61,13 +64,22 @@ class Answers:
         entry = work.entry
         document = _for_legacy(answer) if answer and event.type == _LEGACY else answer or b"{}"
         sealed = cipher.seal(document, result_aad(entry.event_id))
-        if not await self._is_late(work, sealed) or answer is None:
+        if not await self._patiently_late(work, sealed) or answer is None:
             return
         await self._clock.sleep(_AFTER_ANSWER)
         try:
             await self._bring_late(spec, work, event, orjson.loads(answer))
         except HubError as error:
             log.warning("late answer not delivered", bot=work.bot, event_id=entry.event_id, error=type(error).__name__)
+
+    async def _patiently_late(self, work: Work, sealed: bytes) -> bool:
+        """The same as `_is_late`, asked again through an outage: without it the handler would run a second time."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._is_late(work, sealed)
+            except StoreUnavailable:
+                await self._clock.sleep(_BETWEEN_TRIES)
+        return await self._is_late(work, sealed)
 
     async def _is_late(self, work: Work, sealed: bytes) -> bool:
         """Hand the result to the gateway that waits; True where none does."""

@@ -41,6 +41,8 @@ class Takeover:
                     mend_at = self._clock.monotonic() + _MEND_EVERY
                     if mended := await self._leases.mend_stranded(list(self._catalog.bots)):
                         log.warning("mail that stood nowhere was made ready", conversations=mended)
+                if swept is not None and swept.reprieved:
+                    log.info("nothing was swept for a while, claims get another lease", conversations=swept.reprieved)
                 if swept is not None and swept.expired:
                     log.warning("claims ran out, their conversations go on elsewhere", conversations=swept.expired)
             except StoreUnavailable as error:

@@ -111,3 +111,18 @@ async def test_a_failure_in_the_middle_loses_nothing(queue: StubQueue, spool: Sp
     queue.away = False
     await until(lambda: spool.depth == 0)
     assert queue.order() == [f"e{number}" for number in range(20)]
+
+
+async def test_a_spool_is_no_way_round_a_full_queue(queue: StubQueue, spool: Spool, acceptor: Acceptor) -> None:
+    queue.away = True
+    await many(acceptor, [0], bot="flooded")
+    queue.full = {"flooded"}
+    queue.away = False
+    await until(lambda: "flooded" in acceptor.full)
+    assert await many(acceptor, range(1, 20), bot="flooded") == ["full"] * 19
+    assert spool.depth == 1
+    assert await many(acceptor, [50]) == ["accepted"]
+    queue.full = set()
+    await until(lambda: spool.depth == 0)
+    assert await many(acceptor, [1], bot="flooded") == ["accepted"]
+    assert queue.order("flooded") == ["e0", "e1"]

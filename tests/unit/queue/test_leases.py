@@ -80,3 +80,84 @@ async def test_who_knows_other_bots_does_not_take_their_turn(link: RedisLink, ke
     assert await leases.sweep_in_turn(["echo"], "n1", 30) is not None
     assert await leases.sweep_in_turn(["echo", "other"], "n2", 30) is not None
     assert await leases.sweep_in_turn(["other", "echo"], "n3", 30) is None
+
+
+async def test_what_a_living_but_blocked_worker_held_counts_no_death(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    await mailbox.take("echo", "n1", 1)
+    await mailbox.take("echo", "n2", 1)
+    assert await leases.abandon("n1", ["echo"], alive=True) == 1
+    assert await leases.abandon("n2", ["echo"]) == 1
+
+    works = await mailbox.take("echo", "n3", 5)
+    assert {work.entry.event_id: work.deaths for work in works} == {"e1": 0, "e2": 1}
+    assert await leases.abandon("n1", ["echo"], alive=True) == 0
+
+
+async def test_who_abandons_one_owner_expires_nobody_elses_claims(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1")])
+    await mailbox.take("echo", "n1", 1)
+    await expire(link, keys, "oc_1")
+
+    assert await leases.abandon("n2", ["echo"]) == 0
+
+
+async def gap(link: RedisLink, keys: Keys) -> None:
+    """As if nothing had been swept for a minute."""
+    (note,) = [key async for key in link.commands.scan_iter(match=f"{keys.prefix}*swept*")]
+    swept, reprieved = (await link.commands.get(note) or b"").split()
+    await link.commands.set(note, b"%d %d" % (int(swept) - 60_000, max(0, int(reprieved) - 60_000)), keepttl=True)
+
+
+async def test_after_a_gap_every_claim_has_one_more_lease(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await leases.sweep(["echo"])
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    await mailbox.take("echo", "n1", 2)
+    await expire(link, keys, "oc_1")
+    await expire(link, keys, "oc_2")
+    await gap(link, keys)
+
+    swept = await Leases(link, keys).sweep(["echo"])
+    assert (swept.expired, swept.reprieved) == (0, 2)
+    await expire(link, keys, "oc_1")  # its owner did not come back
+    assert (await leases.sweep(["echo"])).expired == 1
+
+
+async def test_slow_sweeps_do_not_keep_the_claims_of_the_dead(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await leases.sweep(["echo"])  # the first of all is a reprieve
+    await mailbox.accept([incoming("e1")])
+    await mailbox.take("echo", "n1", 1)
+    await expire(link, keys, "oc_1")
+    (note,) = [key async for key in link.commands.scan_iter(match=f"{keys.prefix}*swept*")]
+    swept, reprieved = (await link.commands.get(note) or b"").split()
+    await link.commands.set(note, b"%d %d" % (int(swept) - 3_000, int(reprieved)), keepttl=True)
+
+    assert (await leases.sweep(["echo"])).expired == 1
+
+
+async def test_after_a_stop_of_the_cluster_old_claims_are_free_at_once(link: RedisLink, keys: Keys) -> None:
+    mailbox = Mailbox(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    await mailbox.take("echo", "n1", 2)
+    seconds, _ = await link.commands.time()
+    await link.commands.zadd(keys.bot("echo", "lease"), {"oc_1": (seconds - 60) * 1000, "oc_2": (seconds - 1) * 1000})
+
+    swept = await Leases(link, keys).sweep(["echo"])
+    assert (swept.expired, swept.reprieved) == (1, 1)
+
+
+async def test_a_node_that_lived_through_a_long_outage_knows_that_it_was_one(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await leases.sweep(["echo"])
+    await mailbox.accept([incoming("e1")])
+    await mailbox.take("echo", "n1", 1)
+    await expire(link, keys, "oc_1")
+    (note,) = [key async for key in link.commands.scan_iter(match=f"{keys.prefix}*swept*")]
+    assert await link.commands.pttl(note) > 0
+    await link.commands.delete(note)  # it ran out
+
+    assert (await leases.sweep(["echo"])).expired == 0

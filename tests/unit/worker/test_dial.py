@@ -9,6 +9,7 @@ import time
 import pytest
 
 from app.worker.dial import THREADS, Dial, Dials
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -154,3 +155,19 @@ def test_wiping_forgets_one_slot_only(dials: Dials) -> None:
 
 async def _drive(dial: Dial, coroutine: object, bot: str) -> object:
     return await dial.watch(coroutine, bot)  # type: ignore[arg-type]
+
+
+async def test_the_tick_shows_that_the_loop_turns_until_it_rests(dials: Dials) -> None:
+    dial = Dial(dials, 1)
+    assert dials.tick(1) == 0
+    dial.tick()
+    first = dials.tick(1)
+    assert 0 < first <= time.monotonic_ns()
+    await until(lambda: dials.tick(1) > first)
+    assert (dials.tick(0), dials.on_loop(1), dials.in_threads(1)) == (0, None, [])
+    dial.rest()
+    assert dials.tick(1) == 0
+    dial.tick()
+    dial.rest()
+    dials.wipe(1)
+    assert dials.tick(1) == 0

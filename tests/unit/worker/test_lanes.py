@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -56,6 +57,11 @@ def rogue() -> Bot[Any]:
             os._exit(9)
         if word == "exit-once" and first_time(Path(rest)):
             os._exit(9)
+        if word == "exit-twice-and-hang":
+            if first_time(Path(rest)) or first_time(Path(f"{rest}-2")):
+                os._exit(9)
+            first_time(Path(f"{rest}-hangs"))
+            await asyncio.Event().wait()
         if word == "exit-beside":
             asyncio.create_task(leave())  # noqa: RUF006
             await asyncio.sleep(0.01)
@@ -63,6 +69,19 @@ def rogue() -> Bot[Any]:
             asyncio.get_running_loop().run_in_executor(None, time.sleep, 60.0)
         if word == "block":
             time.sleep(float(rest))  # noqa: ASYNC251 - what a careless author writes
+        return f"{os.getpid()}"
+
+    return bot
+
+
+def plain() -> Bot[Any]:
+    """Its plain function runs in a thread, and may keep the interpreter's lock, as C code can."""
+    bot = Bot()
+
+    @bot.message()
+    def obey(message: Message, ctx: Context) -> str:
+        time.sleep(0.1)  # the step that started the thread is over, nobody's code is on the loop
+        ctypes.PyDLL(None).usleep(int(float(message.text) * 1e6))
         return f"{os.getpid()}"
 
     return bot
@@ -97,7 +116,9 @@ def bots() -> Bots:
     return Bots(
         spec("rogue", message={"retry_policy": {"backoff": "1ms"}}),
         spec("good"),
+        spec("plain"),
         rogue=rogue(),
+        plain=plain(),
         good=rogue(),
     )
 
@@ -174,7 +195,7 @@ def started(engine_url: str, keys: Keys, tmp_path: Path) -> Iterator[tuple[Nurse
 async def node(started: tuple[Nursery, Dials], link: RedisLink, keys: Keys, tmp_path: Path) -> AsyncIterator[Node]:
     nursery, dials = started
     keyring = Keyring(MASTER, link, keys, tmp_path / "keys")
-    ciphers = {bot: await keyring.cipher(bot) for bot in ("rogue", "good")}
+    ciphers = {bot: await keyring.cipher(bot) for bot in ("rogue", "good", "plain")}
     catalog = bots()
     leases = Leases(link, keys)
     lanes = Lanes(nursery, dials, leases, catalog, name="node:boot")
@@ -283,3 +304,30 @@ async def test_a_thread_that_hangs_does_not_keep_a_worker_from_its_end(node: Nod
     await until(lambda: node.answered(1))
     node.lanes.renew()
     await until(lambda: first not in node.lanes.pids)
+
+
+async def test_a_thread_that_keeps_the_interpreter_to_itself_stops_only_its_own_bot(
+    node: Node, started: tuple[Nursery, Dials]
+) -> None:
+    blocked = node.pid("shared")
+    await node.say(1, "2", "plain")
+    await until(lambda: started[1].in_threads(0) and not started[1].on_loop(0))
+    began = time.monotonic()
+    await node.say(2, "hello", "good")
+    await until(lambda: node.answered(2))
+    assert time.monotonic() - began < 1.9, "the good bot waited until the block was over"
+    await until(lambda: node.lanes.quarantined == ("plain",))
+    await until(lambda: node.answered(1))
+    assert (await node.said())["om_in_1"][1] == blocked
+
+
+async def test_an_event_that_runs_alone_does_not_die_of_the_nodes_own_end(node: Node, tmp_path: Path) -> None:
+    await node.say(1, f"exit-twice-and-hang {tmp_path / 'mark'}", "rogue")
+    await until((tmp_path / "mark-hangs").exists, timeout=15)
+    stopping = asyncio.create_task(node.lanes.stop(drain=2.0))
+    await asyncio.sleep(0)
+    os.kill(node.pid("solo"), signal.SIGKILL)
+    await stopping
+    assert await DeadLetters(node.link, node.keys).list("rogue") == []
+    (work,) = await Mailbox(node.link, node.keys).take("rogue", "next", 1)
+    assert work.deaths == 2

@@ -8,7 +8,7 @@ import pytest
 
 from app.queue.envelope import Entry
 from app.queue.work import Work
-from app.worker.outcome import DONE
+from app.worker.outcome import DONE, PUT_BACK
 from app.worker.solo import SOLO_AT_ONCE, SoloDesk, packed, unpacked
 
 
@@ -54,6 +54,12 @@ def test_a_death_without_an_outcome_is_told(node: Node) -> None:
     node.desk.ask(1, ask(7))
     node.desk.gone(101)
     assert node.told[-1] == (1, {"do": "solo", "id": 7, "died": True})
+
+
+def test_who_ends_because_the_node_does_has_its_event_handed_back(node: Node) -> None:
+    node.desk.ask(1, ask(7))
+    node.desk.gone(101, told_to_end=True)
+    assert node.told[-1] == (1, {"do": "solo", "id": 7, "outcome": PUT_BACK.message()})
 
 
 def test_a_few_run_at_once_and_the_others_wait_their_turn(node: Node) -> None:

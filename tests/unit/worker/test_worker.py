@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from app.core.clock import SYSTEM_CLOCK
-from app.core.errors import FeishuRefused
+from app.core.errors import FeishuRefused, StoreUnavailable
 from app.sdk.bot import Bot
 from app.sdk.card import Card
 from app.sdk.card_action import CardAction
@@ -445,6 +445,60 @@ async def test_start_hooks_run_before_the_first_event_and_once(site: Site) -> No
     await site.worker()
     await until(site.done)
     assert order == ["start", "a", "b"]
+
+
+async def test_a_failing_start_hook_counts_as_a_failure_of_the_event(site: Site) -> None:
+    bot, starts = Bot(), []
+
+    @bot.on_start
+    async def start(ctx: Context) -> None:
+        starts.append(1)
+        if len(starts) <= 2:
+            raise FeishuRefused("a private word")
+
+    @bot.message()
+    async def say(message: Message, ctx: Context) -> str:
+        return message.text
+
+    site.add(bot, message={"retry_policy": {"max_attempts": 2, "backoff": "1ms"}})
+    await site.accept(message(1, "a", site.cipher), message(2, "b", site.cipher))
+    await site.worker()
+    while not await site.done():
+        await site.leases.sweep(["echo"])
+        await asyncio.sleep(0.005)
+    (letter,) = await site.letters()
+    assert letter.reason == "attempts used up: the handler failed"
+    assert letter.detail.startswith("on_start failed: FeishuRefused")
+    assert "private" not in letter.detail
+    assert [text for _, _, text in site.mouth.said] == ["b"]
+
+
+async def test_an_outage_at_the_answer_does_not_run_a_callback_twice(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot, presses = Bot(), []
+
+    @bot.card("ok")
+    async def press(action: CardAction, ctx: Context) -> Toast:
+        presses.append(1)
+        return Toast.success("done")
+
+    written, tries = site.calls.answer, []
+
+    async def away_once(bot: str, event_id: str, result: bytes) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            await written(bot, event_id, result)  # and its reply is lost
+            raise StoreUnavailable("Redis is away")
+        return await written(bot, event_id, result)
+
+    monkeypatch.setattr(site.calls, "answer", away_once)
+    site.add(bot)
+    await site.accept(click(5, "ok", site.cipher, received=SYSTEM_CLOCK.now()))
+    await site.worker()
+    await until(site.done)
+    assert (presses, len(tries), site.mouth.other) == ([1], 2, [])
+    assert await site.calls.wait("echo", "e5", time.monotonic() + 5) is not None
 
 
 async def test_an_event_two_workers_died_with_is_given_to_the_node_to_run_alone(site: Site) -> None:
