@@ -2,10 +2,10 @@
 -- ready conversations has a wake token: the worker may have swallowed one.
 --
 -- KEYS[1]  any key of the slot
--- ARGV     wake list or '', owner, '1' to take the starts back (it lives: nobody died with its events), then root,
+-- ARGV     wake list or '', what the claims to be freed begin with, '1' to take the starts back (it lives: nobody died with its events), then root,
 --          bot for each bot
 -- Returns  {how many conversations, bots to wake…} (the bots only where wake is '')
-local wake, owner = ARGV[1], ARGV[2] .. ' '
+local wake, owner = ARGV[1], ARGV[2]
 local out = {0}
 for i = 4, #ARGV, 2 do
   local root, bot = ARGV[i], ARGV[i + 1]

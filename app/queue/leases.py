@@ -74,9 +74,16 @@ class Leases:
 
         Of one that is `alive`, but blocked, the events count no death.
         """
+        return await self._abandon(f"{owner} ", bots, alive=alive)
+
+    async def abandon_node(self, node: str, bots: Sequence[str]) -> int:
+        """The same for all workers of a node that has just begun anew: those of its earlier life are dead."""
+        return await self._abandon(f"{node}:", bots, alive=False)
+
+    async def _abandon(self, claims: str, bots: Sequence[str], *, alive: bool) -> int:
         freed = 0
         for chunk in self._chunks(bots):
-            args = [self._wake, owner, "1" if alive else "0", *self._pairs(chunk)]
+            args = [self._wake, claims, "1" if alive else "0", *self._pairs(chunk)]
             reply = await _ABANDON(self._link.commands, [self._keys.root(chunk[0])], args)
             freed += reply[0]
             await self._push_wake(reply[1:])

@@ -28,6 +28,17 @@ async def test_an_expired_claim_goes_to_the_next_worker(link: RedisLink, keys: K
     assert work.deaths == 1
 
 
+async def test_a_node_that_begins_anew_frees_what_its_earlier_life_held(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    await mailbox.take("echo", "n1:old:1", 1)
+    await mailbox.take("echo", "n12:old:1", 1)
+
+    assert await leases.abandon_node("n1", ["echo"]) == 1
+    (work,) = await mailbox.take("echo", "n1:new:1", 5)
+    assert (work.entry.event_id, work.deaths) == ("e1", 1)
+
+
 async def test_keep_alive_extends_own_claims_and_reports_lost_ones(
     link: RedisLink, keys: Keys, engine_url: str
 ) -> None:
