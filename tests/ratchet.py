@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 BOUND = 300
-KNOWN: dict[str, int] = {}
+# Known to be long; each may only shrink.
+KNOWN: dict[str, int] = {
+    "app/worker/lanes.py": 470,
+    "tests/unit/channel/test_once.py": 361,
+    "tests/unit/playground/test_cards.py": 317,
+    "tests/unit/playground/test_sending.py": 373,
+    "tests/unit/sdk/test_bot.py": 313,
+    "tests/unit/worker/test_lanes.py": 333,
+    "tests/unit/worker/test_worker.py": 586,
+}
 
 
 def main() -> int:
