@@ -15,16 +15,6 @@ from urllib.parse import quote
 from app.core.engine import find_binary
 
 
-def free_port() -> int:
-    """A TCP port that nobody listened on a moment ago; below 55000, since Cluster also takes the one 10000 above."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55000:
-            return port
-
-
 class Server:
     """One server process, on a unix socket and, if a port is given, on loopback too."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.world import CODE, HubProcess, site_at
+from tests.system.hub_process import HubProcess
+from tests.system.world import CODE, site_at
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.system.world import CODE, HubProcess, Site
+from tests.system.hub_process import HubProcess
+from tests.system.world import CODE, Site
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
@@ -52,7 +53,7 @@ async def test_new_directory_is_served(site: Site, hub: HubProcess) -> None:
     site.point_at(hub)
 
     async def served() -> bool:
-        return (await state(hub, "new"))["state"] == "ready"
+        return str((await state(hub, "new"))["state"]) == "ready"
 
     await until(served, WITHIN)
     assert await site.asks("new", "hello") == "HELLO"
@@ -103,7 +104,7 @@ async def test_broken_handler_of_a_new_bot_is_its_own_trouble(site: Site, hub: H
     site.point_at(hub)
 
     async def known() -> bool:
-        return (await state(hub, "new"))["state"] != "absent"
+        return str((await state(hub, "new"))["state"]) != "absent"
 
     await until(known, WITHIN)
     assert await site.asks("old", "2") == "echo 2"

@@ -15,7 +15,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.system.world import INHERITED, HubProcess, Site, free_port
+from tests.ports import free_port
+from tests.system.hub_process import INHERITED, HubProcess
+from tests.system.world import Site
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

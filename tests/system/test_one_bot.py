@@ -9,7 +9,9 @@ import sys
 import aiohttp
 import pytest
 
-from tests.system.world import INHERITED, HubProcess, Site, feishu_hub, free_port
+from tests.ports import free_port
+from tests.system.hub_process import INHERITED, HubProcess, feishu_hub
+from tests.system.world import Site
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

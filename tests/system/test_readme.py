@@ -16,7 +16,8 @@ import orjson
 import pytest
 import yaml
 
-from tests.system.world import INHERITED, free_port
+from tests.ports import free_port
+from tests.system.hub_process import INHERITED
 from tests.unit.docs.page import ROOT, Page
 from tests.waiting import until
 

@@ -22,7 +22,8 @@ from redis.exceptions import ResponseError
 from app.core.errors import StoreUnavailable
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, check_external, connect, guard
-from tests.redis_servers import Server, free_port
+from tests.ports import free_port
+from tests.redis_servers import Server
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.system.world import HubProcess, Site
+from tests.system.hub_process import HubProcess
+from tests.system.world import Site
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

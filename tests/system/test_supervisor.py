@@ -16,7 +16,9 @@ import psutil
 import pytest
 
 from app.control.playground.people import Said
-from tests.system.world import INHERITED, Site, free_port, site_at
+from tests.ports import free_port
+from tests.system.hub_process import INHERITED
+from tests.system.world import Site, site_at
 from tests.waiting import until
 
 pytestmark = pytest.mark.system

@@ -15,7 +15,8 @@ from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.model.bot import BotSpec
-from tests.redis_servers import Server, free_port
+from tests.ports import free_port
+from tests.redis_servers import Server
 from tests.unit.channel.parts import bot
 from tests.waiting import until
 

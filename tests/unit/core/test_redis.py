@@ -15,7 +15,8 @@ from app.core.errors import ConfigError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, check_external, connect, guard, unavailable
-from tests.redis_servers import Server, free_port
+from tests.ports import free_port
+from tests.redis_servers import Server
 from tests.waiting import until
 
 

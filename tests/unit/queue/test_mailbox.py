@@ -14,7 +14,8 @@ from app.core.redis import RedisLink, connect
 from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.work import Receipt, Work
-from tests.redis_servers import Server, free_port
+from tests.ports import free_port
+from tests.redis_servers import Server
 from tests.unit.queue.incoming import incoming
 from tests.waiting import until
 
