@@ -72,6 +72,7 @@ class Heartbeat:
         self._open_client = open_client
         self._lease_ms = lease_ms
         self._interval = interval
+        self._suspected: set[tuple[str, str]] = set()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -119,11 +120,14 @@ class Heartbeat:
         by_bot: defaultdict[str, list[Work]] = defaultdict(list)
         for work in self._claims.living():
             by_bot[work.bot].append(work)
-        lost: list[Work] = []
+        gone_now: list[Work] = []
         for bot, works in by_bot.items():
             claims = [(work.conversation, work.claim) for work in works]
             gone = set(keep_alive(client, self._keys, bot, claims, lease_ms=self._lease_ms))
-            lost += [work for work in works if work.conversation in gone]
+            gone_now += [work for work in works if work.conversation in gone]
+        # A claim that ends between the look here and the script there is not lost: one that is, still is next time.
+        lost = [work for work in gone_now if (work.bot, work.claim) in self._suspected]
+        self._suspected = {(work.bot, work.claim) for work in gone_now}
         return lost
 
     def _report(self, lost: Iterable[Work]) -> None:

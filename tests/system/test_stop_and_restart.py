@@ -6,7 +6,6 @@ import asyncio
 import signal
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.system.hub_process import HubProcess
@@ -49,13 +48,14 @@ def begun(site: Site) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-async def draining(hub: HubProcess) -> bool:
-    async with aiohttp.ClientSession() as session:
-        try:
-            async with session.get(f"{hub.admin_url}/readyz") as answer:
-                return answer.status == 503
-        except aiohttp.ClientError:
-            return True
+async def is_deaf(hub: HubProcess) -> bool:
+    """Whether it has closed its door, which it does before it waits for its handlers."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", hub.port)
+    except OSError:
+        return True
+    writer.close()
+    return False
 
 
 async def test_stop_waits_for_a_handler(gated: Site) -> None:
@@ -65,7 +65,7 @@ async def test_stop_waits_for_a_handler(gated: Site) -> None:
     said = await gated.says("gated", "one")
     await until(lambda: begun(gated) == ["one"], 10)
     hub.signal(signal.SIGTERM)
-    await until(lambda: draining(hub), 10)
+    await until(lambda: is_deaf(hub), 15)
     (gated.root / "go").touch()
     assert await hub.ended() == 0
     assert gated.replies(said) == ["echo one"]
@@ -111,7 +111,7 @@ async def test_ctrl_c_in_a_terminal_drains_too(gated: Site) -> None:
     for process in (hub.children()["worker"], hub.children()["nursery"]):
         process[0].send_signal(signal.SIGINT)
     hub.signal(signal.SIGINT)
-    await until(lambda: draining(hub), 10)
+    await until(lambda: is_deaf(hub), 15)
     (gated.root / "go").touch()
     assert await hub.ended() == 0
     assert gated.replies(said) == ["echo one"]

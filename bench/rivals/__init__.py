@@ -1,0 +1,1 @@
+"""What the hub is compared with: each a server of its own, started on one core."""

@@ -1,0 +1,103 @@
+"""Processes die at random moments: nothing that was answered 200 is lost, answered twice or out of order."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.control.playground.uuids import UuidMode, UuidScope
+from app.storage.master_key import new_key
+from tests.faults.storm import Storm, storm_bots
+from tests.redis_servers import Server
+from tests.system.world import NO_LIMITS, Site, site_at
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
+
+CONVERSATIONS = 100
+SYNCED = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
+
+
+@pytest.fixture(params=[0, 1, 2], ids="run {}".format)
+def seed(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> int:
+    """Decides everything that is chosen; printed, so that a run can be repeated."""
+    if request.param:
+        only_long(request)
+    given = request.config.getoption("--seed")
+    seed = secrets.randbelow(1 << 32) if given is None else given
+    with capsys.disabled():
+        sys.stdout.write(f"\n{request.node.name}: --seed {seed}\n")
+    return int(seed)
+
+
+@pytest.fixture
+def factor(request: pytest.FixtureRequest) -> int:
+    """How many times the size of a CI run."""
+    return 5 if request.config.getoption("--long") else 1
+
+
+def only_long(request: pytest.FixtureRequest) -> None:
+    """Skip what only the long run does."""
+    if not request.config.getoption("--long"):
+        pytest.skip("a part of the long run: make faults")
+
+
+def unreliable(site: Site) -> None:
+    """Have Feishu repeat events, and lose some answers of its API on the way."""
+    site.playground.limits.enabled = False
+    site.playground.chaos.duplicate = 0.1
+    site.playground.chaos.duplicate_fresh_id = 0.05
+    site.playground.faults.add("lost", probability=0.005, api="im.v1.message.*")
+
+
+async def one_node(root: Path, seed: int, mode: UuidMode, scope: UuidScope, each: int, kills: int) -> None:
+    """A node with its embedded engine; any of its processes may die."""
+    async with site_at(root, seed=seed, uuid_mode=mode, uuid_scope=scope) as site:
+        unreliable(site)
+        site.settings(limits=NO_LIMITS)
+        bots = storm_bots(site)
+        hub = site.hub()
+        await hub.start()
+        site.point_at(hub)
+        storm = Storm(site, [hub], random.Random(seed))
+        await storm.blow(storm.people(bots, CONVERSATIONS), each, kills, ("node", "worker", "engine"))
+        await storm.judge()
+        await storm.leaves_nothing(hub.engine_url)
+        assert set(storm.ended) <= {-9}, f"a node ended by itself: {storm.ended}"
+        assert await hub.stop() == 0
+
+
+@pytest.mark.parametrize(("mode", "scope"), [("original", "app"), ("error", "receiver")])
+async def test_storm(tmp_path: Path, seed: int, factor: int, mode: UuidMode, scope: UuidScope) -> None:
+    """The whole of it in the harder mode, and enough in the other to see that it holds there too."""
+    each, kills = (50, 30) if mode == "error" or factor > 1 else (20, 12)
+    await one_node(tmp_path, seed, mode, scope, each * factor, kills * factor)
+
+
+@pytest.mark.parametrize(("mode", "scope"), [("original", "receiver"), ("error", "app")])
+async def test_storm_in_the_other_modes(
+    request: pytest.FixtureRequest, tmp_path: Path, seed: int, factor: int, mode: UuidMode, scope: UuidScope
+) -> None:
+    only_long(request)
+    await one_node(tmp_path, seed, mode, scope, 50 * factor, 30 * factor)
+
+
+async def test_one_of_two_nodes_on_an_external_redis(tmp_path: Path, seed: int, factor: int) -> None:
+    with Server(*SYNCED) as redis:
+        async with site_at(tmp_path, seed=seed) as site:
+            unreliable(site)
+            # Order over two gateways holds while Redis can be reached: a spool would keep it for each alone.
+            site.settings(limits=NO_LIMITS, spool=False, redis={"url": redis.url})
+            bots = storm_bots(site)
+            key = {"HUB_MASTER_KEY": new_key()}
+            hubs = [site.hub(name, env=key) for name in ("first", "second")]
+            for hub in hubs:
+                await hub.start()
+            storm = Storm(site, hubs, random.Random(seed))
+            await storm.blow(storm.people(bots, CONVERSATIONS), 20 * factor, 10 * factor, ("node", "worker"))
+            await storm.judge()
+            await storm.leaves_nothing(redis.url)
+            assert set(storm.ended) <= {-9}, f"a node ended by itself: {storm.ended}"

@@ -1,0 +1,146 @@
+"""One bot blocks, dies, is broken or drowns: the others are answered meanwhile, and no accept waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.system.hub_process import HubProcess
+from tests.system.world import Site
+from tests.waiting import until
+
+pytestmark = pytest.mark.faults
+
+PLACES = '''
+"""A neighbour from hell; what it does is told by what is said to it."""
+import os
+import sys
+import time
+from pathlib import Path
+
+from app.sdk import Bot, Context, Message
+
+bot = Bot()
+ROOT = Path({root!r})
+
+
+def note(what: str) -> None:
+    with (ROOT / "notes").open("a") as notes:
+        notes.write(what + "\\n")
+
+
+@bot.message()
+async def answer(message: Message, ctx: Context) -> str:
+    note(f"begun {{message.text}}")
+    if message.text == "block":
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not (ROOT / "enough").exists():
+            time.sleep(0.05)
+    elif message.text == "exit":
+        os._exit(3)
+    elif message.text == "leave":
+        sys.exit(0)
+    elif message.text == "eat":
+        raise MemoryError
+    note(f"ended {{message.text}}")
+    return f"echo {{message.text}}"
+'''
+FLOOD = 50
+"""So many times what the other bot gets."""
+
+
+@pytest.fixture
+async def hub(site: Site) -> HubProcess:
+    """A hub with a bad bot and a good one."""
+    site.handler("bad", PLACES.format(root=str(site.root)))
+    site.bot("bad", handler="bad", timeout="30s")
+    site.bot("good")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    assert await site.asks("good", "before") == "echo before"
+    return hub
+
+
+def notes(site: Site) -> list[str]:
+    path = site.root / "notes"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+async def test_bot_that_blocks_its_loop(site: Site, hub: HubProcess) -> None:
+    blocked = await site.says("bad", "block")
+    await until(lambda: "begun block" in notes(site), 10)
+    behind = await site.says("bad", "behind")
+    for number in range(20):
+        assert await site.asks("good", str(number), person=f"person {number}") == f"echo {number}"
+    assert behind.deliveries[0].acked, "its own events are still taken"
+    # An order, not a time: all of that was before the block ended.
+    assert "ended block" not in notes(site)
+    (site.root / "enough").touch()
+    await until(lambda: site.replies(behind), 20)
+    assert site.replies(blocked) == ["echo block"]
+    assert notes(site).index("ended block") < notes(site).index("begun behind"), "its own conversation stayed in order"
+    assert notes(site).count("begun block") == 1, "it was handled once, by who had begun"
+
+
+async def test_bot_that_blocks_in_every_conversation(site: Site, hub: HubProcess) -> None:
+    for number in range(5):
+        await site.says("bad", "block", person=f"person {number}")
+    await until(lambda: "begun block" in notes(site), 10)
+    for number in range(20):
+        assert await site.asks("good", str(number), person=f"person {number}") == f"echo {number}"
+    assert "ended block" not in notes(site)
+    (site.root / "enough").touch()
+    await until(lambda: len(site.playground.ledger.messages(app=site.apps["bad"].app_id)) == 5, 30)
+
+
+@pytest.mark.parametrize("how", ["exit", "leave", "eat"])
+async def test_bot_that_ends_its_process(site: Site, hub: HubProcess, how: str) -> None:
+    dying = await site.says("bad", how)
+    for number in range(20):
+        assert await site.asks("good", str(number), person=f"person {number}") == f"echo {number}"
+
+    async def buried() -> bool:
+        return len(await hub.api("GET", "/bots/bad/dead")) == 1
+
+    await until(buried, 30)
+    assert site.replies(dying) == []
+    assert await site.asks("bad", "and now", timeout=20) == "echo and now"
+    assert await site.asks("good", "after") == "echo after"
+
+
+async def test_bot_whose_configuration_breaks(site: Site, hub: HubProcess) -> None:
+    (site.config / "bad" / "config.yaml").write_text("handler: [\n")
+    (site.config / "bad" / "credentials.yaml").write_bytes(b"\xff\xfe")
+
+    async def faulty() -> bool:
+        return any(bot["id"] == "bad" and bot["faults"] for bot in await hub.api("GET", "/bots"))
+
+    await until(faulty, 5)
+    assert await site.asks("good", "after") == "echo after"
+    await hub.kill()
+    await hub.start()
+    assert await site.asks("good", "and after a restart") == "echo and after a restart"
+
+
+async def test_bot_that_is_flooded(site: Site, hub: HubProcess) -> None:
+    site.playground.limits.enabled = False
+    flood = [site.chat("bad", f"person {number}") for number in range(FLOOD)]
+
+    async def pour(number: int) -> None:
+        for turn in range(10):
+            said = await site.playground.user_says(flood[number].users[0], flood[number], str(turn))
+            await said.settled(30)
+            assert said.deliveries[0].acked
+
+    def all_answered() -> bool:
+        return len(site.playground.ledger.messages(app=site.apps["bad"].app_id)) == 10 * FLOOD
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(FLOOD):
+            group.create_task(pour(number))
+        for number in range(10):
+            assert await site.asks("good", str(number)) == f"echo {number}"
+        assert not all_answered(), "the flood was over before"
+    await until(all_answered, 60)

@@ -1,0 +1,241 @@
+"""Redis is paused, refuses writes or dies: every request is answered 200 or 503 in time, and no 200 is a lie."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from app.core.redis import RedisLink, connect
+from app.storage.master_key import new_key
+from tests.faults.redis_server import ExternalRedis
+from tests.faults.traffic import CHATS, Traffic
+from tests.system.hub_process import HubProcess
+from tests.system.world import NO_LIMITS, Site
+from tests.waiting import until
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+
+@asynccontextmanager
+async def running(
+    site: Site, *, env: dict[str, str] | None = None, node: str = "node", **settings: object
+) -> AsyncIterator[tuple[HubProcess, Traffic]]:
+    """A hub with two bots and traffic, which has begun to be answered."""
+    if not site.apps:
+        site.bot("echo")
+        site.bot("plain", encrypted=False)
+    site.playground.limits.enabled = False
+    site.settings(limits=NO_LIMITS, **settings)
+    hub = site.hub(node, env=env)
+    await hub.start()
+    site.point_at(hub)
+    traffic = Traffic(site)
+    traffic.begin()
+    await until(lambda: len(site.playground.ledger.accepted) >= 2 * CHATS, 20)
+    yield hub, traffic
+
+
+@asynccontextmanager
+async def engine_of(hub: HubProcess) -> AsyncIterator[RedisLink]:
+    link = await connect(hub.engine_url)
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+async def place(hub: HubProcess) -> str:
+    """What the public health page says of where events are kept."""
+    async with aiohttp.ClientSession() as session, session.get(f"{hub.url}/readyz") as answer:
+        return str((await answer.json())["status"])
+
+
+async def test_engine_is_paused(site: Site) -> None:
+    async with running(site) as (hub, traffic):
+        [engine] = hub.children()["engine"]
+        engine.suspend()
+        await traffic.go_on(10)
+        assert await place(hub) == "degraded"
+        engine.resume()
+        await until(lambda: is_ready(hub), 20)
+        await traffic.go_on(1)
+        await traffic.end()
+        assert traffic.statuses().get(503, 0) == 0, "the spool takes what Redis cannot"
+        await traffic.proves_itself(hub)
+
+
+async def is_ready(hub: HubProcess) -> bool:
+    return await place(hub) == "ready"
+
+
+async def is_unavailable(hub: HubProcess) -> bool:
+    return await place(hub) == "unavailable"
+
+
+async def test_engine_is_paused_and_there_is_no_spool(site: Site) -> None:
+    async with running(site, spool=False) as (hub, traffic):
+        [engine] = hub.children()["engine"]
+        engine.suspend()
+        await traffic.go_on(3)
+        assert await place(hub) == "unavailable"
+        engine.resume()
+        await until(lambda: is_ready(hub), 20)
+        await traffic.go_on(1)
+        await traffic.end()
+        assert traffic.statuses()[503] > 0
+        await traffic.proves_itself(hub)
+
+
+@pytest.mark.parametrize("setting", [("maxmemory", "1"), ("min-replicas-to-write", "1")], ids=lambda one: str(one[0]))
+async def test_engine_refuses_writes(site: Site, setting: tuple[str, str]) -> None:
+    name, value = setting
+    async with running(site) as (hub, traffic), engine_of(hub) as link:
+        was = str((await link.commands.config_get(name))[name])
+        await link.commands.config_set(name, value)
+        await traffic.go_on(4)
+        assert await place(hub) == "degraded"
+        await link.commands.config_set(name, was)
+        await until(lambda: is_ready(hub), 20)
+        await traffic.go_on(1)
+        await traffic.end()
+        assert traffic.statuses().get(503, 0) == 0
+        await traffic.proves_itself(hub)
+
+
+async def test_engine_dies_again_and_again(site: Site) -> None:
+    async with running(site) as (hub, traffic):
+        for _ in range(5):
+            await until(lambda: hub.children()["engine"], 20)
+            hub.children()["engine"][0].kill()
+            await traffic.go_on(1)
+        await until(lambda: is_ready(hub), 20)
+        await traffic.end()
+        assert traffic.statuses().get(503, 0) == 0
+        await traffic.proves_itself(hub)
+
+
+async def test_external_redis_is_killed_and_comes_back(site: Site) -> None:
+    async with ExternalRedis() as redis:
+        env = {"HUB_REDIS_URL": redis.url, "HUB_MASTER_KEY": new_key()}
+        async with running(site, env=env) as (hub, traffic):
+            await redis.kill()
+            await traffic.go_on(4)
+            assert await place(hub) == "degraded"
+            await redis.start()
+            await until(lambda: is_ready(hub), 20)
+            await traffic.go_on(1)
+            await traffic.end()
+            assert traffic.statuses().get(503, 0) == 0
+            await traffic.proves_itself(hub)
+
+
+async def test_node_starts_and_takes_events_while_redis_is_away(site: Site) -> None:
+    async with ExternalRedis() as redis:
+        env = {"HUB_REDIS_URL": redis.url, "HUB_MASTER_KEY": new_key()}
+        async with running(site, env=env) as (hub, traffic):
+            await traffic.end()
+            await hub.stop()
+            await redis.kill()
+            await hub.start()
+            said = await site.says("echo", "nobody hears me yet")
+            assert said.deliveries[0].acked
+            assert site.replies(said) == []
+            await redis.start()
+            traffic.said.append(said)
+            await traffic.proves_itself(hub)
+
+
+async def test_spool_is_full(site: Site) -> None:
+    """Only the bound of the spool is full here: its disk is the next test's matter."""
+    async with running(site, spool={"max_size": "1MiB"}) as (hub, traffic):
+        [engine] = hub.children()["engine"]
+        engine.suspend()
+        site.playground.deliveries.speed = 20_000  # who is refused comes again at once: there is no lull
+        big = site.chat("echo", "one who writes much")
+        long = [await site.playground.user_says(big.users[0], big, "x" * 10_000) for _ in range(150)]
+        await until(lambda: is_unavailable(hub), 30)
+        await traffic.go_on(2)
+        engine.resume()
+        await until(lambda: is_ready(hub), 20)
+        await traffic.go_on(1)
+        await traffic.end()
+        # Written at once, they arrived in no order; all else of them is as of the others.
+        assert traffic.statuses()[503] > 0
+        await traffic.proves_itself(hub, apart_from=big)
+        assert all(len(site.replies(said)) == said.deliveries[0].acked for said in long)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(path)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system to fill")
+    yield path
+    for log in path.glob("*.log"):
+        shutil.copy(log, tmp_path)
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+async def test_disk_is_full(site: Site, small_disk: Path) -> None:
+    """Redis is away and the node's own disk takes nothing more."""
+    async with ExternalRedis() as redis:
+        env = {"HUB_REDIS_URL": redis.url, "HUB_MASTER_KEY": new_key()}
+        # Its log is on the full disk too.
+        async with running(site, env=env, node=str(small_disk / "node")) as (hub, traffic):
+            redis.signal(signal.SIGSTOP)
+            assert hub.log is not None
+            fill(small_disk / "ballast", hub.log)
+            await traffic.go_on(4)
+            assert await place(hub) == "unavailable"
+            (small_disk / "ballast").unlink()
+            redis.signal(signal.SIGCONT)
+            await until(lambda: is_ready(hub), 20)
+            await traffic.go_on(1)
+            await traffic.end()
+            assert traffic.statuses()[503] > 0
+            await traffic.proves_itself(hub)
+
+
+def fill(path: Path, log: Path) -> None:
+    """Leave no room, not even in the last page of the log."""
+    with log.open("ab") as file:
+        file.write(b"\n" * (-log.stat().st_size % mmap.PAGESIZE))
+    with path.open("wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(bytes(mmap.PAGESIZE))
+        except OSError:
+            pass  # now it is full
+
+
+async def test_full_disk_ends_nobody_while_redis_is_there(site: Site, small_disk: Path) -> None:
+    """Events go their way; what the processes count lies in memory that no full disk can take from them."""
+    bots = [f"bot{number}" for number in range(8)]
+    for bot in bots:
+        site.bot(bot)
+    async with ExternalRedis() as redis:
+        env = {"HUB_REDIS_URL": redis.url, "HUB_MASTER_KEY": new_key()}
+        hub = site.hub(str(small_disk / "node"), env=env)
+        await hub.start()
+        site.point_at(hub)
+        assert await site.asks("bot0", "before") == "echo before"
+        workers = {process.pid for process in hub.children()["worker"]}
+        assert hub.log is not None
+        fill(small_disk / "ballast", hub.log)
+        for bot in bots:
+            assert await site.asks(bot, "hello") == "echo hello"
+        assert {process.pid for process in hub.children()["worker"]} == workers
+        assert hub.running
+        (small_disk / "ballast").unlink()

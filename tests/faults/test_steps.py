@@ -1,0 +1,109 @@
+"""A process dies at each step of an event's way: the event is answered once all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from app.control.playground.uuids import UuidMode, UuidScope
+from app.core.failpoint import Step
+from app.core.keys import Keys
+from app.core.redis import connect
+from tests.system.hub_process import HubProcess
+from tests.system.world import Site, site_at
+from tests.waiting import until
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(params=[("original", "app"), ("error", "receiver")], ids="-".join)
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    mode: UuidMode
+    scope: UuidScope
+    mode, scope = request.param
+    async with site_at(tmp_path, uuid_mode=mode, uuid_scope=scope) as site:
+        yield site
+
+
+@pytest.mark.parametrize("step", get_args(Step))
+async def test_death_at(site: Site, step: Step) -> None:
+    site.bot("echo")
+    died = site.root / "died"
+    hub = site.hub(env={"HUB_FAILPOINT": f"{step}:{died}"})
+    await hub.start()
+    site.point_at(hub)
+    chat = site.chat("echo")
+    said = [await site.playground.user_says(chat.users[0], chat, text) for text in ("one", "two", "three")]
+    await until(died.exists, 10)
+    if step == "after_accept":
+        assert await hub.ended() == -9
+        await hub.start()
+    for one in said:
+        await one.settled()
+        assert one.deliveries[0].acked
+    await until(lambda: all(site.replies(one) for one in said), 20)
+    # What died is done again, and what it had said is not said again.
+    await until(hub.is_idle, 20)
+    assert [site.replies(one) for one in said] == [["echo one"], ["echo two"], ["echo three"]]
+    assert not site.playground.ledger.duplicates("uuid")
+
+
+@pytest.mark.parametrize("cut", ["INCR", "XADD", "RPUSH", "SET"])
+async def test_engine_that_dies_while_it_writes_an_event_down(tmp_path: Path, cut: str) -> None:
+    """Between log, mailbox and marks there is nothing: of an event that was being written, all is there or nothing."""
+    async with site_at(tmp_path) as site:
+        site.bot("echo")
+        gateway = site.hub(arguments=("--roles", "gateway"))
+        await gateway.start()
+        site.point_at(gateway)
+        first, second = await site.says("echo", "one"), await site.says("echo", "two")
+        await gateway.kill()
+        await until(lambda: not engine_runs(gateway), 10)
+        tear(gateway.data_dir / "engine", cut)
+
+        everything = site.hub()
+        everything.port, everything.admin_port = gateway.port, gateway.admin_port
+        await everything.start()
+        link = await connect(everything.engine_url)
+        try:
+            keys = Keys()
+            seen = [key async for key in link.commands.scan_iter(match=keys.seen("echo", "*"))]
+            assert len(seen) == 2, "one event has its two marks, the torn one has none"
+        finally:
+            await link.close()
+        await until(lambda: site.replies(first), 10)
+        # The real engine was killed before it had answered, so Feishu would send the event again.
+        again = site.playground.deliveries.again(second.deliveries[0])
+        await until(lambda: again.acked, 10)
+        await until(lambda: site.replies(second), 10)
+        assert site.replies(first) == ["echo one"]
+        assert site.replies(second) == ["echo two"]
+
+
+def engine_runs(hub: HubProcess) -> bool:
+    import fcntl
+
+    with (hub.data_dir / "engine" / "running.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def tear(engine: Path, command: str) -> None:
+    """Cut the append-only file off behind the last `command` in it, as a crash in the middle of a write would."""
+    [path] = (engine / "appendonlydir").glob("*.incr.aof")
+    written = path.read_bytes()
+    starts = [
+        found.start() for found in re.finditer(rb"\*\d+\r\n\$%d\r\n%s\r\n" % (len(command), command.encode()), written)
+    ]
+    assert starts, f"{command} is not in the file"
+    after = written.index(b"\r\n*", starts[-1] + 4) + 2
+    assert written.rindex(b"MULTI") < starts[-1], "it is not part of a transaction"
+    assert b"EXEC" in written[after:], "nothing of the transaction is cut off"
+    path.write_bytes(written[:after])
