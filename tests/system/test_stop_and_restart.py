@@ -31,6 +31,8 @@ async def answer(message: Message, ctx: Context) -> str:
         begun.write(message.text + "\\n")
     while not (ROOT / "go").exists():
         await asyncio.sleep(0.01)
+    if message.text == "long":
+        await asyncio.sleep(1)  # longer than everything that ends before the handlers
     return f"echo {{message.text}}"
 '''
 
@@ -62,13 +64,13 @@ async def test_stop_waits_for_a_handler(gated: Site) -> None:
     hub = gated.hub()
     await hub.start()
     gated.point_at(hub)
-    said = await gated.says("gated", "one")
-    await until(lambda: begun(gated) == ["one"], 10)
+    said = await gated.says("gated", "long")
+    await until(lambda: begun(gated) == ["long"], 10)
     hub.signal(signal.SIGTERM)
     await until(lambda: is_deaf(hub), 15)
     (gated.root / "go").touch()
     assert await hub.ended() == 0
-    assert gated.replies(said) == ["echo one"]
+    assert gated.replies(said) == ["echo long"]
 
 
 async def test_handler_that_takes_too_long_is_handed_back(gated: Site) -> None:
@@ -106,15 +108,15 @@ async def test_ctrl_c_in_a_terminal_drains_too(gated: Site) -> None:
     hub = gated.hub()
     await hub.start()
     gated.point_at(hub)
-    said = await gated.says("gated", "one")
-    await until(lambda: begun(gated) == ["one"], 10)
+    said = await gated.says("gated", "long")
+    await until(lambda: begun(gated) == ["long"], 10)
     for process in (hub.children()["worker"], hub.children()["nursery"]):
         process[0].send_signal(signal.SIGINT)
     hub.signal(signal.SIGINT)
     await until(lambda: is_deaf(hub), 15)
     (gated.root / "go").touch()
     assert await hub.ended() == 0
-    assert gated.replies(said) == ["echo one"]
+    assert gated.replies(said) == ["echo long"]
 
 
 async def test_second_hub_on_a_data_directory_is_refused(site: Site, tmp_path: Path) -> None:
