@@ -178,13 +178,15 @@ async def cluster() -> AsyncIterator[list[Server]]:
     """Three primaries that share all slots."""
     flags = (*SYNC_AT_ONCE, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Server(*flags, port=free_port())) for _ in range(3)]
+        # Bus ports of their own: the default, 10,000 above, may be that of an outgoing connection just now.
+        buses = [free_port() for _ in range(3)]
+        servers = [stack.enter_context(Server(*flags, "--cluster-port", str(bus), port=free_port())) for bus in buses]
         async with contextlib.AsyncExitStack() as links:
             nodes = [(await links.enter_async_context(linked(server.url))).commands for server in servers]
             for number, node in enumerate(nodes):
                 first, last = 16384 * number // 3, 16384 * (number + 1) // 3 - 1
                 await node.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-                await node.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+                await node.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port, buses[0])
 
             async def complete() -> bool:
                 states = [bytes(await node.execute_command("CLUSTER", "INFO")) for node in nodes]
