@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from app.archive import open_archive
 from app.back import details, open_back
 from app.control.admin.auth import admin_token
 from app.control.cluster.identity import node_id
@@ -32,8 +33,6 @@ from app.main import Listener, bind, listener
 from app.measures import Measures
 from app.model.bot import BotSpec
 from app.plan import Plan, Workers
-from app.storage.archiver import Archiver
-from app.storage.overflow import Overflow
 from app.wiring import Stores, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
@@ -134,7 +133,7 @@ class Node:
         self._task(closing, Watch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
         self._task(closing, self._hear_changes(), "changes")
         if "archiver" in roles:
-            await self._start_archiver(closing)
+            await closing.enter_async_context(open_archive(stores, self.registry, self._name))
         if self._workers is not None:
             self._lanes = Lanes(
                 self._workers.nursery,
@@ -202,24 +201,6 @@ class Node:
         self._membership = membership
         self._task(closing, membership.run(), "heartbeat")
         closing.push_async_callback(_quietly, membership.leave)
-
-    async def _start_archiver(self, closing: AsyncExitStack) -> None:
-        settings, stores = self.settings, self.stores
-        archiver = Archiver(
-            stores.log,
-            stores.messages,
-            Overflow(settings.data_dir / "archive-overflow.db"),
-            bots=lambda: tuple(self.registry.bots),
-            consumer=self._name,
-            max_lag=settings.archive.max_lag,
-        )
-        running = asyncio.create_task(archiver.run(), name="archiver")
-
-        async def end() -> None:
-            archiver.stop()
-            await asyncio.gather(running, return_exceptions=True)
-
-        closing.push_async_callback(end)
 
     async def _serve(self, closing: AsyncExitStack, server: Listener, where: socket.socket) -> None:
         serving = asyncio.create_task(server.serve(sockets=[where]), name="listener")

@@ -111,6 +111,7 @@ async def test_a_queue_that_hangs_while_waiting_is_left() -> None:
         CIPHER.seal(b"{}", b"event\ne1"),
         CIPHER.seal(b"{}", result_aad("e2")),
     ],
+    ids=["list", "string", "no JSON", "not sealed", "sealed as an event", "of another event"],
 )
 async def test_an_answer_of_the_wrong_shape_or_place_is_not_passed_on(result: bytes) -> None:
     assert await answer(StubQueue(), Worker(result)) == NOTHING

@@ -77,7 +77,9 @@ def test_a_lost_key_is_not_replaced_where_something_is_sealed_under_it(tmp_path:
     assert not (tmp_path / "master.key").exists()
 
 
-@pytest.mark.parametrize("value", ["secret-but-short", new_key() + ",secret-but-short", ","])
+@pytest.mark.parametrize(
+    "value", ["secret-but-short", new_key() + ",secret-but-short", ","], ids=["short", "second short", "empty"]
+)
 def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, value: str) -> None:
     with pytest.raises(StartError, match="HUB_MASTER_KEY") as caught:
         load_master(value, tmp_path, may_create=True)

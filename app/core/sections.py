@@ -1,0 +1,130 @@
+"""The sections of hub.yaml, a model each: what may stand there, its default, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from app.core.shape import Frozen
+from app.core.values import Networks, Number, Size, Span, Whole
+
+_REDIS_SCHEMES: Final = (
+    "redis://",
+    "rediss://",
+    "unix://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+cluster://",
+    "rediss+cluster://",
+)
+_DATABASE_SCHEMES: Final = ("sqlite:///", "sqlite+aiosqlite:///", "postgresql://", "postgresql+asyncpg://")
+
+
+def _redis_url(url: str) -> str:
+    if url != "embedded" and not url.startswith(_REDIS_SCHEMES):
+        raise ValueError(f"expected embedded, or a URL that starts with one of {', '.join(_REDIS_SCHEMES)}")
+    return url
+
+
+def _database_url(url: str) -> str:
+    if url != "sqlite" and not url.startswith(_DATABASE_SCHEMES):
+        raise ValueError(f"expected sqlite, or a URL that starts with one of {', '.join(_DATABASE_SCHEMES)}")
+    return url
+
+
+class AdminListener(Frozen):
+    """`server.admin`: metrics, API, dashboard."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="address the admin listener binds; loopback by default")
+    port: Whole = Field(9091, ge=0, le=65535, description="port of the admin listener; 0 takes any free one")
+
+
+class Server(Frozen):
+    """`server`: the two listeners."""
+
+    host: str = Field("0.0.0.0", min_length=1, description="address the public listener binds")
+    port: Whole = Field(8000, ge=0, le=65535, description="port that Feishu's events reach; 0 takes any free one")
+    admin: AdminListener = AdminListener()
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Server:
+        if self.port and self.port == self.admin.port:
+            raise ValueError("server.port and server.admin.port are the same: the two listeners need two ports")
+        return self
+
+
+class RedisSettings(Frozen):
+    """`redis`: where events are kept until they are handled."""
+
+    url: Annotated[str, AfterValidator(_redis_url)] = Field(
+        "embedded",
+        repr=False,
+        description="embedded (a private engine in data_dir), redis://, rediss://, unix://, "
+        "redis+sentinel://h1:p,h2:p/master/db or redis+cluster://h1:p,h2:p",
+    )
+    prefix: str = Field("hub:", pattern=r"^[^\s{}]+$", description="what every key starts with")
+    fsync: Literal["always", "everysec"] = Field(
+        "always", description="when the embedded engine syncs its file; everysec may lose a second of events"
+    )
+    min_replicas_ack: Whole = Field(0, ge=0, le=10, description="replicas that must hold an event before its 200")
+
+
+class DatabasePool(Frozen):
+    """`database.pool`: connections of one node; SQLite needs none of it."""
+
+    size: Whole = Field(5, ge=1, le=1000, description="connections kept open")
+    overflow: Whole = Field(10, ge=0, le=1000, description="connections opened beyond them under load")
+    timeout: Span = Field(30.0, gt=0, description="how long to wait for a free connection")
+
+
+class Database(Frozen):
+    """`database`: the message store."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = Field(
+        "sqlite", repr=False, description="sqlite (a file in data_dir), sqlite:///PATH or postgresql://…"
+    )
+    pool: DatabasePool = DatabasePool()
+
+
+class SpoolSettings(Frozen):
+    """`spool`: where accepted events go while Redis cannot take them; `off` where disks do not last."""
+
+    enabled: bool = Field(True, description="keep events on this node's disk while Redis cannot take them")
+    max_size: Size = Field(1 << 30, ge=1 << 20, description="bound of the spool; beyond it Feishu gets 503")
+
+
+class ArchiveSettings(Frozen):
+    """`archive`: the way into the message store."""
+
+    max_lag: Whole = Field(50_000, ge=1, description="entries that may wait in Redis; more move to disk")
+
+
+class WorkerSettings(Frozen):
+    """`worker`: the processes that run bot code."""
+
+    processes: Whole = Field(1, ge=1, le=256, description="worker processes of this node")
+
+
+class Security(Frozen):
+    """`security`: who may post to any bot."""
+
+    allow_ips: Networks = Field((), description="source networks that may post; empty allows all")
+    deny_ips: Networks = Field((), description="source networks that may not, whatever allow_ips says")
+    trusted_proxies: Networks = Field((), description="proxies whose X-Forwarded-For is believed")
+
+
+class Limits(Frozen):
+    """`limits`: Feishu's bounds on sends, kept over all nodes together."""
+
+    app_per_second: Number = Field(50.0, gt=0, description="calls of one API by one app in a second")
+    app_per_minute: Number = Field(1000.0, gt=0, description="calls of one API by one app in a minute")
+    chat_per_second: Number = Field(5.0, gt=0, description="messages into one chat, of all bots, in a second")
+    headroom: Number = Field(0.1, ge=0, lt=1, description="share of each bound left free for callers outside the hub")
+
+
+class LogSettings(Frozen):
+    """`log`: what the node says on standard error."""
+
+    format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
