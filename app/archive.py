@@ -13,7 +13,7 @@ from app.wiring import Stores
 
 
 @asynccontextmanager
-async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> AsyncIterator[Archiver]:
+async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> AsyncIterator[None]:
     """The archiver, running; at the end it writes what it has read."""
     settings = stores.settings
     archiver = Archiver(
@@ -26,7 +26,7 @@ async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> Async
     )
     running = asyncio.create_task(archiver.run(), name="archiver")
     try:
-        yield archiver
+        yield
     finally:
         archiver.stop()
         await asyncio.gather(running, return_exceptions=True)
