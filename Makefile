@@ -12,7 +12,7 @@ run: $(VENV)/.runtime ## hub + playground on this machine
 
 test: $(VENV)/.dev ## all tests but the long ones
 	$(BIN)/python tests/servers.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1
 
 check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/ruff format --check .

@@ -22,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="repeat a fault run that printed this seed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fault tests, which take longest, come first: else one process would be left with one at the end."""
+    items.sort(key=lambda item: "faults" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def engine_url() -> Iterator[str]:
     """A real server on a unix socket, shared by the whole run; it writes its file, but syncs nothing."""

@@ -15,6 +15,7 @@ from app.control.playground.wire import Answer
 from tests.unit.playground.conftest import Town
 
 pytestmark = pytest.mark.system
+expect.set_options(timeout=20_000)  # on a busy machine; what is awaited ends the wait
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
