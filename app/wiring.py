@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from app.channel.limiter import Limiter
 from app.channel.limits import Limits
+from app.channel.sender import Sender
+from app.channel.sent_log import SentLog
+from app.channel.tokens import Tokens
 from app.core.engine import EmbeddedEngine
 from app.core.engine_socket import running_url
 from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.core.settings import Settings
+from app.feishu.client import FeishuApi
 from app.queue.calls import Calls
 from app.queue.dead_letters import DeadLetters
 from app.queue.leases import Leases
@@ -112,6 +117,24 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
         )
         await stores.keyring.check()
         yield stores
+
+
+@asynccontextmanager
+async def open_sender(stores: Stores, env: Mapping[str, str]) -> AsyncIterator[Sender]:
+    """A process' way out to Feishu; what it sends goes into the log, for the store."""
+    async with AsyncExitStack() as closing:
+        api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(env)))
+        tokens = Tokens(api, stores.link, stores.keys, Seal(stores.keyring))
+        closing.push_async_callback(tokens.close)
+        limiter = Limiter(stores.link, stores.keys, limits_of(stores.settings))
+        closing.push_async_callback(limiter.close)
+        sent_log = SentLog(stores.log, stores.keyring)
+        yield Sender(api, tokens, limiter, stores.link, stores.keys, on_sent=sent_log)
+
+
+def _has_proxy(env: Mapping[str, str]) -> bool:
+    """Whether the way to Feishu leads through a proxy; looking for one costs something at every request."""
+    return any(env.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"))
 
 
 @dataclass(frozen=True, slots=True)

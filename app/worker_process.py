@@ -12,21 +12,16 @@ from typing import Final
 
 import uvloop
 
-from app.channel.limiter import Limiter
-from app.channel.sender import Sender
-from app.channel.tokens import Tokens
 from app.control.registry.modules import handler_directories
 from app.control.registry.shelf import Shelf
 from app.control.registry.snapshot import Registry
 from app.control.registry.watch import Watch
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
-from app.feishu.client import FeishuApi
 from app.model.bot import Credentials
-from app.wiring import Seal, limits_of, stores_at
+from app.wiring import open_sender, stores_at
 from app.worker.dial import Dials
 from app.worker.lane import Lane
-from app.worker.sent_log import SentLog
 from app.worker.worker import Parts, Worker
 
 # A worker that says it is ready should have its handlers; one that never ends its import must not keep the others.
@@ -47,11 +42,6 @@ class Birth:
     credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
 
 
-def _has_proxy(env: Mapping[str, str]) -> bool:
-    """Whether the way to Feishu leads through a proxy; looking for one costs something at every request."""
-    return any(env.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"))
-
-
 def worker_main(birth: Birth, lane: Lane) -> int:
     """What the nursery runs in each child; the exit status."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -64,13 +54,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
         stores = await closing.enter_async_context(stores_at(settings, birth.redis_url, group=birth.group, vault=False))
         registry = Registry(birth.root, birth.env, birth.credentials, quiet=True)
         registry.load()
-        api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(birth.env)))
-        tokens = Tokens(api, stores.link, stores.keys, Seal(stores.keyring))
-        closing.push_async_callback(tokens.close)
-        limiter = Limiter(stores.link, stores.keys, limits_of(settings))
-        closing.push_async_callback(limiter.close)
-        sent_log = SentLog(stores.log, stores.keyring)
-        sender = Sender(api, tokens, limiter, stores.link, stores.keys, on_sent=sent_log)
+        sender = await closing.enter_async_context(open_sender(stores, birth.env))
         watch = Watch(registry.root, registry.stamps, partial(registry.reload, everything=False))
         watching = asyncio.create_task(watch.run(), name="watch")
         closing.callback(watching.cancel)

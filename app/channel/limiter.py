@@ -272,8 +272,10 @@ def _tell(on_wait: OnWait | None, seconds: float) -> None:
 
 
 def _too_late(bound: Bound, ahead: float) -> SlotTimeout:
-    return SlotTimeout(
+    error = SlotTimeout(
         f"no send slot before the deadline: the next one under {bound.key} is {ahead:.1f} s away; "
         "send less to this chat or by this app, or give the handler more time",
         retry_after=max(0.0, ahead),
     )
+    error.whole_app = bound.whole_app
+    return error

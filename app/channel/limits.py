@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.channel.windows import Window
@@ -54,6 +54,8 @@ class Bound:
     key: str
     windows: tuple[Window, ...]
     grace: int
+    whole_app: bool = False
+    """Whether it bounds all calls of an API by an app, not those to one chat."""
 
 
 def bounds_of(
@@ -72,8 +74,8 @@ def bounds_of(
         bounds.append(_bound(keys.limit_message(message), limits, (limits.message_per_second, 1.0)))
     second = _APP_PER_SECOND.get(api) or own.app_per_second or limits.app_per_second
     minute = own.app_per_minute or limits.app_per_minute
-    bounds.append(_bound(keys.limit_app(spec.credentials.app_id, api), limits, (second, 1.0), (minute, 60.0)))
-    return tuple(bounds)
+    whole = _bound(keys.limit_app(spec.credentials.app_id, api), limits, (second, 1.0), (minute, 60.0))
+    return (*bounds, replace(whole, whole_app=True))
 
 
 def _bound(key: str, limits: Limits, *rates: tuple[float, float]) -> Bound:

@@ -198,6 +198,8 @@ class SlotTimeout(HubError):
     """No send slot could be had before the deadline; `retry_after` says when one may be free."""
 
     retryable = True
+    whole_app: bool = False
+    """Whether every call of that API by the app has to wait, not only those to one chat."""
 
 
 class HandlerTimeout(HubError):
