@@ -9,7 +9,11 @@ from typing import Any
 
 import orjson
 
+from app.control.admin.access import Access
 from app.control.admin.api import admin_app
+from app.control.admin.bots import bots_router
+from app.control.admin.dead import dead_router
+from app.control.admin.nodes import nodes_router
 from app.control.cluster.membership import Membership
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
@@ -47,12 +51,12 @@ def open_back(
             await stores.link.commands.publish(stores.keys.changes, (bot or "reload").encode())
 
     return admin_app(
-        token=token,
-        bots=measures,
-        reload=reload,
-        letters=stores.letters,
-        open_letter=open_letter,
-        nodes=membership.nodes,
+        access=Access(token),
+        routers=[
+            bots_router(measures, reload),
+            dead_router(stores.letters, open_letter),
+            nodes_router(membership.nodes),
+        ],
         metrics=metrics,
         health=health,
         metrics_path=metrics_path,

@@ -1,108 +1,40 @@
-"""The admin REST API: bots, dead letters, nodes; a bearer token, JSON, one form of error."""
+"""The admin REST API, a router file for each noun: bearer tokens, JSON, one form of error."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from app.control.admin.auth import is_admin
+from app.control.admin.access import Access
 from app.control.admin.reference import REFERENCE_PAGE
-from app.control.admin.shapes import Bot, DeadLetterDetail, DeadLetterSummary, Done, Node
 from app.control.health.status import Health
 from app.core.errors import HubError, StoreUnavailable
-from app.queue.dead_letters import DeadLetter, DeadLetters
 
-
-class BotsView(Protocol):
-    """What the API shows of bots."""
-
-    async def bots(self) -> Sequence[Mapping[str, Any]]: ...
-
-
-Reload = Callable[[str | None], Awaitable[None]]
-Nodes = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
 Metrics = Callable[[], Awaitable[tuple[bytes, str]]]
-Open = Callable[[DeadLetter], Awaitable[Any]]
 
 
 def admin_app(
     *,
-    token: str,
-    bots: BotsView,
-    reload: Reload,
-    letters: DeadLetters,
-    open_letter: Open,
-    nodes: Nodes,
+    access: Access,
+    routers: Sequence[APIRouter],
+    sending: Sequence[APIRouter] = (),
     metrics: Metrics,
     health: Health,
     metrics_path: str = "/metrics",
     health_path: str = "/healthz",
 ) -> FastAPI:
-    """The admin listener's app; `open_letter` reveals a dead letter's payload."""
+    """The admin listener's app: `routers` for the admin, those of `sending` (`/bots/{bot}/…`) for senders too."""
     app = FastAPI(title="Feishu Hub", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-
-    async def allowed(authorization: Annotated[str | None, Header()] = None) -> None:
-        if not is_admin(authorization, token):
-            raise HTTPException(401, "send the admin token as `Authorization: Bearer …` (data_dir/admin_token)")
-
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(allowed)])
-
-    @api.get("/bots", response_model=list[Bot])
-    async def list_bots() -> Sequence[Mapping[str, Any]]:
-        """Every bot of the configuration with its state, its faults and what waits for it."""
-        return await bots.bots()
-
-    @api.post("/bots/reload", response_model=Done)
-    async def reload_all() -> Done:
-        """Read every directory and handler again, on every node."""
-        await reload(None)
-        return Done()
-
-    @api.post("/bots/{bot}/reload", response_model=Done)
-    async def reload_bot(bot: str) -> Done:
-        """Read one directory and its handler again, on every node."""
-        if all(known["id"] != bot for known in await bots.bots()):
-            raise HTTPException(404, f"there is no bot {bot}")
-        await reload(bot)
-        return Done()
-
-    @api.get("/bots/{bot}/dead", response_model=list[DeadLetterSummary])
-    async def list_dead(
-        bot: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: str | None = None
-    ) -> list[DeadLetterSummary]:
-        """A bot's dead letters, the newest first; page on with `before`."""
-        return [DeadLetterSummary.of(letter) for letter in await letters.list(bot, limit=limit, before=before)]
-
-    @api.get("/bots/{bot}/dead/{letter_id}", response_model=DeadLetterDetail)
-    async def show_dead(bot: str, letter_id: str) -> DeadLetterDetail:
-        """One dead letter with its event, opened."""
-        letter = _found(await letters.show(bot, letter_id), bot, letter_id)
-        return DeadLetterDetail(**DeadLetterSummary.of(letter).model_dump(), event=await open_letter(letter))
-
-    @api.post("/bots/{bot}/dead/{letter_id}/replay", response_model=Done)
-    async def replay_dead(bot: str, letter_id: str) -> Done:
-        """Handle it again, as a new intention: it is answered anew."""
-        _found(await letters.replay(bot, letter_id), bot, letter_id)
-        return Done()
-
-    @api.delete("/bots/{bot}/dead/{letter_id}", response_model=Done)
-    async def drop_dead(bot: str, letter_id: str) -> Done:
-        """Let it go for good."""
-        _found(await letters.drop(bot, letter_id), bot, letter_id)
-        return Done()
-
-    @api.get("/nodes", response_model=list[Node])
-    async def list_nodes() -> Sequence[Mapping[str, Any]]:
-        """Every node ever seen."""
-        return await nodes()
-
-    app.include_router(api)
+    for router in routers:
+        app.include_router(router, prefix="/api/v1", dependencies=[Depends(access.admins)])
+    for router in sending:
+        app.include_router(router, prefix="/api/v1", dependencies=[Depends(access.senders)])
     _operations(app, metrics, health, metrics_path, health_path)
     _errors(app)
     return app
@@ -133,12 +65,6 @@ def _answering(ask: Callable[[], tuple[int, Mapping[str, Any]]]) -> Callable[[],
     return answer
 
 
-def _found(result: Any, bot: str, letter_id: str) -> Any:
-    if not result:
-        raise HTTPException(404, f"bot {bot} has no dead letter {letter_id}")
-    return result
-
-
 def _errors(app: FastAPI) -> None:
     """Every error in the one form that the public listener has too."""
 
@@ -146,7 +72,7 @@ def _errors(app: FastAPI) -> None:
         body = {"error": {"code": code, "message": message, "request_id": secrets.token_hex(8)}}
         return JSONResponse(body, status, headers={"WWW-Authenticate": "Bearer"} if status == 401 else None)
 
-    codes = {401: "not_allowed", 404: "not_found", 405: "method_not_allowed"}
+    codes = {401: "not_allowed", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 
     @app.exception_handler(StarletteHTTPException)
     async def refused(_request: Request, error: StarletteHTTPException) -> JSONResponse:

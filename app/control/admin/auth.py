@@ -1,8 +1,7 @@
-"""The admin token: made on the first start, kept with mode 0600, compared in constant time."""
+"""The admin token: made on the first start, kept with mode 0600."""
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 from pathlib import Path
@@ -28,9 +27,3 @@ def admin_token(data_dir: Path, configured: str | None) -> str:
         raise StartError(f"{path}: cannot keep the admin token ({error.strerror}); set HUB_ADMIN_TOKEN") from error
     log.info("admin token made", file=str(path))
     return token
-
-
-def is_admin(authorization: str | None, token: str) -> bool:
-    """Whether an Authorization header carries the token."""
-    scheme, _, given = (authorization or "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())

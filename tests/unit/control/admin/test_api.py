@@ -9,8 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from app.control.admin.access import Access
 from app.control.admin.api import admin_app
-from app.control.admin.auth import admin_token, is_admin
+from app.control.admin.auth import admin_token
+from app.control.admin.bots import bots_router
+from app.control.admin.dead import dead_router
+from app.control.admin.nodes import nodes_router
 from app.control.health.status import Health
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -54,12 +58,8 @@ def reloads() -> Reloads:
 @pytest.fixture
 async def client(link: RedisLink, keys: Keys, reloads: Reloads) -> AsyncIterator[httpx.AsyncClient]:
     app = admin_app(
-        token=TOKEN,
-        bots=Bots(),
-        reload=reloads,
-        letters=DeadLetters(link, keys),
-        open_letter=opened,
-        nodes=nodes,
+        access=Access(TOKEN),
+        routers=[bots_router(Bots(), reloads), dead_router(DeadLetters(link, keys), opened), nodes_router(nodes)],
         metrics=metrics,
         health=Health(lambda: "spool", lambda: {"node": "n1"}),
         metrics_path="/own-metrics",
@@ -163,5 +163,5 @@ def test_the_token_is_made_once_and_private(tmp_path: Path) -> None:
     assert admin_token(tmp_path, None) == token
     assert admin_token(tmp_path, "configured") == "configured"
     assert (tmp_path / "admin_token").stat().st_mode & 0o777 == 0o600
-    assert is_admin(f"Bearer {token}", token)
-    assert not is_admin("Bearer ", token)
+    assert Access(token).caller(f"Bearer {token}") is not None
+    assert Access(token).caller("Bearer ") is None

@@ -1,0 +1,60 @@
+"""Who asks: the admin, who may do everything, or a program whose token is limited to the sending of some bots."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+from fastapi import Header, HTTPException, Request
+
+ADMIN: Final = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a token; `bots` is None for the admin."""
+
+    name: str
+    token: str = field(repr=False)
+    bots: frozenset[str] | None = None
+
+    def may_send_as(self, bot: str) -> bool:
+        """Whether messages of that bot are this caller's to send and to see."""
+        return self.bots is None or bot in self.bots or "*" in self.bots
+
+
+class Access:
+    """The tokens that are good here, and the checks that routes depend on."""
+
+    def __init__(self, admin_token: str, callers: Sequence[Caller] = ()) -> None:
+        self._callers = (Caller(ADMIN, admin_token), *callers)
+
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Whose token an Authorization header carries; compared in constant time."""
+        scheme, _, given = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        token = given.strip().encode()
+        # All of them, so that the time taken does not tell which one came near.
+        found = [caller for caller in self._callers if hmac.compare_digest(token, caller.token.encode())]
+        return found[0] if found else None
+
+    async def admins(self, authorization: Annotated[str | None, Header()] = None) -> None:
+        """Lets the admin pass: 401 without a good token, 403 with one that is limited to some bots."""
+        if self._known(authorization).bots is not None:
+            raise HTTPException(403, "this token may only send messages: use the admin token")
+
+    async def senders(self, bot: str, request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+        """Lets those pass who may send as the bot in the path; who it is stands in `request.state.caller`."""
+        caller = self._known(authorization)
+        if not caller.may_send_as(bot):
+            raise HTTPException(403, f"this token may not send as bot {bot}: see api_tokens in hub.yaml")
+        request.state.caller = caller
+
+    def _known(self, authorization: str | None) -> Caller:
+        caller = self.caller(authorization)
+        if caller is None:
+            raise HTTPException(401, "send a token as `Authorization: Bearer …` (data_dir/admin_token)")
+        return caller
