@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
-from app.channel.limiter import Limiter, OnWait
+from app.channel.limiter import Limiter, OnWait, Slot
+from app.channel.limits import Bound, Priority
 from app.channel.tokens import TokenKind, Tokens
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (
@@ -58,11 +59,27 @@ class Call:
     chat: str = ""
     user: str = ""
     message: str = ""
+    card: str = ""
+    """The card entity that it works on."""
+    priority: Priority = "reply"
+    """What goes before what, where its caller does not say."""
     repeatable: bool = True
     """Whether a repetition does no harm: a uuid, or an API that is idempotent by itself."""
     binary: bool = False
     timeout: float = 10.0
     token: TokenKind | Literal["none"] = "tenant"
+
+
+class Patience(TypedDict, total=False):
+    """How long a call may wait: `deadline` in seconds since the epoch, `on_wait` told before waits for a slot.
+
+    `priority` says what it goes before: `reply` before `send` before `broadcast`; without it a message that is no
+    reply is a `send`, and everything else goes with the replies.
+    """
+
+    deadline: float | None
+    on_wait: OnWait | None
+    priority: Priority | None
 
 
 @dataclass(slots=True)
@@ -110,26 +127,33 @@ class Exchange:
         spec: BotSpec,
         call: Call,
         *,
-        deadline: float | None = None,
-        on_wait: OnWait | None = None,
         course: Course | None = None,
+        **patience: Unpack[Patience],
     ) -> Answer:
-        """Call until Feishu takes it; `deadline` in seconds since the epoch.
+        """Call until Feishu takes it.
 
         Raises FeishuError, SlotTimeout, or OutcomeUnknown where it may have been done and cannot be repeated.
         """
         course = course or Course()
         try:
-            answer = await self._try(spec, call, deadline, on_wait, course)
+            answer = await self._try(spec, call, patience, course)
         except HubError as error:
             self._count(spec, call, type(error).__name__)
             raise
         self._count(spec, call, "sent")
         return answer
 
-    async def _try(
-        self, spec: BotSpec, call: Call, deadline: float | None, on_wait: OnWait | None, course: Course
-    ) -> Answer:
+    async def _try(self, spec: BotSpec, call: Call, patience: Patience, course: Course) -> Answer:
+        deadline, priority = patience.get("deadline"), patience.get("priority") or call.priority
+        bounds = self._limiter.bounds.of(
+            spec,
+            call.api,
+            chat=call.chat,
+            user=call.user,
+            message=call.message,
+            card=call.card,
+            priority=priority,
+        )
         tries = limited = 0
         dropped = False
         while True:
@@ -137,7 +161,7 @@ class Exchange:
             try:
                 # Before the slot: a slot that waits for a token is late, and wasted if there is none.
                 await self._token(spec, call)
-                await self._slot(spec, call, deadline, on_wait)
+                slot = await self._slot(spec, bounds, patience, priority)
                 token = await self._token(spec, call)
             except FeishuUnavailable as error:
                 # No token: nothing was sent, whatever became of the token's own call.
@@ -156,7 +180,7 @@ class Exchange:
                 await self._tokens.drop(spec, token, call.token)
             except FeishuLimited as error:
                 limited += 1
-                await self._pause(spec, call, error, limited)
+                await self._pause(spec, call, error, limited, bounds, slot)
             except FeishuUnavailable as error:
                 course.unknown = course.unknown or error.sent
                 if error.sent and not call.repeatable:
@@ -170,17 +194,12 @@ class Exchange:
     async def _token(self, spec: BotSpec, call: Call) -> str:
         return "" if call.token == "none" else await self._tokens.token(spec, call.token)
 
-    async def _slot(self, spec: BotSpec, call: Call, deadline: float | None, on_wait: OnWait | None) -> None:
+    async def _slot(self, spec: BotSpec, bounds: Sequence[Bound], patience: Patience, priority: Priority) -> Slot:
         slot = await self._limiter.slot(
-            spec,
-            call.api,
-            chat=call.chat,
-            user=call.user,
-            message=call.message,
-            deadline=deadline,
-            on_wait=on_wait,
+            bounds, priority=priority, deadline=patience.get("deadline"), on_wait=patience.get("on_wait")
         )
         SLOT_WAIT_SECONDS.labels(spec.id).observe(slot.waited)
+        return slot
 
     async def _once(self, spec: BotSpec, call: Call, token: str, deadline: float | None) -> Answer:
         timeout = call.timeout
@@ -204,20 +223,21 @@ class Exchange:
         self.codes[answer.code] += 1
         raise error_for(answer, f"{call.api} of bot {spec.id}")
 
-    async def _pause(self, spec: BotSpec, call: Call, error: FeishuLimited, limited: int) -> None:
+    async def _pause(
+        self, spec: BotSpec, call: Call, error: FeishuLimited, limited: int, bounds: Sequence[Bound], slot: Slot
+    ) -> None:
         """Have all nodes wait as long as Feishu says; the wait itself is the next slot's."""
-        if error.bound == "quota" or limited >= _LIMITED_TRIES[error.bound]:
-            raise error
         bound = error.bound
-        seconds = error.retry_after
-        if seconds is None:
-            seconds = min(_LONGEST_PAUSE[bound], _FIRST_PAUSE[bound] * 2.0 ** (limited - 1))
-        # Only longer: who comes before the time that Feishu named is refused again.
-        seconds *= 1 + 0.1 * self._chance.random()
-        log.info("send limit hit", bot=spec.id, api=call.api, code=error.code, bound=bound, seconds=seconds)
-        await self._limiter.pause(
-            spec, call.api, seconds, bound=bound, chat=call.chat, user=call.user, message=call.message
+        if bound == "quota" or limited >= _LIMITED_TRIES[bound]:
+            raise error
+        seconds = await self._limiter.pause(
+            bounds[-1 if bound == "app" else 0],
+            error.retry_after,
+            first=_FIRST_PAUSE[bound],
+            longest=_LONGEST_PAUSE[bound],
+            at=slot.at,
         )
+        log.info("send limit hit", bot=spec.id, api=call.api, code=error.code, bound=bound, seconds=seconds)
 
     async def _rest(self, error: FeishuError, tries: int, deadline: float | None) -> None:
         """Wait before the next try, or raise the error where there is none."""

@@ -49,6 +49,7 @@ async def call_of(spec: BotSpec, request: Any) -> Call:
         headers=headers,
         chat=chat,
         user=user,
+        priority="send" if chat or user else "reply",
         # PUT and PATCH set what they name, DELETE and GET can be asked twice; a POST may do it twice.
         repeatable=method != "POST" or not _IDEMPOTENCY_KEYS.isdisjoint(given),
         binary=True,

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from app.channel.limits import Bound, Limits, bounds_of
-from app.channel.windows import LocalWindows
+from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
+from app.channel.lines import Lines
+from app.channel.reserve import MICROS, Held, Refusal, Reserve
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import SlotTimeout, StoreUnavailable
+from app.core.errors import SlotTimeout
 from app.core.keys import Keys
-from app.core.logs import get_logger
-from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, guard
-from app.model.bot import BotSpec
+from app.core.redis import RedisLink
 
-_HERE = Path(__file__).parent
-_RESERVE = Script(_HERE / "reserve.lua")
-_PAUSE = Script(_HERE / "pause.lua")
-
-# Redis that did not answer is left alone for so long (s): else every send would wait for its time-out.
-_REST: Final = 1.0
-# Bounds that push each other later agree after two or three rounds; more would mean a bound of no headroom.
-_MAX_ROUNDS: Final = 8
-_MICROS: Final = 1_000_000
-
-log = get_logger(__name__)
+# A slot that was waited for no longer than this (s) is used without asking whether Feishu has paused it meanwhile:
+# what is on its way to Feishu does not know either.
+_BLINK: Final = 0.05
+# Who waits without holding anything looks again so often: a slot may have been given back.
+_LOOK: Final = 1.0
 
 OnWait = Callable[[float], None]
-"""Told before each wait how many seconds it will take, so that a handler's timeout can be put off by them."""
+"""Told before each wait how many seconds it will take, so that a handler's timeout can be put off by them; told less
+than none where a wait ended early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,238 +38,179 @@ class Slot:
     """When it is, in seconds since the epoch as Redis (or, while it is away, this node) has it."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A slot under one bound, held until the call is made."""
-
-    bound: Bound
-    slot: int
-    due: float
-    """When it is, on this node's monotonic clock."""
-    local: bool
-
-
 class Limiter:
-    """Gives slots: first under the chat's (user's, message's) bound, from there on under the app's.
+    """Gives slots, in order to those of one priority who ask for the same chat (user, message, card).
 
-    Each bound is one script on one key, which reserves from the time that the one before gave; where the
-    second gives a later time, the first exchanges its own for that. What is not used is given back.
+    A priority that may hold slots only so far ahead waits in a line until its slot is near enough; so what is more
+    urgent finds room.
     """
 
-    def __init__(self, link: RedisLink, keys: Keys, limits: Limits, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._link = link
-        self._keys = keys
-        self._limits = limits
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        limits: Limits,
+        *,
+        nodes: Callable[[], int] = lambda: 1,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: random.Random | None = None,
+    ) -> None:
+        """`nodes`: how many processes send, each of which keeps its share while Redis is away."""
+        self.bounds = Bounds(keys, limits)
+        """Tells which bounds a call falls under."""
+        self._ahead = {priority: seconds * limits.second for priority, seconds in AHEAD.items()}
         self._clock = clock
-        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
-        self._local = LocalWindows(limits.horizon)
-        self._away_until = 0.0
-        # Who asked last for each chat, user or message, and has not left yet.
-        self._last: dict[str, asyncio.Event] = {}
-        self._returns: set[asyncio.Task[None]] = set()
+        self._chance = chance or random.Random()
+        self._reserve = Reserve(link, limits.horizon, nodes, clock)
+        self._lines = Lines()
         self.waiting = 0
         """Calls that wait for a slot now."""
 
     async def slot(
         self,
-        spec: BotSpec,
-        api: str,
+        bounds: Sequence[Bound],
         *,
-        chat: str = "",
-        user: str = "",
-        message: str = "",
+        priority: Priority = "reply",
         deadline: float | None = None,
         on_wait: OnWait | None = None,
     ) -> Slot:
-        """Wait for a slot; callers of one chat leave in the order in which they asked.
+        """Wait for a slot under all `bounds`, of which the last is the app's.
 
         `deadline` is in seconds since the epoch; SlotTimeout is raised at once when the slot would be later.
         """
-        bounds = bounds_of(self._keys, self._limits, spec, api, chat=chat, user=user, message=message)
         asked = self._clock.monotonic()
         latest = None if deadline is None else asked + deadline - self._clock.now()
+        call = _Call(bounds, priority, self._ahead[priority], latest, on_wait)
         self.waiting += 1
+        held: list[Held] = []
         try:
             if len(bounds) == 1:
-                held = await self._wait(bounds, latest, on_wait, None)
+                await self._wait(call, held)
             else:
-                held = await self._in_line(bounds, latest, on_wait)
+                key = (bounds[0].key, priority)
+                place = self._lines.join(key)
+                try:
+                    await self._turn(call, key, place, bounds[0])
+                    await self._wait(call, held)
+                finally:
+                    self._lines.leave(key, place)
+        except BaseException:
+            self._reserve.give_back(held)
+            raise
         finally:
             self.waiting -= 1
-        now = self._clock.monotonic()
-        for each in held:
-            if not each.local:
-                self._local.note(each.bound.key, int(now * _MICROS), int(now * _MICROS))
-        return Slot(waited=now - asked, at=max(each.slot for each in held) / _MICROS)
+        self._reserve.note(held)
+        return Slot(waited=self._clock.monotonic() - asked, at=max(each.slot for each in held) / MICROS)
 
-    async def pause(
-        self,
-        spec: BotSpec,
-        api: str,
-        seconds: float,
-        *,
-        bound: Literal["app", "chat"],
-        chat: str = "",
-        user: str = "",
-        message: str = "",
-    ) -> None:
-        """Obey Feishu's own word, on every node: no slot of that app and API, or chat, for `seconds`."""
-        bounds = bounds_of(self._keys, self._limits, spec, api, chat=chat, user=user, message=message)
-        key = bounds[-1 if bound == "app" else 0].key
-        now = int(self._clock.monotonic() * _MICROS)
-        self._local.pause(key, now + int(seconds * _MICROS), now)
-        if not self._is_away():
-            try:
-                await self._pipe.run(_PAUSE, [self._keys.limit_pause(key)], [int(seconds * _MICROS)])
-            except StoreUnavailable as error:
-                self._rest(error)
+    async def pause(self, bound: Bound, asked: float | None, *, first: float, longest: float, at: float) -> float:
+        """Obey Feishu's own word, on every node: no slot of `bound` for the seconds `asked`; how long it is paused.
+
+        None is asked: `first` to `longest` seconds, doubling with each refusal. `at` is the slot of the refused call.
+        """
+        return await self._reserve.pause(
+            bound, asked or 0.0, first=first, longest=longest, slot=int(at * MICROS), chance=self._chance.random()
+        )
 
     async def close(self) -> None:
         """Wait until what is on its way back has been given back."""
-        await asyncio.gather(*self._returns, return_exceptions=True)
+        await self._reserve.close()
 
-    async def _in_line(self, bounds: Sequence[Bound], latest: float | None, on_wait: OnWait | None) -> list[_Held]:
-        key = bounds[0].key
-        before = self._last.get(key)
-        left = self._last[key] = asyncio.Event()
-        try:
-            return await self._wait(bounds, latest, on_wait, before)
-        finally:
-            left.set()
-            if self._last.get(key) is left:
-                del self._last[key]
-
-    async def _wait(
-        self,
-        bounds: Sequence[Bound],
-        latest: float | None,
-        on_wait: OnWait | None,
-        before: asyncio.Event | None,
-    ) -> list[_Held]:
-        held: list[_Held] = []
-        try:
-            await self._reserve(bounds, held, self._clock.monotonic(), latest)
-            while True:
-                start = self._clock.monotonic()
-                wait = max(each.due for each in held) - start
-                if wait <= 0 and (before is None or before.is_set()):
-                    return held
-                if wait > 0:
-                    _tell(on_wait, wait)
-                    await self._clock.sleep(wait)
-                if before is not None and not before.is_set():
-                    await self._follow(before, bounds[0], latest)
-                    _tell(on_wait, self._clock.monotonic() - start - max(0.0, wait))
-                # Feishu may have asked for a pause meanwhile, or the loop may have been held up.
-                await self._reserve(bounds, held, self._clock.monotonic(), latest)
-        except BaseException:
-            # Also a cancelled call gives back, but must not be kept from ending.
-            if held:
-                task = asyncio.create_task(self._give_back(held))
-                self._returns.add(task)
-                task.add_done_callback(self._returns.discard)
-            raise
-
-    async def _reserve(self, bounds: Sequence[Bound], held: list[_Held], due: float, latest: float | None) -> None:
-        """Have slots under all bounds at one time, not before `due`; `held` always says what is held."""
-        grace = min(bound.grace for bound in bounds) / _MICROS
-        for turn in range(_MAX_ROUNDS):
-            for bound in bounds:
-                mine = next((each for each in held if each.bound is bound), None)
-                if turn > 0 and mine is not None and due - mine.due <= grace:
-                    continue
-                try:
-                    taken = await self._take(bound, mine, due, latest)
-                except SlotTimeout:
-                    # What was held went with the slot that would be too late.
-                    held[:] = [each for each in held if each is not mine]
-                    raise
-                held[:] = [*(each for each in held if each is not mine), taken]
-                due = max(due, taken.due)
-            if all(due - each.due <= grace for each in held):
+    async def _wait(self, call: _Call, held: list[Held]) -> None:
+        """Have slots and let their time come."""
+        await self._hold(call, held)
+        while True:
+            begun = self._clock.monotonic()
+            due = max(each.due for each in held)
+            if due <= begun:
                 return
+            await self._sleep(call, due - begun)
+            late = self._clock.monotonic() - due
+            if due - begun <= _BLINK and late * MICROS <= min(bound.grace for bound in call.bounds):
+                return
+            # Feishu may have asked for a pause meanwhile, or the loop may have been held up.
+            await self._hold(call, held)
 
-    async def _follow(self, before: asyncio.Event, bound: Bound, latest: float | None) -> None:
-        """Let the caller before leave first."""
-        patience = None if latest is None else max(0.0, latest - self._clock.monotonic())
+    async def _hold(self, call: _Call, held: list[Held]) -> None:
+        """Hold slots that are not farther ahead than the call's priority may hold them."""
+        app = call.bounds[-1]
+        key = (app.key, call.priority, "line")
+        place: asyncio.Future[None] | None = None
+        # Who comes while others of its kind wait has to wait behind them; who holds something already has been first.
+        in_line = not held and call.ahead < math.inf and self._lines.length(key) > 0
+        if in_line:
+            place = self._lines.join(key)
         try:
-            async with asyncio.timeout(patience):
-                await before.wait()
-        except TimeoutError:
-            raise _too_late(bound, 0.0) from None
+            if in_line:
+                await self._turn(call, key, place, app)
+            while refusal := await self._reserve.have(call.bounds, held, call.latest(self._clock), last_first=in_line):
+                now = self._clock.monotonic()
+                if call.until is not None and refusal.due > call.until:
+                    raise _too_late(refusal, now)
+                if refusal.bound is app and not in_line:
+                    in_line, place = True, self._lines.join(key)
+                    if place is not None:
+                        await self._turn(call, key, place, app)
+                        continue
+                elif refusal.bound is not app and in_line:
+                    # A chat that is limited must hold up no other.
+                    self._lines.leave(key, place)
+                    in_line = False
+                await self._sleep(call, min(_LOOK, max(0.0, refusal.due - call.ahead - now)))
+        finally:
+            if in_line:
+                self._lines.leave(key, place)
 
-    async def _take(self, bound: Bound, mine: _Held | None, due: float, latest: float | None) -> _Held:
-        now = self._clock.monotonic()
-        wait = max(0, int((due - now) * _MICROS))
-        patience = None if latest is None else max(0, int((latest - now) * _MICROS))
-        if not self._is_away():
-            slot = mine.slot if mine is not None and not mine.local else 0
-            try:
-                found, redis_now, granted = await self._pipe.run(
-                    _RESERVE,
-                    [bound.key, self._keys.limit_pause(bound.key)],
-                    [
-                        wait,
-                        -1 if patience is None else patience,
-                        slot,
-                        bound.grace,
-                        self._limits.horizon,
-                        *(number for window in bound.windows for number in (window.count, window.span)),
-                    ],
-                )
-            except StoreUnavailable as error:
-                self._rest(error)
-            else:
-                ahead = (found - redis_now) / _MICROS
-                if not granted:
-                    raise _too_late(bound, ahead)
-                return _Held(bound, found, self._clock.monotonic() + max(0.0, ahead), local=False)
-        now = self._clock.monotonic()
-        micros = int(now * _MICROS)
-        found, granted = self._local.reserve(
-            bound.key,
-            micros,
-            wait=wait,
-            windows=bound.windows,
-            latest=patience,
-            held=mine.slot if mine is not None and mine.local else 0,
-            grace=bound.grace,
-        )
-        ahead = (found - micros) / _MICROS
-        if not granted:
-            raise _too_late(bound, ahead)
-        return _Held(bound, found, now + max(0.0, ahead), local=True)
+    async def _turn(self, call: _Call, key: tuple[str, ...], place: asyncio.Future[None] | None, bound: Bound) -> None:
+        """Let the callers before leave first."""
+        if place is None or place.done():
+            return
+        before = self._lines.length(key) - 1
+        soonest = self._clock.monotonic() + max(before // each.count * each.span for each in bound.windows) / MICROS
+        if call.until is not None and soonest > call.until:
+            raise _too_late(Refusal(bound, soonest), self._clock.monotonic())
+        while not place.done():
+            begun = self._clock.monotonic()
+            piece = _LOOK if call.until is None else min(_LOOK, call.until - begun)
+            if piece <= 0:
+                raise _too_late(Refusal(bound, begun), begun)
+            call.tell(piece)
+            await asyncio.wait((place,), timeout=piece)
+            call.tell(self._clock.monotonic() - begun - piece)
 
-    async def _give_back(self, held: Sequence[_Held]) -> None:
-        for each in held:
-            if each.local:
-                self._local.give_back(each.bound.key, each.slot)
-            elif not self._is_away():
-                try:
-                    with guard():
-                        await self._link.commands.zrem(each.bound.key, str(each.slot))
-                except StoreUnavailable as error:
-                    self._rest(error)
-
-    def _is_away(self) -> bool:
-        return self._clock.monotonic() < self._away_until
-
-    def _rest(self, error: StoreUnavailable) -> None:
-        if not self._is_away():
-            log.warning("send limits are kept by this node alone while Redis is away", reason=str(error))
-        self._away_until = self._clock.monotonic() + _REST
+    async def _sleep(self, call: _Call, seconds: float) -> None:
+        call.tell(seconds)
+        await self._clock.sleep(seconds)
 
 
-def _tell(on_wait: OnWait | None, seconds: float) -> None:
-    if on_wait is not None and seconds > 0:
-        on_wait(seconds)
+@dataclass(slots=True)
+class _Call:
+    """A call that waits."""
+
+    bounds: Sequence[Bound]
+    priority: Priority
+    ahead: float
+    until: float | None
+    """Its deadline, on the monotonic clock."""
+    on_wait: OnWait | None
+
+    def latest(self, clock: Clock) -> float | None:
+        """Until when it may hold a slot now."""
+        if self.ahead == math.inf:
+            return self.until
+        near = clock.monotonic() + self.ahead
+        return near if self.until is None else min(near, self.until)
+
+    def tell(self, seconds: float) -> None:
+        if self.on_wait is not None and seconds:
+            self.on_wait(seconds)
 
 
-def _too_late(bound: Bound, ahead: float) -> SlotTimeout:
+def _too_late(refusal: Refusal, now: float) -> SlotTimeout:
+    ahead = max(0.0, refusal.due - now)
     error = SlotTimeout(
-        f"no send slot before the deadline: the next one under {bound.key} is {ahead:.1f} s away; "
+        f"no send slot before the deadline: the next one of {refusal.bound.label} is {ahead:.1f} s away; "
         "send less to this chat or by this app, or give the handler more time",
-        retry_after=max(0.0, ahead),
+        retry_after=ahead,
     )
-    error.whole_app = bound.whole_app
+    error.whole_app = refusal.bound.kind == "app"
     return error

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Literal
 
 from app.channel.windows import Window
 from app.core.keys import Keys
 from app.model.bot import BotSpec
+
+Priority = Literal["alert", "reply", "send", "broadcast"]
+"""What goes first. `alert` has a small share of its own, so that an alert about limits can leave."""
+BoundKind = Literal["app", "chat", "ephemeral", "user", "message", "card", "hook"]
+
+AHEAD: Final[Mapping[Priority, float]] = {"alert": math.inf, "reply": math.inf, "send": 2.0, "broadcast": 1.0}
+"""How far ahead (in Feishu's seconds) each may hold a slot: by so much it delays what goes before it, at most."""
 
 # Without headroom: what a timer and a round trip take. Nobody's slot would ever be in time otherwise.
 _MIN_GRACE: Final = 2_000
@@ -17,6 +28,9 @@ _APP_PER_SECOND: Final = {UPDATE_PREVIEWS: 5.0}
 # Ephemeral cards have a bound of their own a group (Feishu docs: ephemeral cards, images, files).
 EPHEMERAL: Final = "ephemeral.send"
 _EPHEMERAL_PER_SECOND: Final = 40.0
+HOOK_API: Final = "bot.v2.hook"
+# Of each bound, beside it: it comes out of the headroom.
+_ALERT_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,11 @@ class Limits:
     """Messages to one chat or user, by all bots together."""
     message_per_second: float = 5.0
     """Changes of one message."""
+    card_per_second: float = 10.0
+    """Operations on one card entity."""
+    hook_per_second: float = 5.0
+    """Messages to one custom bot."""
+    hook_per_minute: float = 100.0
     headroom: float = 0.1
     """Part of each limit that is left free. It stretches the windows rather than lowering the counts: two bursts
     then stay apart by more than the network can push them together."""
@@ -37,7 +56,15 @@ class Limits:
     """How long Feishu's second takes; the playground's can be shorter."""
 
     def __post_init__(self) -> None:
-        rates = (self.app_per_second, self.app_per_minute, self.chat_per_second, self.message_per_second)
+        rates = (
+            self.app_per_second,
+            self.app_per_minute,
+            self.chat_per_second,
+            self.message_per_second,
+            self.card_per_second,
+            self.hook_per_second,
+            self.hook_per_minute,
+        )
         if min(rates) <= 0 or not 0 <= self.headroom < 1 or self.second <= 0:
             raise ValueError("limits: rates and second must be above 0, headroom from 0 to below 1")
 
@@ -47,43 +74,110 @@ class Limits:
         return int(60 * self.second / (1 - self.headroom) * 1_000_000) + 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bound:
     """One key of the limiter, what it allows, and how late (µs) a slot may be used without breaking it."""
 
-    key: str
-    windows: tuple[Window, ...]
-    grace: int
-    whole_app: bool = False
-    """Whether it bounds all calls of an API by an app, not those to one chat."""
+    kind: BoundKind
+    name: str
+    """The app, chat, person, message or card that it bounds; of a custom bot a digest, since its token is a secret."""
+    api: str
+    """Set where it bounds one API of an app."""
+    key: str = field(repr=False)
+    pause: str = field(repr=False)
+    """The key that says until when Feishu asked to pause."""
+    windows: tuple[Window, ...] = ()
+    grace: int = 0
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.kind} {self.name} {self.api}".rstrip()
 
 
-def bounds_of(
-    keys: Keys, limits: Limits, spec: BotSpec, api: str, *, chat: str = "", user: str = "", message: str = ""
-) -> tuple[Bound, ...]:
-    """The bounds of one call, the one shared by the fewest first; the bot's own `limits` go over the hub's."""
-    own = spec.config.limits
-    bounds: list[Bound] = []
-    if chat or user:
-        rate = own.chat_per_second or limits.chat_per_second
-        key = keys.limit_chat(chat) if chat else keys.limit_user(user)
+class Bounds:
+    """Tells which bounds a call falls under; a bot's own `limits` go over the hub's."""
+
+    def __init__(self, keys: Keys, limits: Limits) -> None:
+        self._keys = keys
+        self.limits = limits
+        # Few apps call few APIs, but each call asks.
+        self._app = lru_cache(maxsize=4096)(self._app_bound)
+        self._rates = lru_cache(maxsize=256)(self._windows)
+
+    def of(
+        self,
+        spec: BotSpec,
+        api: str,
+        *,
+        chat: str = "",
+        user: str = "",
+        message: str = "",
+        card: str = "",
+        priority: Priority = "reply",
+    ) -> tuple[Bound, ...]:
+        """The bounds of one call, the one shared by the fewest first, the app's last."""
+        own, limits, keys = spec.config.limits, self.limits, self._keys
+        app = self._app(
+            spec.credentials.app_id,
+            api,
+            _APP_PER_SECOND.get(api) or own.app_per_second or limits.app_per_second,
+            own.app_per_minute or limits.app_per_minute,
+            priority == "alert",
+        )
+        bounds: list[Bound] = []
+        alert = priority == "alert"
         if api == EPHEMERAL:
-            rate, key = _EPHEMERAL_PER_SECOND, keys.limit_ephemeral(chat)
-        bounds.append(_bound(key, limits, (rate, 1.0)))
-    if message:
-        bounds.append(_bound(keys.limit_message(message), limits, (limits.message_per_second, 1.0)))
-    second = _APP_PER_SECOND.get(api) or own.app_per_second or limits.app_per_second
-    minute = own.app_per_minute or limits.app_per_minute
-    whole = _bound(keys.limit_app(spec.credentials.app_id, api), limits, (second, 1.0), (minute, 60.0))
-    return (*bounds, replace(whole, whole_app=True))
+            bounds.append(self._bound("ephemeral", chat, keys.limit_ephemeral(chat), alert, _EPHEMERAL_PER_SECOND))
+        elif chat:
+            rate = own.chat_per_second or limits.chat_per_second
+            bounds.append(self._bound("chat", chat, keys.limit_chat(chat), alert, rate))
+        elif user:
+            rate = own.chat_per_second or limits.chat_per_second
+            bounds.append(self._bound("user", user, keys.limit_user(user), alert, rate))
+        if message:
+            rate = limits.message_per_second
+            bounds.append(self._bound("message", message, keys.limit_message(message), alert, rate))
+        if card:
+            bounds.append(self._bound("card", card, keys.limit_card(card), alert, limits.card_per_second))
+        bounds.append(app)
+        return tuple(bounds)
 
+    def hook(self, url: str) -> tuple[Bound, ...]:
+        """The bound of one custom bot, known by its address."""
+        name = hashlib.sha256(url.encode()).hexdigest()[:16]
+        limits = self.limits
+        rates = ((limits.hook_per_second, 1.0), (limits.hook_per_minute, 60.0))
+        return (self._made("hook", name, HOOK_API, self._keys.limit_hook(name), rates, alert=False),)
 
-def _bound(key: str, limits: Limits, *rates: tuple[float, float]) -> Bound:
-    """`rates`: how many in how many of Feishu's seconds."""
-    windows = tuple(_window(limits, count, length) for count, length in rates)
-    # Half of what the stretched window leaves; the network may use the other half.
-    slack = min(window.span for window in windows) * limits.headroom
-    return Bound(key, windows, max(_MIN_GRACE, int(slack / 2)))
+    def _app_bound(self, app_id: str, api: str, second: float, minute: float, alert: bool) -> Bound:
+        rates = ((second, 1.0), (minute, 60.0))
+        return self._made("app", app_id, api, self._keys.limit_app(app_id, api), rates, alert=alert)
+
+    def _bound(self, kind: BoundKind, name: str, key: str, alert: bool, rate: float) -> Bound:
+        return self._made(kind, name, "", key, ((rate, 1.0),), alert=alert)
+
+    def _made(
+        self,
+        kind: BoundKind,
+        name: str,
+        api: str,
+        key: str,
+        rates: tuple[tuple[float, float], ...],
+        *,
+        alert: bool,
+    ) -> Bound:
+        windows, grace = self._rates(rates, alert)
+        pause = self._keys.limit_pause(key)
+        return Bound(kind, name, api, self._keys.limit_alerts(key) if alert else key, pause, windows, grace)
+
+    def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int]:
+        """Windows for rates, each so many in so many of Feishu's seconds, and what is left of them for lateness."""
+        share = _ALERT_SHARE if alert else 1.0
+        windows = tuple(_window(self.limits, count * share, length) for count, length in rates)
+        # Half of what the stretched window leaves; the network may use the other half.
+        slack = min(window.span for window in windows) * self.limits.headroom
+        return windows, max(_MIN_GRACE, int(slack / 2))
 
 
 def _window(limits: Limits, rate: float, length: float) -> Window:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from cachetools import LRUCache
 
-from app.channel.exchange import BUSY_TRIES, Call, Course, Exchange, segment
-from app.channel.limiter import OnWait
+from app.channel.exchange import BUSY_TRIES, Call, Course, Exchange, Patience, segment
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (
     FeishuRefused,
@@ -53,14 +52,12 @@ class SendOnce:
         message: Outbound,
         name: SendName,
         ledger: Ledger | None,
-        *,
-        deadline: float | None = None,
-        on_wait: OnWait | None = None,
+        **patience: Unpack[Patience],
     ) -> Sent:
-        """Send unless it was sent before under this name; `deadline` in seconds since the epoch.
+        """Send unless it was sent before under this name.
 
-        `on_wait` is told of waits for a slot before they begin. Raises FeishuError, SlotTimeout, Fenced,
-        StoreUnavailable, or OutcomeUnknown where it may have been said and cannot be repeated any more.
+        Raises FeishuError, SlotTimeout, Fenced, StoreUnavailable, or OutcomeUnknown where it may have been said and
+        cannot be repeated any more.
         """
         begun = Begun() if ledger is None else await ledger.begin(name)
         if begun.message_id is not None:
@@ -74,7 +71,7 @@ class SendOnce:
             )
         failpoint("before_send")
         try:
-            sent, message = await self._deliver(spec, message, name, deadline, on_wait, course)
+            sent, message = await self._deliver(spec, message, name, patience, course)
         except (Fenced, OutcomeUnknown):
             raise
         except HubError:
@@ -98,13 +95,12 @@ class SendOnce:
         spec: BotSpec,
         message: Outbound,
         name: SendName,
-        deadline: float | None,
-        on_wait: OnWait | None,
+        patience: Patience,
         course: Course,
     ) -> tuple[Sent, Outbound]:
         """Send, and where the message that is replied to was withdrawn, send to its chat instead, once."""
         try:
-            return await self._post(spec, message, name, deadline, on_wait, course), message
+            return await self._post(spec, message, name, patience, course), message
         except TargetGone as error:
             target = message.target
             if target.kind != "reply" or error.code not in REPLY_TARGET_GONE or not target.chat_id:
@@ -112,21 +108,20 @@ class SendOnce:
             log.info("reply goes to the chat, its message was withdrawn", bot=spec.id, code=error.code)
             # The same name, thus the same uuid: if the reply did arrive, this does not say it again.
             message = replace(message, target=Target("chat_id", target.chat_id, target.chat_id))
-            return await self._post(spec, message, name, deadline, on_wait, course), message
+            return await self._post(spec, message, name, patience, course), message
 
     async def _post(
         self,
         spec: BotSpec,
         message: Outbound,
         name: SendName,
-        deadline: float | None,
-        on_wait: OnWait | None,
+        patience: Patience,
         course: Course,
     ) -> Sent:
         target = message.target
         call = self._call(spec, message, name)
         try:
-            answer = await self._exchange.run(spec, call, deadline=deadline, on_wait=on_wait, course=course)
+            answer = await self._exchange.run(spec, call, course=course, **patience)
         except FeishuUnavailable as error:
             if error.code not in BEING_SENT or course.busy < BUSY_TRIES:
                 raise
@@ -160,6 +155,7 @@ class SendOnce:
             json={"receive_id": target.id, **body},
             chat=chat,
             user="" if chat else target.id,
+            priority="send",
         )
 
     async def _forget(self, spec: BotSpec, name: SendName, ledger: Ledger) -> None:

@@ -2,20 +2,21 @@
 -- The same law as app/channel/windows.py.
 --
 -- KEYS[1]  sorted set: grants, member = score = microseconds since the epoch, some still to come
--- KEYS[2]  string: until when Feishu asked to pause, microseconds since the epoch
+-- KEYS[2]  string: until when Feishu asked to pause, microseconds since the epoch, and more (see pause.lua)
 -- ARGV[1]  earliest slot, microseconds from now
 -- ARGV[2]  latest slot, microseconds from now; -1: any
 -- ARGV[3]  a slot held so far, 0: none; it is kept if it is still good, else given back for a later one
 -- ARGV[4]  how late a held slot may be used, microseconds
 -- ARGV[5]  how long grants are remembered, microseconds
 -- ARGV[6…] count, span (microseconds); several pairs
--- Returns {slot, now, 1}, or {slot, now, 0} when the slot would be too late: then nothing is held any more.
+-- Returns {slot, now, 1, paused until}; 0 instead of 1 when the slot would be too late: then nothing is held any more.
 
 local log = KEYS[1]
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local slot = now + tonumber(ARGV[1])
-local paused = tonumber(redis.call('GET', KEYS[2]) or '0')
+local paused = redis.call('GET', KEYS[2])
+paused = paused and tonumber(string.match(paused, '^%d+')) or 0
 if paused > slot then
   slot = paused
 end
@@ -27,7 +28,7 @@ end
 local held = tonumber(ARGV[3])
 if held > 0 then
   if slot <= held + tonumber(ARGV[4]) and redis.call('ZSCORE', log, text(held)) then
-    return {held, now, 1}
+    return {held, now, 1, paused}
   end
   redis.call('ZREM', log, text(held))
 end
@@ -67,8 +68,8 @@ end
 
 local latest = tonumber(ARGV[2])
 if latest >= 0 and slot > now + latest then
-  return {slot, now, 0}
+  return {slot, now, 0, paused}
 end
 redis.call('ZADD', log, text(slot), text(slot))
 redis.call('PEXPIRE', log, math.ceil((grant(-1) - now + horizon) / 1000))
-return {slot, now, 1}
+return {slot, now, 1, paused}

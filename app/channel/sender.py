@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict, Unpack
+from typing import Any, Final, Literal, Unpack
 
-from app.channel.exchange import Call, Exchange, segment
+from app.channel.exchange import Call, Exchange, Patience, segment
 from app.channel.facts import BotFacts, BotInfo
 from app.channel.lark import call_of, response_of
-from app.channel.limiter import Limiter, OnWait
+from app.channel.limiter import Limiter
 from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
 from app.channel.once import OnSent, SendOnce
 from app.channel.tokens import Tokens
@@ -29,13 +29,6 @@ FILE_LIMIT: Final = 30 * 1000 * 1000
 _FILE_TIMEOUT: Final = 60.0
 # Feishu docs: link previews
 _PREVIEWS_A_CALL: Final = 10
-
-
-class Patience(TypedDict, total=False):
-    """How long a call may wait: `deadline` in seconds since the epoch, `on_wait` told before waits for a slot."""
-
-    deadline: float | None
-    on_wait: OnWait | None
 
 
 class Sender:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Micros = int
 """Microseconds: whole numbers, so that Redis' Lua and Python agree to the last digit."""
@@ -16,6 +16,12 @@ class Window:
 
     count: int
     span: Micros
+
+
+def shared(window: Window, parties: int) -> Window:
+    """What each of so many may do on its own: a part of the count, or where that is below one, one in longer."""
+    count = window.count // parties
+    return Window(count, window.span) if count else Window(1, window.span * parties // window.count)
 
 
 def earliest(grants: Sequence[Micros], wanted: Micros, windows: Sequence[Window]) -> Micros:
@@ -41,12 +47,6 @@ def _later(grants: Sequence[Micros], slot: Micros, windows: Sequence[Window]) ->
     return None
 
 
-@dataclass(slots=True)
-class _Log:
-    grants: list[Micros] = field(default_factory=list)
-    paused: Micros = 0
-
-
 class LocalWindows:
     """Grants by key, with the same manners as `reserve.lua`."""
 
@@ -54,7 +54,8 @@ class LocalWindows:
         """`horizon`: how long grants are remembered; over `max_keys`, those that say nothing any more are dropped."""
         self._horizon = horizon
         self._max_keys = self._prune_at = max_keys
-        self._logs: dict[str, _Log] = {}
+        self._logs: dict[str, list[Micros]] = {}
+        self._pauses: dict[str, Micros] = {}
 
     def reserve(
         self,
@@ -68,50 +69,52 @@ class LocalWindows:
         grace: Micros = 0,
     ) -> tuple[Micros, bool]:
         """The slot and whether it was granted; `wait` and `latest` are from `now`, `held` is kept or exchanged."""
-        log = self._log(key, now)
-        wanted = max(now + wait, log.paused)
+        grants = self._grants(key, now)
+        wanted = now + wait
         if held:
-            index = bisect_right(log.grants, held) - 1
-            if index >= 0 and log.grants[index] == held:
+            index = bisect_right(grants, held) - 1
+            if index >= 0 and grants[index] == held:
                 if wanted <= held + grace:
                     return held, True
-                del log.grants[index]
-        slot = earliest(log.grants, wanted, windows)
+                del grants[index]
+        slot = earliest(grants, wanted, windows)
         if latest is not None and slot > now + latest:
             return slot, False
-        insort(log.grants, slot)
+        insort(grants, slot)
         return slot, True
 
     def note(self, key: str, slot: Micros, now: Micros) -> None:
         """Remember a grant that was made elsewhere (by Redis), for the time when Redis is away."""
-        log = self._log(key, now)
-        insort(log.grants, slot)
+        insort(self._grants(key, now), slot)
 
     def give_back(self, key: str, slot: Micros) -> None:
         """Free a slot that will not be used."""
-        log = self._logs.get(key)
-        if log is not None and slot in log.grants:
-            log.grants.remove(slot)
+        grants = self._logs.get(key, [])
+        if slot in grants:
+            grants.remove(slot)
 
     def pause(self, key: str, until: Micros, now: Micros) -> None:
-        """Grant nothing before `until`."""
-        log = self._log(key, now)
-        log.paused = max(log.paused, until)
+        """Note until when something is paused."""
+        if len(self._pauses) >= self._max_keys:
+            self._pauses = {key: until for key, until in self._pauses.items() if until > now}
+        self._pauses[key] = max(until, self.paused(key))
 
-    def _log(self, key: str, now: Micros) -> _Log:
-        log = self._logs.get(key)
-        if log is None:
+    def paused(self, key: str) -> Micros:
+        """Until when it is paused."""
+        return self._pauses.get(key, 0)
+
+    def _grants(self, key: str, now: Micros) -> list[Micros]:
+        grants = self._logs.get(key)
+        if grants is None:
             if len(self._logs) >= self._prune_at:
                 self._prune(now)
-            log = self._logs[key] = _Log()
-        elif log.grants and log.grants[0] < now - self._horizon:
-            del log.grants[: bisect_right(log.grants, now - self._horizon)]
-        return log
+            grants = self._logs[key] = []
+        elif grants and grants[0] < now - self._horizon:
+            del grants[: bisect_right(grants, now - self._horizon)]
+        return grants
 
     def _prune(self, now: Micros) -> None:
         stale = now - self._horizon
-        self._logs = {
-            key: log for key, log in self._logs.items() if log.paused > now or (log.grants and log.grants[-1] > stale)
-        }
+        self._logs = {key: grants for key, grants in self._logs.items() if grants and grants[-1] > stale}
         # Where all of them still say something, looking again at once would find the same.
         self._prune_at = max(self._max_keys, 2 * len(self._logs))

@@ -94,6 +94,17 @@ class Keys:
     def limit_message(self, message_id: str) -> str:
         return f"{self.prefix}limit:{{message:{message_id}}}"
 
+    def limit_card(self, card_id: str) -> str:
+        return f"{self.prefix}limit:{{card:{card_id}}}"
+
+    def limit_hook(self, hook: str) -> str:
+        """A custom bot; `hook` is a digest of its address, which is a secret."""
+        return f"{self.prefix}limit:{{hook:{hook}}}"
+
+    def limit_alerts(self, limit: str) -> str:
+        """The share of `limit`, one of the keys above, that is kept for alerts; in the same slot."""
+        return f"{limit}:alerts"
+
     def node(self, node_id: str) -> str:
         return f"{self.prefix}node:{node_id}"
 

@@ -127,6 +127,10 @@ class Pipeliner:
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> Any:
         """The call's own reply or its own error; StoreUnavailable when its round trip failed."""
+        return await self.submit(script, keys, args)
+
+    def submit(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> asyncio.Future[Any]:
+        """The same, awaited later: what is submitted together goes out together."""
         call = _Call(script, keys, args)
         node = self._node(keys) if self._cluster else ""
         lane = self._lanes.get(node)
@@ -135,7 +139,7 @@ class Pipeliner:
         lane.waiting.append(call)
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(lane))
-        return await call.done
+        return call.done
 
     def _node(self, keys: Sequence[str]) -> str:
         """The Cluster node that holds the call's slot; any one name while the layout is not known."""

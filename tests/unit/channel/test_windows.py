@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.channel.limiter import _RESERVE
+from app.channel.reserve import _RESERVE
 from app.channel.windows import LocalWindows, Window, earliest
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -104,7 +104,7 @@ async def test_redis_grants_what_memory_would(
     for wish, exchange in wishes:
         args = [wish * _LONG, -1, slot if exchange else 0, 0, 10**12]
         args += [number for bound in bounds for number in (bound.count, bound.span)]
-        slot, now, granted = await _RESERVE(link.commands, [key, keys.limit_pause(key)], args)
+        slot, now, granted, _ = await _RESERVE(link.commands, [key, keys.limit_pause(key)], args)
         held = mine if exchange else 0
         mine, local_granted = local.reserve(key, now, wait=wish * _LONG, windows=bounds, held=held)
         assert granted == local_granted == 1

@@ -1,0 +1,42 @@
+"""Lines in which callers take turns, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from typing import Final
+
+_FRONT: Final = None
+
+
+class Lines:
+    """Lines by key; one that nobody stands in is not there."""
+
+    def __init__(self) -> None:
+        # The first of each has its turn; the others' futures say when theirs comes.
+        self._lines: dict[Hashable, deque[asyncio.Future[None] | None]] = {}
+
+    def length(self, key: Hashable) -> int:
+        """How many stand in a line."""
+        return len(self._lines.get(key, ()))
+
+    def join(self, key: Hashable) -> asyncio.Future[None] | None:
+        """Stand at the end; done when the turn comes, None where it is there already."""
+        line = self._lines.get(key)
+        if line is None:
+            self._lines[key] = deque([_FRONT])
+            return None
+        place = asyncio.get_running_loop().create_future()
+        line.append(place)
+        return place
+
+    def leave(self, key: Hashable, place: asyncio.Future[None] | None) -> None:
+        """Go, having had the turn or given up; the next one's turn comes where it was the first who went."""
+        line = self._lines[key]
+        first = line[0] is place
+        line.remove(place)
+        if not line:
+            del self._lines[key]
+        elif first and (following := line[0]) is not None and not following.done():
+            following.set_result(None)

@@ -1,0 +1,106 @@
+"""What goes first, what holds up nothing else, and how long a pause grows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+
+import pytest
+
+from app.channel.limiter import Limiter
+from app.channel.limits import Limits
+from app.core.errors import SlotTimeout
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.model.bot import BotSpec
+from tests.unit.channel.parts import bot
+from tests.unit.channel.slots import API, densest, grants, pause, take
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
+
+
+@pytest.fixture
+def spec() -> BotSpec:
+    return bot("https://open.feishu.cn")
+
+
+async def test_a_broadcast_holds_no_slot_that_is_farther_ahead_than_a_second(
+    link: RedisLink, keys: Keys, spec: BotSpec
+) -> None:
+    limits = Limits(second=0.2, app_per_second=5)
+    limiter = Limiter(link, keys, limits)
+    crowd = [asyncio.create_task(take(limiter, spec, chat=f"oc_{n}", priority="broadcast")) for n in range(40)]
+    await until(lambda: any(task.done() for task in crowd))
+    reply = await take(limiter, spec, chat="oc_reply")
+    # One of Feishu's seconds that broadcasts may hold, the windows' stretch, and one more slot.
+    assert reply.waited < 0.2 + 2 * 0.23
+    left = [await task for task in crowd]
+    assert sum(slot.at > reply.at for slot in left) > 20
+    times = await grants(link, keys.limit_app("cli_a", API))
+    assert len(times) == 41
+    assert densest(times, 200_000) <= 5
+    # Who asked first left first, and no slot was left empty.
+    assert all(after.at - before.at > -0.005 for before, after in pairwise(left))
+    assert times[-1] - times[0] < 9 * 223_000
+
+
+async def test_what_waits_in_line_for_the_app_is_refused_at_once_where_its_deadline_is_too_near(
+    link: RedisLink, keys: Keys, spec: BotSpec
+) -> None:
+    limiter = Limiter(link, keys, Limits(app_per_second=1))
+    crowd = [asyncio.create_task(take(limiter, spec, chat=f"oc_{n}", priority="broadcast")) for n in range(20)]
+    await until(lambda: limiter.waiting == 19)
+    begun = time.monotonic()
+    with pytest.raises(SlotTimeout) as caught:
+        await take(limiter, spec, chat="oc_late", priority="broadcast", deadline=time.time() + 5)
+    assert time.monotonic() - begun < 1
+    assert (caught.value.retry_after or 0) > 10
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    await limiter.close()
+
+
+async def test_a_limited_chat_holds_up_no_other_of_the_same_line(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
+    limiter = Limiter(link, keys, Limits(second=0.1, app_per_second=2))
+    await pause(limiter, spec, 30.0, chat="oc_limited")
+    stuck = asyncio.create_task(take(limiter, spec, chat="oc_limited", priority="send"))
+    await until(lambda: limiter.waiting)
+    slots = await asyncio.gather(*(take(limiter, spec, chat=f"oc_{n}", priority="send") for n in range(12)))
+    assert len(slots) == 12
+    assert not stuck.done()
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)
+    await limiter.close()
+
+
+async def test_an_alert_does_not_wait_behind_what_it_is_about(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
+    limiter = Limiter(link, keys, Limits(app_per_second=1))
+    await take(limiter, spec)
+    waiting = asyncio.create_task(take(limiter, spec))
+    await until(lambda: limiter.waiting)
+    assert (await take(limiter, spec, chat="oc_ops", priority="alert")).waited < 0.5
+    await pause(limiter, spec, 30.0)
+    with pytest.raises(SlotTimeout):  # Feishu's own word goes for alerts too
+        await take(limiter, spec, chat="oc_ops2", priority="alert", deadline=time.time() + 20)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await limiter.close()
+
+
+async def test_refusals_in_a_row_double_the_pause_and_those_of_one_burst_do_not(
+    link: RedisLink, keys: Keys, spec: BotSpec
+) -> None:
+    limiter = Limiter(link, keys, Limits())
+    [bound, _] = limiter.bounds.of(spec, API, chat="oc_1")
+    at = time.time()
+
+    async def refused(at: float) -> float:
+        return await limiter.pause(bound, None, first=0.5, longest=4.0, at=at)
+
+    assert 0.5 <= await refused(at) <= 0.55
+    assert await refused(at - 0.01) <= 0.55
+    for seconds in (1.0, 2.0, 4.0, 4.0):
+        assert seconds <= await refused(time.time() + 60) <= 1.1 * seconds
