@@ -29,6 +29,7 @@ from app.core.logs import get_logger
 from app.core.redis import check_external, guard
 from app.core.settings import Settings
 from app.front import Front, ended, open_front
+from app.gateway.http import OneWriteProtocol
 from app.main import Listener, bind, listener
 from app.measures import Measures
 from app.model.bot import BotSpec
@@ -156,7 +157,7 @@ class Node:
             self._front = await closing.enter_async_context(open_front(stores, self.registry, self.health))
             measures.front = self._front
             self.public = public.getsockname()[:2]
-            await self._serve(closing, listener(self._front.app), public)
+            await self._serve(closing, listener(self._front.app, protocol=OneWriteProtocol), public)
         measures.lanes = self._lanes
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]

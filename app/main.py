@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.core.errors import StartError
 
@@ -21,11 +22,14 @@ class Listener(uvicorn.Server):
         yield
 
 
-def listener(app: Any, *, keep_alive: int = 75) -> Listener:
-    """A listener for an ASGI app, as fast as Python has it: uvloop, httptools, no access log."""
+def listener(app: Any, *, protocol: type[HttpToolsProtocol] = HttpToolsProtocol, keep_alive: int = 75) -> Listener:
+    """A listener for an ASGI app, as fast as Python has it: uvloop, httptools, no access log.
+
+    `protocol` is httptools' in uvicorn, or a subclass of it.
+    """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,
