@@ -10,9 +10,10 @@ export PYTHONDONTWRITEBYTECODE :=
 run: $(VENV)/.runtime ## hub + playground on this machine
 	$(BIN)/feishu-hub dev
 
-test: $(VENV)/.dev ## all tests but the long ones
+test: $(VENV)/.dev ## all tests but the long ones; those of whole hubs over PostgreSQL too
 	$(BIN)/python tests/servers.py
 	$(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1
+	$(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1 tests/system tests/faults --database postgresql
 
 check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/ruff format --check .

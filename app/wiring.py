@@ -63,14 +63,7 @@ async def stores_at(
         keys = Keys(settings.redis.prefix, group=group)
         link = await connect(redis_url)
         closing.push_async_callback(link.close)
-        pool = settings.database.pool
-        database = Database(
-            settings.database.url,
-            settings.data_dir,
-            pool_size=pool.size,
-            pool_overflow=pool.overflow,
-            pool_timeout=pool.timeout,
-        )
+        database = Database(settings.database.url, settings.data_dir, pool=settings.database.pool)
         closing.push_async_callback(database.close)
         secret = settings.master_key
         master = load_master(

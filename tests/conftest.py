@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from app.core.keys import LASTING, Keys
 from app.core.redis import RedisLink, connect
+from tests.postgres_server import PostgresServer, find_program
 from tests.redis_servers import Server
+from tests.system import world
 
 # `{bot}:part:rest`, `part:rest` or `part`
 _PART = re.compile(r"^(?:\{[^}]*\}:)?([^:]+)")
@@ -20,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What the fault tests can be told."""
     parser.addoption("--long", action="store_true", help="the long fault runs, in every mode and with several seeds")
     parser.addoption("--seed", type=int, default=None, help="repeat a fault run that printed this seed")
+    kinds = ["sqlite", "postgresql"]
+    parser.addoption("--database", choices=kinds, default=kinds[0], help="what whole hubs keep their messages in")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +39,33 @@ def engine_url() -> Iterator[str]:
     flags = ("--appendonly", "yes", "--appendfsync", "no", "--save", "", "--maxmemory-policy", "noeviction")
     with Server(*flags) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, shared by the whole run."""
+    if find_program("initdb") is None:
+        assert "CI" not in os.environ, "PostgreSQL is missing: tests/servers.py installs it"
+        pytest.skip("PostgreSQL is not installed, and tests/servers.py may not install it")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_of_hubs(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--database") == "postgresql":
+        world.server = request.getfixturevalue("postgres")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of the test's own; the test runs once with each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'hub.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 
-NEEDED = {"chromium": "chromium", "redis-server": "redis-server"}
+# Debian keeps PostgreSQL's own programs off the PATH; this one, of the same package, is on it.
+NEEDED = {"chromium": "chromium", "redis-server": "redis-server", "pg_ctlcluster": "postgresql"}
 BENCH = {"wrk": "wrk"}
 
 

@@ -73,9 +73,16 @@ class RedisSettings(Frozen):
 class DatabasePool(Frozen):
     """`database.pool`: connections of one node; SQLite needs none of it."""
 
-    size: Whole = Field(5, ge=1, le=1000, description="connections kept open")
-    overflow: Whole = Field(10, ge=0, le=1000, description="connections opened beyond them under load")
-    timeout: Span = Field(30.0, gt=0, description="how long to wait for a free connection")
+    max_connections: Whole = Field(20, ge=1, le=1000, description="connections open at most")
+    min_connections: Whole = Field(5, ge=0, le=1000, description="unused connections that stay open, once opened")
+    max_lifetime: Span = Field(300.0, ge=1, description="age from which a connection is replaced before its next use")
+    idle_timeout: Span = Field(60.0, gt=0, description="how long an unused connection over min_connections stays open")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DatabasePool:
+        if self.min_connections > self.max_connections:
+            raise ValueError("database.pool.min_connections is over max_connections")
+        return self
 
 
 class Database(Frozen):

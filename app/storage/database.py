@@ -12,9 +12,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.core.errors import StartError, StoreUnavailable
+from app.core.sections import DatabasePool
+from app.storage.pool import IdleConnections, pool_arguments
 from app.storage.private_files import create_private
 from app.storage.schema import HEAD, current_revision, upgrade
 
@@ -39,15 +42,15 @@ class Database:
         url: str,
         data_dir: Path,
         *,
-        pool_size: int = 5,
-        pool_overflow: int = 10,
-        pool_timeout: float = 5.0,
+        pool: DatabasePool | None = None,
     ) -> None:
-        """StartError when the URL cannot be used; the pool is PostgreSQL's, its time-out in seconds."""
+        """StartError when the URL cannot be used; the pool is PostgreSQL's."""
         self._url = _driver_url(url, data_dir)
         self.sqlite = self._url.get_backend_name() == "sqlite"
         self.place = str(self._url.database) if self.sqlite else f"PostgreSQL at {self._url.host or 'localhost'}"
-        self._engine = _engine(self._url, pool_size, pool_overflow, pool_timeout)
+        pool = pool or DatabasePool()
+        self._engine = _engine(self._url, pool)
+        self._idle = None if self.sqlite else IdleConnections(self._engine, pool)
         self._ready = asyncio.Event()
         self._preparing = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -93,6 +96,8 @@ class Database:
 
     async def close(self) -> None:
         """Give all connections back."""
+        if self._idle is not None:
+            self._idle.stop()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -129,6 +134,8 @@ class Database:
             # The driver's own words, without SQLAlchemy's, which add the statement.
             reason = getattr(error, "orig", None) or error
             words = str(reason).partition("\n")[0] or type(reason).__name__
+            if isinstance(error, PoolTimeout):
+                words = "all its connections are in use: raise database.pool.max_connections"
             raise StoreUnavailable(f"the database ({self.place}) cannot be used: {words}") from error
 
 
@@ -153,7 +160,7 @@ def _driver_url(url: str, data_dir: Path) -> URL:
     )
 
 
-def _engine(url: URL, size: int, overflow: int, timeout: float) -> AsyncEngine:
+def _engine(url: URL, pool: DatabasePool) -> AsyncEngine:
     # hide_parameters: the values of a statement that failed must not reach a log.
     if url.get_backend_name() == "sqlite":
         engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
@@ -164,10 +171,7 @@ def _engine(url: URL, size: int, overflow: int, timeout: float) -> AsyncEngine:
         return create_async_engine(
             url,
             hide_parameters=True,
-            pool_size=size,
-            max_overflow=overflow,
-            pool_timeout=timeout,
-            pool_pre_ping=True,
+            **pool_arguments(pool),
             connect_args={"timeout": _CONNECT_TIMEOUT, "command_timeout": _COMMAND_TIMEOUT},
         )
     except ModuleNotFoundError as error:

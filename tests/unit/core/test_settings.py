@@ -58,7 +58,7 @@ def test_every_key_has_a_variable_and_common_ones_a_short_name() -> None:
         "HUB_MASTER_KEY": "k", "HUB_MASTER_KEY_FILE": "/k",
         "HUB_ADMIN_TOKEN": "t", "HUB_NODE_ID": "n1", "HUB_ROLES": "gateway, worker",
         "HUB_PORT": "1", "HUB_ADMIN_PORT": "2", "HUB_SECURITY__TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1",
-        "HUB_SPOOL__ENABLED": "false", "HUB_DRAIN_TIMEOUT": "5m", "HUB_DATABASE__POOL__SIZE": "7",
+        "HUB_SPOOL__ENABLED": "false", "HUB_DRAIN_TIMEOUT": "5m", "HUB_DATABASE__POOL__MAX_CONNECTIONS": "7",
     }  # fmt: skip
     settings = load_settings(None, env)
 
@@ -72,7 +72,7 @@ def test_every_key_has_a_variable_and_common_ones_a_short_name() -> None:
     assert settings.active_roles == {"gateway", "worker"}
     assert (settings.server.port, settings.server.admin.port) == (1, 2)
     assert settings.security.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"))
-    assert (settings.spool.enabled, settings.drain_timeout, settings.database.pool.size) == (False, 300, 7)
+    assert (settings.spool.enabled, settings.drain_timeout, settings.database.pool.max_connections) == (False, 300, 7)
     assert settings.unknown_env == ()
 
 
