@@ -33,8 +33,9 @@ from app.gateway.http import OneWriteProtocol
 from app.main import Listener, bind, listener
 from app.measures import Measures
 from app.model.bot import BotSpec
+from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
-from app.wiring import Stores, stores_at
+from app.wiring import Stores, open_sender, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
 
@@ -135,6 +136,9 @@ class Node:
         self._task(closing, self._hear_changes(), "changes")
         if "archiver" in roles:
             await closing.enter_async_context(open_archive(stores, self.registry, self._name))
+        sender = await closing.enter_async_context(open_sender(stores, self.plan.env))
+        if "channel" in roles:
+            await closing.enter_async_context(open_outgoing(stores, self.registry, sender, self._name, self._boot))
         if self._workers is not None:
             self._lanes = Lanes(
                 self._workers.nursery,

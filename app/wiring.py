@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from app.channel.limiter import Limiter
 from app.channel.limits import Limits
+from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.channel.sent_log import SentLog
 from app.channel.tokens import Tokens
@@ -24,6 +25,7 @@ from app.queue.leases import Leases
 from app.queue.ledger import Ledgers
 from app.queue.log import EventLog
 from app.queue.mailbox import Mailbox
+from app.queue.outbox import OutboxQueue
 from app.storage.database import Database
 from app.storage.keyring import Keyring
 from app.storage.master_key import load_master
@@ -49,6 +51,7 @@ class Stores:
     calls: Calls = field(repr=False)
     log: EventLog = field(repr=False)
     letters: DeadLetters = field(repr=False)
+    outbox: Outbox = field(repr=False)
 
 
 @asynccontextmanager
@@ -85,6 +88,7 @@ async def stores_at(
             Calls(link, keys),
             EventLog(link, keys),
             DeadLetters(link, keys),
+            Outbox(OutboxQueue(link, keys), Seal(keyring), max_waiting=settings.outbox.max_waiting),
         )
 
 

@@ -25,8 +25,11 @@ LASTING: Final[dict[str, str]] = {
     "dead": "dead letters, until an operator replays or drops them",
     "state": "what an author kept without a time to live",
     "nodes": "when each node was last seen",
+    "out": "the outbox: the parts above once more, of messages that wait",
+    "msg": "the state of a message: as long as it waits, and a week after its end",
     "keycheck": "proof of the master key",
     "wake": "bots with ready conversations; an empty list vanishes",
+    "outwake": "the same of the outbox",
 }
 
 
@@ -37,25 +40,40 @@ class Keys:
     group of its own, so that no process is woken for a bot that it lacks.
     """
 
-    def __init__(self, prefix: str = "hub:", *, group: str = "") -> None:
+    def __init__(self, prefix: str = "hub:", *, group: str = "", box: str = "") -> None:
+        """`box` sets a second queue of the same shape beside the first: `out` is the outbox."""
         self.prefix = prefix
-        self.wake = f"{prefix}wake:{group}" if group else f"{prefix}wake"
+        self.wake = f"{prefix}{box}wake:{group}" if group else f"{prefix}{box}wake"
         self.nodes = f"{prefix}nodes"
         self.keycheck = f"{prefix}keycheck"
         self.probe = f"{prefix}probe"
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
         self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
+        self._group = group
+        self._box = f"{box}:" if box else ""
+
+    def outbox(self) -> Keys:
+        """The names of the outbox' queue."""
+        return Keys(self.prefix, group=self._group, box="out")
 
     def bot(self, bot: str, part: str) -> str:
         """A key of one bot: log, half, ready, calls, claim, lease, delayed, later, tries, depth, fence, dead, key."""
-        return f"{self.prefix}{{{bot}}}:{part}"
+        return self.root(bot) + part
 
     def root(self, bot: str) -> str:
         """What all keys of a bot start with; scripts build a bot's names from it."""
-        return f"{self.prefix}{{{bot}}}:"
+        return f"{self.prefix}{{{bot}}}:{self._box}"
 
     def mail(self, bot: str, conversation: str) -> str:
-        return f"{self.prefix}{{{bot}}}:mail:{conversation}"
+        return f"{self.root(bot)}mail:{conversation}"
+
+    def msg(self, bot: str, message_id: str) -> str:
+        """A message of the outbox, and the pub/sub channel on which its changes are told."""
+        return f"{self.prefix}{{{bot}}}:msg:{message_id}"
+
+    def batch(self, bot: str, batch_id: str) -> str:
+        """What the messages of one call share; the pub/sub channel of its progress too."""
+        return f"{self.prefix}{{{bot}}}:batch:{batch_id}"
 
     def seen(self, bot: str, identity: str) -> str:
         return f"{self.prefix}{{{bot}}}:seen:{identity}"
@@ -118,8 +136,8 @@ class Keys:
 
     def sweep_turn(self, bots: str) -> str:
         """Whose turn it is to sweep the bots of which `bots` is a digest."""
-        return f"{self.prefix}sweeper:{bots}"
+        return f"{self.prefix}sweeper:{self._box}{bots}"
 
     def swept(self, bot: str, bots: str) -> str:
         """When the bots of which `bots` is a digest, or those of them beside `bot`, were swept last."""
-        return f"{self.prefix}{{{bot}}}:swept:{bots}"
+        return f"{self.root(bot)}swept:{bots}"

@@ -113,6 +113,19 @@ class WorkerSettings(Frozen):
     processes: Whole = Field(1, ge=1, le=256, description="worker processes of this node")
 
 
+class OutboxSettings(Frozen):
+    """`outbox`: messages that are accepted now and sent later."""
+
+    concurrency: Whole = Field(32, ge=2, le=1000, description="messages that one bot sends at once, for each node")
+    max_waiting: Whole = Field(100_000, ge=1, description="messages of one bot that may wait; beyond it 503")
+    keep_trying: Span = Field(
+        24 * 3600.0, description="how long a message is tried again while Feishu does not take it; then it has failed"
+    )
+    fetch_allow: Networks = Field(
+        (), description="networks of your own that images and files may be fetched from by URL; public ones always"
+    )
+
+
 class Security(Frozen):
     """`security`: who may post to any bot."""
 

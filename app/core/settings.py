@@ -15,6 +15,7 @@ from app.core.sections import (
     Database,
     Limits,
     LogSettings,
+    OutboxSettings,
     RedisSettings,
     Security,
     Server,
@@ -77,6 +78,7 @@ class Settings(Frozen):
     spool: Annotated[SpoolSettings, BeforeValidator(_switch)] = SpoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
     worker: WorkerSettings = WorkerSettings()
+    outbox: OutboxSettings = OutboxSettings()
     drain_timeout: Span = Field(25.0, description="what running handlers may still take when the node stops")
     max_body: Size = Field(1 << 20, ge=1 << 10, description="largest request body; beyond it 413")
     security: Security = Security()

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from app.core.errors import HubError
+
 TargetKind = Literal["chat_id", "open_id", "user_id", "union_id", "email", "reply"]
 MessageType = Literal[
     "text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"
@@ -21,6 +23,15 @@ class Target:
     chat_id: str = ""
     """The chat it ends up in, where known: the limiter's key, and where a reply goes whose message was withdrawn."""
     in_thread: bool = False
+
+
+def target_of(receiver: str) -> Target:
+    """The target that a receiver's id names; HubError for what is none."""
+    kinds: dict[str, TargetKind] = {"oc_": "chat_id", "ou_": "open_id", "on_": "union_id"}
+    kind = kinds.get(receiver[:3]) or ("email" if "@" in receiver else None)
+    if kind is None:
+        raise HubError(f"{receiver!r} is no receiver: give a chat (oc_…), a person (ou_… or on_…) or an email address")
+    return Target(kind, receiver, receiver if kind == "chat_id" else "")
 
 
 @dataclass(frozen=True, slots=True)

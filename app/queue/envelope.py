@@ -9,15 +9,16 @@ import orjson
 
 from app.core.errors import HubError
 
-Kind = Literal["event", "call", "sent"]
+Kind = Literal["event", "call", "sent", "out"]
 
 FORMAT = 1
 CALL_PREFIX = "call:"
+"""Of conversations that are taken before all others: callbacks, and in the outbox what is not sent to many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An accepted event, a callback, or a sent message; ids in clear, content only in `sealed`."""
+    """An accepted event, a callback, a sent message, or one to be sent; ids in clear, content only in `sealed`."""
 
     kind: Kind
     event_id: str
@@ -84,3 +85,13 @@ def result_aad(event_id: str) -> bytes:
 def event_aad(event_id: str) -> bytes:
     """The record identity under which an event's payload is sealed."""
     return b"event\n" + event_id.encode()
+
+
+def message_aad(message_id: str) -> bytes:
+    """The record identity under which a message of the outbox is sealed."""
+    return b"message\n" + message_id.encode()
+
+
+def batch_aad(batch_id: str) -> bytes:
+    """The record identity under which the content of a batch is sealed."""
+    return b"batch\n" + batch_id.encode()

@@ -1,7 +1,8 @@
--- End an event (done, dead or later) and start the next one of its conversation, or let the conversation go.
+-- End an event (done, gone, dead or later) and start the next one of its conversation, or let the conversation go.
 --
 -- KEYS[1]  root of the bot's keys
--- ARGV     wake list or '', bot, conversation, claim ('owner fence'), log id, 'done' | 'dead' | 'later',
+-- ARGV     wake list or '', bot, conversation, claim ('owner fence'), log id,
+--          'done' | 'gone' (done, and nobody else reads the log) | 'dead' | 'later',
 --          '1' to go on with the next event, lease ms, then for dead: entry, sealed, reason, detail; for later: delay ms
 -- Returns  'lost' (another owner has it), {} (released), {'wake'} (released, the caller wakes the bot), or
 --          {log id, starts, failures, held ms, entry, sealed} of the next event
@@ -32,7 +33,7 @@ if not repeated then
     end
     forget(id)
     -- Whichever of handling and archiving comes second deletes the log entry.
-    if redis.call('SREM', root .. 'half', id) == 1 then
+    if ARGV[6] == 'gone' or redis.call('SREM', root .. 'half', id) == 1 then
       redis.call('XDEL', root .. 'log', id)
     else
       redis.call('SADD', root .. 'half', id)
@@ -61,7 +62,8 @@ if not head then
   return {}
 end
 redis.call('HSET', root .. 'claim', conversation, 'r')
-if redis.call('RPUSH', root .. 'ready', conversation) == 1 then
+local list = string.sub(conversation, 1, 5) == 'call:' and 'calls' or 'ready'
+if redis.call('RPUSH', root .. list, conversation) == 1 then
   if wake == '' then return {'wake'} end
   redis.call('RPUSH', wake, ARGV[2])
 end

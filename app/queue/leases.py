@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
 from app.queue.mailbox import LEASE_MS
+from app.queue.work import Work
 
 _HERE = Path(__file__).parent
 _KEEPALIVE = Script(_HERE / "keepalive.lua")
@@ -49,6 +51,18 @@ class Leases:
         self._keys = keys
         self._wake = "" if link.cluster else keys.wake
         self._ran = False
+
+    async def extend(self, works: Sequence[Work]) -> list[Work]:
+        """Extend the leases of what a process holds; the claims that were lost. For a loop that no bot code blocks."""
+        by_bot: defaultdict[str, list[Work]] = defaultdict(list)
+        for work in works:
+            by_bot[work.bot].append(work)
+        lost: list[Work] = []
+        for bot, held in by_bot.items():
+            pairs = (part for work in held for part in (work.conversation, work.claim))
+            gone = set(await _KEEPALIVE(self._link.commands, [self._keys.root(bot)], [LEASE_MS, *pairs]))
+            lost += [work for work in held if work.conversation.encode() in gone]
+        return lost
 
     async def sweep(self, bots: Sequence[str]) -> Swept:
         """Make ready what is due or was left behind, in every bot named."""

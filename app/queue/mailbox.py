@@ -173,6 +173,10 @@ class Mailbox:
         """The event is done; the next of its conversation, started, or None when the conversation was let go."""
         return await self._end(work, "done", go_on)
 
+    async def delete(self, work: Work, *, go_on: bool = True) -> Work | None:
+        """The same where nobody else reads the log: what was done leaves nothing behind."""
+        return await self._end(work, "gone", go_on)
+
     async def bury(self, work: Work, reason: str, detail: str = "", *, go_on: bool = True) -> Work | None:
         """The event goes to the dead letters with the reason; `detail` must not hold message text."""
         return await self._end(work, "dead", go_on, work.entry.packed(), work.entry.sealed, reason, detail)

@@ -22,11 +22,15 @@ for i = 6, #ARGV, 2 do
   local root, bot = ARGV[i], ARGV[i + 1]
   local claims, ready = root .. 'claim', root .. 'ready'
 
+  local function list(conversation)
+    return string.sub(conversation, 1, 5) == 'call:' and root .. 'calls' or ready
+  end
+
   local function free(conversation)
     redis.call('ZREM', root .. 'lease', conversation)
     if redis.call('EXISTS', root .. 'mail:' .. conversation) == 1 then
       redis.call('HSET', claims, conversation, 'r')
-      redis.call('LPUSH', string.sub(conversation, 1, 5) == 'call:' and root .. 'calls' or ready, conversation)
+      redis.call('LPUSH', list(conversation), conversation)
     else
       redis.call('HDEL', claims, conversation)
     end
@@ -52,7 +56,7 @@ for i = 6, #ARGV, 2 do
     local gap = string.find(member, ' ', 1, true)
     local conversation = string.sub(member, gap + 1)
     redis.call('RPUSH', root .. 'mail:' .. conversation, string.sub(member, 1, gap - 1))
-    if redis.call('HSETNX', claims, conversation, 'r') == 1 then redis.call('RPUSH', ready, conversation) end
+    if redis.call('HSETNX', claims, conversation, 'r') == 1 then redis.call('RPUSH', list(conversation), conversation) end
     out[4] = out[4] + 1
   end
   if redis.call('LLEN', ready) + redis.call('LLEN', root .. 'calls') > 0 then

@@ -15,7 +15,7 @@ from app.channel.sender import Sender
 from app.core.errors import HubError, StoreUnavailable
 from app.model.bot import BotSpec
 from app.model.event import Event
-from app.model.outbound import Begun, Ledger, Outbound, SendName, Target, TargetKind
+from app.model.outbound import Begun, Ledger, Outbound, SendName, Target, target_of
 from app.queue.ledger import Ledgers
 from app.queue.work import Work
 from app.sdk.content import Content
@@ -70,7 +70,7 @@ class EventVerbs:
         return await self._send(_answer_target(self._event, in_thread), content)
 
     async def send(self, chat_id: str, content: Content) -> str:
-        return await self._send(_target(chat_id), content)
+        return await self._send(target_of(chat_id), content)
 
     async def update(self, message_id: str, content: Content) -> None:
         msg_type, content_json = render(content)
@@ -164,14 +164,6 @@ def _answer_target(event: Event, in_thread: bool) -> Target:
     if event.chat_id:
         return Target("chat_id", event.chat_id, event.chat_id)
     return Target("open_id", event.user_id)
-
-
-def _target(receiver: str) -> Target:
-    kinds: dict[str, TargetKind] = {"oc_": "chat_id", "ou_": "open_id", "on_": "union_id"}
-    kind = kinds.get(receiver[:3]) or ("email" if "@" in receiver else None)
-    if kind is None:
-        raise HubError(f"{receiver!r} is no receiver: give a chat (oc_…), a person (ou_… or on_…) or an email address")
-    return Target(kind, receiver, receiver if kind == "chat_id" else "")
 
 
 def _place(scope: str, key: str) -> str:

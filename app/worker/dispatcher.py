@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import Fenced, StoreUnavailable
+from app.core.errors import Fenced
 from app.core.logs import get_logger
 from app.core.metrics import EVENTS
+from app.queue.claims import Claims
+from app.queue.kept import kept
 from app.queue.mailbox import Mailbox
 from app.queue.work import Work
 from app.worker.attempt import Attempts
 from app.worker.calls import Answers
-from app.worker.heartbeat import Claims
 from app.worker.outcome import Outcome
 from app.worker.retry import Step, next_step
 from app.worker.roster import Resident, Roster
@@ -23,11 +23,7 @@ SUSPECT_DEATHS: Final = 2
 """Processes that died with an event before it runs alone."""
 # After so many events in a row a conversation goes to the end of the line behind the bot's others.
 _TURNS_IN_A_ROW: Final = 100
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 2.0
 _STORE_PAUSE: Final = 0.5
-
-T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -83,7 +79,7 @@ class Dispatcher:
     async def _one(self, work: Work, *, more: bool) -> Work | None:
         resident = self._roster.find(work.bot)
         if resident is None:
-            await self._kept(lambda: self._mailbox.release(work))
+            await kept(lambda: self._mailbox.release(work), self._clock)
             return None
         outcome, step = await self._decide(work, resident)
         EVENTS.labels(work.bot, outcome.ending if outcome else "died").inc()
@@ -133,7 +129,7 @@ class Dispatcher:
         mailbox = self._mailbox
         match step.do:
             case "finish":
-                return await self._kept(lambda: mailbox.finish(work, go_on=go_on))
+                return await kept(lambda: mailbox.finish(work, go_on=go_on), self._clock)
             case "bury":
                 log.error(
                     "event buried",
@@ -143,26 +139,16 @@ class Dispatcher:
                     reason=step.reason,
                     detail=step.detail,
                 )
-                return await self._kept(lambda: mailbox.bury(work, step.reason, step.detail, go_on=go_on))
+                return await kept(lambda: mailbox.bury(work, step.reason, step.detail, go_on=go_on), self._clock)
             case "later":
-                return await self._kept(lambda: mailbox.later(work, step.delay, go_on=go_on))
+                return await kept(lambda: mailbox.later(work, step.delay, go_on=go_on), self._clock)
             case "retry":
-                await self._kept(lambda: mailbox.retry(work, step.delay))
+                await kept(lambda: mailbox.retry(work, step.delay), self._clock)
                 return None
             case "let_go":
                 # Its store is away: nothing went wrong with the event, so nothing is counted.
                 await self._clock.sleep(_STORE_PAUSE)
-                await self._kept(lambda: mailbox.release(work))
+                await kept(lambda: mailbox.release(work), self._clock)
                 return None
             case "stop":
                 return None
-
-    async def _kept(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a write until Redis took it; each of them is harmless when it was taken already."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await write()
-            except StoreUnavailable:
-                await self._clock.sleep(pause)
-                pause = min(_LONGEST_PAUSE, pause * 2)

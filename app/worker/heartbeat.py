@@ -14,6 +14,7 @@ from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.redis import guard
+from app.queue.claims import Claims
 from app.queue.leases import keep_alive
 from app.queue.work import Work
 from app.worker.outcome import place_of
@@ -21,37 +22,6 @@ from app.worker.outcome import place_of
 BEAT: Final = 1.0
 
 log = get_logger(__name__)
-
-
-class Claims:
-    """The conversations that this worker holds, each with the task that works on it."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, str], tuple[Work, asyncio.Task[Any]]] = {}
-
-    def hold(self, work: Work, task: asyncio.Task[Any]) -> None:
-        """Note a claim, or the next event under it."""
-        self._held[work.bot, work.conversation] = (work, task)
-
-    def let_go(self, work: Work) -> None:
-        """Forget a claim; one that was taken anew meanwhile stays."""
-        held = self._held.get((work.bot, work.conversation))
-        if held is not None and held[0].fence == work.fence:
-            del self._held[work.bot, work.conversation]
-
-    def living(self) -> list[Work]:
-        """What is to be kept alive: a claim whose task is gone is left to run out. Safe in any thread."""
-        return [work for work, task in list(self._held.values()) if not task.done()]
-
-    def lost(self, work: Work) -> None:
-        """Another owner has it: its task is cancelled."""
-        held = self._held.get((work.bot, work.conversation))
-        if held is not None and held[0].fence == work.fence:
-            log.warning("claim lost, its work is stopped", bot=work.bot, event_id=held[0].entry.event_id)
-            held[1].cancel()
-
-    def __len__(self) -> int:
-        return len(self._held)
 
 
 class Heartbeat:

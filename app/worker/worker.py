@@ -17,6 +17,7 @@ from app.core.metrics import LOOP_HELD
 from app.core.redis import RedisLink
 from app.model.catalog import Catalog
 from app.queue.calls import Calls
+from app.queue.claims import Claims
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import LEASE_MS, Mailbox
 from app.queue.work import Work
@@ -28,7 +29,7 @@ from app.worker.context import Means
 from app.worker.cron import Cron
 from app.worker.dial import Dial, Dials
 from app.worker.dispatcher import Dispatcher
-from app.worker.heartbeat import Claims, Heartbeat
+from app.worker.heartbeat import Heartbeat
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.outcome import PUT_BACK

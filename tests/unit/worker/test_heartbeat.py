@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import redis
 
+from app.queue.claims import Claims
 from app.queue.work import Work
-from app.worker.heartbeat import Claims, Heartbeat
+from app.worker.heartbeat import Heartbeat
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import message
 from tests.waiting import until

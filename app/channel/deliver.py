@@ -1,0 +1,105 @@
+"""Messages of one chat, in order, each to its end: sent, failed with the reason, or tried again later."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from app.channel.outbox import Outbox
+from app.channel.sender import Sender
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import (
+    FeishuError,
+    HubError,
+    OutcomeUnknown,
+    SealBroken,
+    SlotTimeout,
+    StoreUnavailable,
+)
+from app.core.logs import get_logger
+from app.model.bot import BotSpec
+from app.model.outbound import SendName
+from app.queue.kept import kept
+from app.queue.outbox import MessageRecord, Settled
+from app.queue.work import Work
+
+CREATE: Final = "im.message.create"
+_FIRST_BACKOFF: Final = 1.0
+_LONGEST_BACKOFF: Final = 60.0
+_STORE_PAUSE: Final = 0.5
+
+log = get_logger(__name__)
+
+
+class Delivery:
+    """Sends what was taken from the outbox."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        sender: Sender,
+        *,
+        keep_trying: float,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`keep_trying`: seconds for which a message may hold up its chat, while Feishu does not take it."""
+        self._outbox = outbox
+        self._mailbox = outbox.queue.mailbox
+        self._sender = sender
+        self._keep_trying = keep_trying
+        self._clock = clock
+        self._chance = chance
+
+    async def one(self, work: Work, spec: BotSpec, patience: float, go_on: bool) -> Work | None:
+        """Send one message; the next of its chat, if it is to `go_on`, or None when the chat was let go.
+
+        `patience` is how long it may wait for its send slot, in seconds. Raises Fenced, and SlotTimeout where no
+        message of the app would find one.
+        """
+        record = self._outbox.queue.record(work)
+        try:
+            await self._send(work, spec, record, patience)
+        except SlotTimeout as error:
+            if error.whole_app:
+                await kept(lambda: self._mailbox.release(work), self._clock)
+                raise
+            await self._park(work, error.retry_after or 0.0)
+            return None
+        except StoreUnavailable:
+            await self._clock.sleep(_STORE_PAUSE)
+            await kept(lambda: self._mailbox.release(work), self._clock)
+            return None
+        except (FeishuError, OutcomeUnknown, SealBroken) as error:
+            if error.retryable and work.held < self._keep_trying:
+                log.warning("message is tried again", bot=work.bot, message=work.entry.event_id, error=_name(error))
+                await self._park(work, max(error.retry_after or 0.0, self._backoff(work)))
+                return None
+            log.error("message failed", bot=work.bot, message=work.entry.event_id, error=_name(error))
+            reason = str(error)
+            await kept(lambda: record.fail(reason), self._clock)
+        except Settled:
+            pass  # by an earlier attempt, or by who cancelled it
+        return await kept(lambda: self._mailbox.delete(work, go_on=go_on), self._clock)
+
+    async def _send(self, work: Work, spec: BotSpec, record: MessageRecord, patience: float) -> None:
+        letter = await self._outbox.open(work)
+        name = SendName(work.bot, work.entry.event_id, 0, CREATE, letter.message.target.id, 1)
+        deadline = self._clock.now() + patience
+        sent = await self._sender.send(spec, letter.message, name, record, deadline=deadline)
+        if not record.recorded:
+            # It is said, and Redis was away when it should have been noted.
+            await kept(lambda: record.record(name, sent.message_id), self._clock)
+
+    async def _park(self, work: Work, delay: float) -> None:
+        """Have the chat wait, so that another takes the slot; its messages stay in order."""
+        await kept(lambda: self._mailbox.retry(work, delay), self._clock)
+
+    def _backoff(self, work: Work) -> float:
+        return min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(work.failures, 10)) * (0.75 + self._chance() / 2)
+
+
+def _name(error: HubError) -> str:
+    """An error's class, and Feishu's code: its message stands in the message's state, for who may read that."""
+    return f"{type(error).__name__} {error.code}" if isinstance(error, FeishuError) else type(error).__name__

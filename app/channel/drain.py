@@ -1,0 +1,228 @@
+"""Drains the outbox: takes chats that have messages, fairly over bots, and sends as many at once as it has slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.channel.deliver import Delivery
+from app.channel.outbox import Outbox
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import Fenced, SlotTimeout, StoreUnavailable
+from app.core.logs import get_logger
+from app.model.catalog import Catalog
+from app.queue.claims import Claims
+from app.queue.envelope import CALL_PREFIX
+from app.queue.leases import Leases
+from app.queue.work import Work
+
+_BLOCK: Final = 1.0
+# How long a bot's wake token waits here for a slot before another node may use it.
+_HOLD: Final = 0.05
+_BEAT: Final = 1.0
+_PAUSE: Final = 0.5
+# How long a message may wait for its send slot: while others want the place it is their turn instead.
+_PATIENCE: Final = 2.0
+_PATIENCE_FULL: Final = 0.25
+# A chat that was let go after so many messages is taken again behind the bot's others.
+_TURNS_IN_A_ROW: Final = 20
+_RELEASE_TIME: Final = 2.0
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One bot's slots in this node: those for what it sends one by one (`ahead`), and those for what goes to many."""
+
+    bot: str
+    busy: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    taking: bool = False
+    token: bool = False
+    """Whether this node has the bot's wake token."""
+    timer: asyncio.TimerHandle | None = None
+    rest_until: float = 0.0
+    """Until when no message of the app finds a send slot (monotonic)."""
+
+
+class Drainer:
+    """Sends what waits, from `run` until `stop`; outlives every outage of Redis and of Feishu."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        delivery: Delivery,
+        leases: Leases,
+        catalog: Catalog,
+        owner: str,
+        *,
+        slots: int,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`owner` names this node and its boot; `slots` are those of one bot, a half for each kind of message."""
+        self._mailbox = outbox.queue.mailbox
+        self._delivery = delivery
+        self._leases = leases
+        self._catalog = catalog
+        self._owner = owner
+        self._slots = max(1, slots // 2)
+        self._clock = clock
+        self._claims = Claims()
+        self._desks: dict[str, _Desk] = {}
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled, which comes after `stop`; the sweep brings back a token that is lost then."""
+        beating = asyncio.create_task(self._beat(), name="outbox leases")
+        away = False
+        try:
+            while True:
+                try:
+                    bot = await self._mailbox.next_bot(_BLOCK)
+                    away = False
+                    if bot is not None:
+                        self._offer(bot)
+                except StoreUnavailable as error:
+                    if not away:
+                        log.warning("nothing is taken from the outbox, Redis is away", error=str(error))
+                    away = True
+                    await self._clock.sleep(_PAUSE)
+        finally:
+            beating.cancel()
+
+    async def stop(self, patience: float) -> None:
+        """Take nothing new; what is not sent within `patience` seconds is handed back."""
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=patience)
+        left = self._claims.living()
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_RELEASE_TIME)
+        for work in left:
+            try:
+                await self._mailbox.release(work)
+            except (Fenced, StoreUnavailable):
+                pass  # another has it, or will have when the lease runs out
+
+    # -- slots -----------------------------------------------------------------------------------------------
+
+    def _offer(self, bot: str) -> None:
+        """A wake token: the bot has messages to send. One that cannot be used here goes; the sweep brings it back."""
+        desk = self._desks.get(bot)
+        if desk is None:
+            desk = self._desks[bot] = _Desk(bot)
+        if self._stopping or bot not in self._catalog.bots or self._clock.monotonic() < desk.rest_until:
+            return
+        desk.token = True
+        self._use(desk)
+
+    def _use(self, desk: _Desk) -> None:
+        if desk.taking or self._stopping:
+            return
+        ahead, many = (self._slots - desk.busy[kind] for kind in (True, False))
+        if ahead <= 0 and many <= 0:
+            if desk.timer is None:
+                desk.timer = asyncio.get_running_loop().call_later(_HOLD, self._held_long_enough, desk)
+            return
+        self._cancel_timer(desk)
+        desk.token, desk.taking = False, True
+        self._go(self._errands, self._take(desk, ahead, many))
+
+    async def _take(self, desk: _Desk, ahead: int, many: int) -> None:
+        try:
+            works = await self._mailbox.take(desk.bot, self._owner, many, calls=ahead)
+        except StoreUnavailable:
+            works = []  # what was taken all the same runs out its lease
+        finally:
+            desk.taking = False
+        for work in works:
+            self._start(desk, work)
+        if desk.token:
+            self._use(desk)
+
+    def _start(self, desk: _Desk, work: Work) -> None:
+        kind = work.conversation.startswith(CALL_PREFIX)
+        desk.busy[kind] += 1
+
+        def ended(_: object) -> None:
+            desk.busy[kind] -= 1
+            if desk.token:
+                self._use(desk)
+
+        self._go(self._tasks, self._work_through(desk, work, kind)).add_done_callback(ended)
+
+    async def _work_through(self, desk: _Desk, first: Work, kind: bool) -> None:
+        """Send the messages of one chat until none is left, or it is lost, parked or let go."""
+        task = asyncio.current_task()
+        assert task is not None
+        work: Work | None = first
+        turns = 0
+        try:
+            while work is not None:
+                self._claims.hold(work, task)
+                spec = self._catalog.bots.get(work.bot)
+                if spec is None:
+                    await self._mailbox.release(work)
+                    return
+                turns += 1
+                full = desk.busy[kind] >= self._slots
+                go_on = turns < _TURNS_IN_A_ROW and not self._stopping
+                work = await self._delivery.one(work, spec, _PATIENCE_FULL if full else _PATIENCE, go_on)
+        except SlotTimeout as error:
+            desk.rest_until = self._clock.monotonic() + min(error.retry_after or 0.0, _PATIENCE)
+        except Fenced:
+            log.warning("chat lost to another node", bot=first.bot, message=first.entry.event_id)
+        except StoreUnavailable:
+            pass  # the lease runs out
+        finally:
+            self._claims.let_go(first)
+
+    # -- claims ----------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Extend the leases of what is held, and stop what was lost."""
+        suspected: set[tuple[str, str]] = set()
+        while True:
+            await self._clock.sleep(_BEAT)
+            try:
+                gone = await self._leases.extend(self._claims.living())
+            except StoreUnavailable:
+                continue
+            for work in gone:
+                # A claim that ends between the look here and the script there is not lost: one that is, still is
+                # next time.
+                if (work.bot, work.claim) in suspected:
+                    self._claims.lost(work)
+            suspected = {(work.bot, work.claim) for work in gone}
+
+    # -- tokens that cannot be used --------------------------------------------------------------------------
+
+    def _held_long_enough(self, desk: _Desk) -> None:
+        desk.timer = None
+        if desk.token:
+            desk.token = False
+            self._go(self._errands, self._give_back(desk.bot))
+
+    def _cancel_timer(self, desk: _Desk) -> None:
+        if desk.timer is not None:
+            desk.timer.cancel()
+            desk.timer = None
+
+    async def _give_back(self, *bots: str) -> None:
+        try:
+            await self._mailbox.give_back(*bots)
+        except StoreUnavailable:
+            pass  # the sweep gives every bot with ready chats a token
+
+    def _go(self, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        group.add(task)
+        task.add_done_callback(group.discard)
+        return task

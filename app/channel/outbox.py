@@ -1,0 +1,135 @@
+"""The outbox: what is to be sent later, sealed and put where the channel nodes find it, and opened there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import orjson
+from cachetools import LRUCache
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import FeishuRefused
+from app.model.outbound import MessageType, Outbound, Target
+from app.queue.envelope import CALL_PREFIX, Entry, batch_aad, message_aad
+from app.queue.outbox import OutboxQueue
+from app.queue.outgoing import Outgoing, Put
+from app.queue.work import Work
+
+# Batches that a node works on keep their content opened: each of the messages needs it.
+_OPENED: Final = 64
+
+Priority = Literal["send", "broadcast"]
+
+
+class Seal(Protocol):
+    """Seals and opens what is kept of a bot, under its own key."""
+
+    async def seal(self, bot: str, plain: bytes, identity: bytes, /) -> bytes: ...
+
+    async def open(self, bot: str, sealed: bytes, identity: bytes, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as a channel node sends it."""
+
+    message: Outbound
+    priority: Priority
+
+
+class Outbox:
+    """Puts messages on the outbox of a bot, and opens what was put; raises StoreUnavailable without Redis."""
+
+    def __init__(
+        self, queue: OutboxQueue, seal: Seal, *, max_waiting: int = 100_000, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """`max_waiting` bounds what may wait of one bot."""
+        self.queue = queue
+        self._seal = seal
+        self._max_waiting = max_waiting
+        self._clock = clock
+        self._opened: LRUCache[tuple[str, str], tuple[MessageType, str]] = LRUCache(_OPENED)
+
+    async def put(
+        self, bot: str, message_id: str, message: Outbound, *, due: float = 0.0, fingerprint: str = ""
+    ) -> Put:
+        """Have a message sent, at `due` (seconds since the epoch) or at once; once, however often it is put."""
+        content = {"type": message.msg_type, "content": message.content}
+        outgoing = await self._outgoing(bot, message_id, message.target, message.msg_type, content, CALL_PREFIX)
+        [result] = await self.queue.put(bot, [Outgoing(outgoing, due, fingerprint)], self._max_waiting)
+        return result
+
+    async def put_many(
+        self,
+        bot: str,
+        batch: str,
+        targets: Sequence[Target],
+        msg_type: MessageType,
+        content: str,
+        *,
+        due: float = 0.0,
+        fingerprint: str = "",
+    ) -> Put:
+        """Have one content sent to many; message n of the batch has the id `batch-n`, counted from 1.
+
+        Where the outbox becomes full in the middle, what found no room is put by a repeated call.
+        """
+        shared = orjson.dumps({"type": msg_type, "content": content})
+        sealed = await self._seal.seal(bot, shared, batch_aad(batch))
+        opened = await self.queue.open_batch(bot, batch, fingerprint, len(targets), sealed)
+        if opened == "other":
+            return opened
+        messages = [
+            Outgoing(
+                await self._outgoing(bot, f"{batch}-{n}", target, msg_type, {"batch": batch}, ""),
+                due,
+                fingerprint,
+                batch,
+            )
+            for n, target in enumerate(targets, 1)
+        ]
+        results = await self.queue.put(bot, messages, self._max_waiting)
+        return "full" if "full" in results else opened
+
+    async def open(self, work: Work) -> Letter:
+        """The message that a channel node has taken; SealBroken, or FeishuRefused where its content is gone."""
+        bot, entry = work.bot, work.entry
+        plain = orjson.loads(await self._seal.open(bot, entry.sealed, message_aad(entry.event_id)))
+        kind, receiver, chat = plain["to"]
+        if "batch" in plain:
+            msg_type, content = await self._shared(bot, plain["batch"])
+        else:
+            msg_type, content = plain["type"], plain["content"]
+        priority: Priority = "send" if work.conversation.startswith(CALL_PREFIX) else "broadcast"
+        return Letter(Outbound(Target(kind, receiver, chat), msg_type, content), priority)
+
+    async def _shared(self, bot: str, batch: str) -> tuple[MessageType, str]:
+        opened = self._opened.get((bot, batch))
+        if opened is None:
+            sealed = await self.queue.batch_content(bot, batch)
+            if sealed is None:
+                raise FeishuRefused(f"what the messages of batch {batch} share is gone: send them anew")
+            plain = orjson.loads(await self._seal.open(bot, sealed, batch_aad(batch)))
+            opened = self._opened[bot, batch] = (plain["type"], plain["content"])
+        return opened
+
+    async def _outgoing(
+        self, bot: str, message_id: str, target: Target, msg_type: MessageType, content: dict[str, Any], ahead: str
+    ) -> Entry:
+        plain = orjson.dumps({"to": (target.kind, target.id, target.chat_id), **content})
+        return Entry(
+            kind="out",
+            event_id=message_id,
+            identity=message_id,
+            type=msg_type,
+            # What is sent to many must not hold up the rest: it is a line of its own, taken after the others.
+            conversation=f"{ahead}{target.kind}:{target.id}",
+            chat_id=target.chat_id,
+            user_id="" if target.kind == "chat_id" else target.id,
+            message_id="",
+            received=self._clock.now(),
+            replay=0,
+            sealed=await self._seal.seal(bot, plain, message_aad(message_id)),
+        )

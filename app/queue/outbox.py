@@ -1,0 +1,220 @@
+"""The outbox in Redis: messages put there, their states, their sent record; the mailbox moves them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import Fenced, HubError
+from app.core.keys import Keys
+from app.core.lua import Arg, Pipeliner, Script
+from app.core.redis import RedisLink, guard
+from app.model.outbound import Begun, SendName
+from app.queue.mailbox import Mailbox
+from app.queue.outgoing import BatchState, MessageState, Outgoing, Put
+from app.queue.work import Work
+
+_HERE = Path(__file__).parent
+_ENQUEUE = Script(_HERE / "enqueue.lua")
+_MESSAGE = Script(_HERE / "message.lua")
+_BATCH = Script(_HERE / "batch.lua")
+
+KEPT: Final = 7 * 24 * 3600
+"""Seconds for which a message's end can be read, and its id or Idempotency-Key is remembered."""
+_BATCH_KEPT: Final = 90 * 24 * 3600
+"""Seconds for which what many messages share waits for them; it goes with the last of them."""
+# Messages put in one script call: Redis does nothing else meanwhile.
+_AT_ONCE: Final = 200
+# A watcher whose message was missed, or whose hub is ending, looks again so often (s).
+LOOK_EVERY: Final = 1.0
+
+
+class Settled(HubError):
+    """The message was cancelled, or has failed: it must not be sent any more."""
+
+
+class OutboxQueue:
+    """The messages of all bots that are to be sent; every call raises StoreUnavailable without Redis."""
+
+    def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._link = link
+        self._keys = keys
+        self._clock = clock
+        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
+        self._box = keys.outbox()
+        self.mailbox = Mailbox(link, self._box)
+        """Moves the messages, as the inbox' mailbox moves events."""
+
+    # -- putting ---------------------------------------------------------------------------------------------
+
+    async def put(self, bot: str, messages: Sequence[Outgoing], max_waiting: int) -> list[Put]:
+        """Keep messages safe, each once for its id; a result for each, in order."""
+        wake = "" if self._link.cluster else self._box.wake
+        results: list[Put] = []
+        woken = False
+        for start in range(0, len(messages), _AT_ONCE):
+            part = messages[start : start + _AT_ONCE]
+            args: list[Arg] = [wake, bot, max_waiting]
+            for message in part:
+                entry = message.entry
+                args += (
+                    entry.event_id,
+                    entry.conversation,
+                    int(message.due * 1000),
+                    message.fingerprint,
+                    message.batch,
+                    entry.packed(),
+                    entry.sealed,
+                )
+            replies = await self._pipe.run(_ENQUEUE, [self._keys.root(bot)], args)
+            for message, reply in zip(part, replies, strict=True):
+                woken = woken or reply[:1] == b"!"
+                results.append(_put(reply.decode(), message))
+        if woken:
+            await self.mailbox.give_back(bot)
+        return results
+
+    async def open_batch(self, bot: str, batch: str, fingerprint: str, total: int, sealed: bytes) -> Put:
+        """Keep what the messages of a batch share, before they are put."""
+        args: list[Arg] = [fingerprint, total, sealed, _BATCH_KEPT]
+        known = await self._pipe.run(_BATCH, [self._keys.batch(bot, batch)], args)
+        return "queued" if not known else "known" if known.decode() == fingerprint else "other"
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    async def state(self, bot: str, message: str) -> MessageState | None:
+        """What became of a message; None where none of that id is known (any more)."""
+        with guard():
+            fields: Any = await self._link.commands.hgetall(self._keys.msg(bot, message))
+        return _message(message, {name.decode(): value.decode() for name, value in fields.items()})
+
+    async def batch(self, bot: str, batch: str) -> BatchState | None:
+        """How far a batch is."""
+        names = ("total", "created", "sent", "failed", "cancelled", "fingerprint")
+        with guard():
+            found: Any = await self._link.commands.hmget(self._keys.batch(bot, batch), names)
+        total, created, sent, failed, cancelled, fingerprint = found
+        if total is None:
+            return None
+        done, lost, dropped = (int(count or 0) for count in (sent, failed, cancelled))
+        return BatchState(batch, int(total), int(created) / 1000, done, lost, dropped, fingerprint.decode())
+
+    async def batch_content(self, bot: str, batch: str) -> bytes | None:
+        """What the messages of a batch share, sealed."""
+        with guard():
+            found: Any = await self._link.commands.hget(self._keys.batch(bot, batch), "sealed")
+        return None if found is None else bytes(found)
+
+    def watch(self, bot: str, message: str, over: Callable[[], bool]) -> AsyncIterator[MessageState | None]:
+        """A message's state and each change of it until its end, or until `over`; None is nothing new for a while."""
+        return self._watch(self._keys.msg(bot, message), lambda: self.state(bot, message), over)
+
+    def watch_batch(self, bot: str, batch: str, over: Callable[[], bool]) -> AsyncIterator[BatchState | None]:
+        """The same of a batch."""
+        return self._watch(self._keys.batch(bot, batch), lambda: self.batch(bot, batch), over)
+
+    async def _watch(self, channel: str, ask: Callable[[], Any], over: Callable[[], bool]) -> AsyncIterator[Any]:
+        with guard():
+            async with self._link.blocking.pubsub(ignore_subscribe_messages=True) as changes:
+                await changes.subscribe(channel)
+                told = None
+                while not over():
+                    # Asked anew, not read from what is told: a state that was missed is no longer true.
+                    found = await ask()
+                    yield found if found != told else None
+                    told = found
+                    if found is None or found.is_final:
+                        return
+                    await changes.get_message(timeout=LOOK_EVERY)
+
+    async def depth(self, bot: str) -> int:
+        """How many messages could be sent and wait; those whose time has not come do not count."""
+        with guard():
+            later = await self._link.commands.zcard(self._box.bot(bot, "later"))
+        return max(0, await self.mailbox.depth(bot) - later)
+
+    async def age(self, bot: str) -> float:
+        """For how many seconds the oldest message that waits could have been sent."""
+        with guard():
+            found: Any = await self._link.commands.zrange(self._box.bot(bot, "due"), 0, 0, withscores=True)
+        return max(0.0, self._clock.now() - float(found[0][1]) / 1000) if found else 0.0
+
+    # -- changing --------------------------------------------------------------------------------------------
+
+    async def cancel(self, bot: str, message: str) -> str:
+        """Have a message not sent, if it is queued; the state in which it is now, or ""."""
+        reply = await self._pipe.run(_MESSAGE, [self._keys.root(bot)], ["cancelled", message, "", "", KEPT])
+        return str(reply.decode())
+
+    def record(self, work: Work) -> MessageRecord:
+        """The sent record of the message that `work` claims."""
+        return MessageRecord(self._pipe, self._keys, work)
+
+
+class MessageRecord:
+    """A message's state as its sent record; implements the Ledger of `app.model.outbound`."""
+
+    def __init__(self, pipe: Pipeliner, keys: Keys, work: Work) -> None:
+        self._pipe = pipe
+        self._keys = keys
+        self._work = work
+        self.recorded = False
+        """Whether it is known to be sent, here and in Redis."""
+
+    async def begin(self, name: SendName) -> Begun:
+        """Raises Settled where it must not be sent any more."""
+        reply = await self._step("begin")
+        match reply[:1]:
+            case "=":
+                self.recorded = True
+                return Begun(message_id=reply[1:])
+            case "?":
+                return Begun(since=int(reply[1:]) / 1000)
+            case "!":
+                raise Settled(f"message {self._work.entry.event_id} of bot {self._work.bot} was cancelled, or failed")
+        return Begun()
+
+    async def record(self, name: SendName, message_id: str) -> None:
+        await self._step("sent", message_id)
+        self.recorded = True
+
+    async def forget(self, name: SendName) -> None:
+        await self._step("again")
+
+    async def fail(self, reason: str) -> None:
+        """Note that it will not happen; `reason` must hold no message text."""
+        await self._step("failed", reason)
+
+    async def _step(self, step: str, more: str = "") -> str:
+        work = self._work
+        args: list[Arg] = [step, work.entry.event_id, work.conversation, work.claim, KEPT, more]
+        reply = await self._pipe.run(_MESSAGE, [self._keys.root(work.bot)], args)
+        if reply == b"lost":
+            raise Fenced(f"message {work.entry.event_id} of bot {work.bot} was taken over by another node")
+        return str(reply.decode())
+
+
+def _put(reply: str, message: Outgoing) -> Put:
+    mark, fingerprint = reply[0], reply[1:]
+    if mark == "=":
+        return "known" if fingerprint == message.fingerprint else "other"
+    return "full" if mark == "-" else "queued"
+
+
+def _message(message: str, fields: dict[str, str]) -> MessageState | None:
+    if "created" not in fields:
+        return None
+    state: Any = fields["state"]
+    return MessageState(
+        message,
+        state,
+        int(fields["created"]) / 1000,
+        int(fields["changed"]) / 1000,
+        int(fields["due"]) / 1000,
+        fields.get("message_id", ""),
+        fields.get("reason", ""),
+        fields.get("batch", ""),
+        fields["fingerprint"],
+    )
