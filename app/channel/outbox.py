@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from cachetools import LRUCache
 
+from app.channel.limits import Priority
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused
 from app.model.outbound import MessageType, Outbound, Target
@@ -19,8 +20,6 @@ from app.queue.work import Work
 
 # Batches that a node works on keep their content opened: each of the messages needs it.
 _OPENED: Final = 64
-
-Priority = Literal["send", "broadcast"]
 
 
 class Seal(Protocol):

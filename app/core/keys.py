@@ -67,13 +67,13 @@ class Keys:
     def mail(self, bot: str, conversation: str) -> str:
         return f"{self.root(bot)}mail:{conversation}"
 
-    def msg(self, bot: str, message_id: str) -> str:
+    def msg(self, bot: str, id: str) -> str:
         """A message of the outbox, and the pub/sub channel on which its changes are told."""
-        return f"{self.prefix}{{{bot}}}:msg:{message_id}"
+        return f"{self.prefix}{{{bot}}}:msg:{id}"
 
-    def batch(self, bot: str, batch_id: str) -> str:
+    def batch(self, bot: str, id: str) -> str:
         """What the messages of one call share; the pub/sub channel of its progress too."""
-        return f"{self.prefix}{{{bot}}}:batch:{batch_id}"
+        return f"{self.prefix}{{{bot}}}:batch:{id}"
 
     def seen(self, bot: str, identity: str) -> str:
         return f"{self.prefix}{{{bot}}}:seen:{identity}"

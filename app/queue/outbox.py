@@ -80,7 +80,7 @@ class OutboxQueue:
         """Keep what the messages of a batch share, before they are put."""
         args: list[Arg] = [fingerprint, total, sealed, _BATCH_KEPT]
         known = await self._pipe.run(_BATCH, [self._keys.batch(bot, batch)], args)
-        return "queued" if not known else "known" if known.decode() == fingerprint else "other"
+        return "queued" if not known else "known" if known.decode() == f"={fingerprint}" else "other"
 
     # -- asking ----------------------------------------------------------------------------------------------
 

@@ -69,7 +69,8 @@ async def test_the_way_of_a_message_leaves_only_its_state_behind(
     assert (found.state, found.message_id, found.is_final) == ("sent", "om_1", True)
 
     following = await queue.mailbox.delete(work)
-    assert following is not None and following.entry.event_id == "m2"
+    assert following is not None
+    assert following.entry.event_id == "m2"
     await queue.record(following).fail("gone")
     assert await queue.mailbox.delete(following) is None
 
@@ -111,7 +112,8 @@ async def test_a_message_with_a_time_waits_for_it(queue: OutboxQueue, link: Redi
     # The chat is claimed: the message that has become due stands behind the one under way.
     assert await taken(queue) == []
     following = await queue.mailbox.delete(work)
-    assert following is not None and following.entry.event_id == "late"
+    assert following is not None
+    assert following.entry.event_id == "late"
 
 
 async def test_a_full_outbox_refuses(queue: OutboxQueue) -> None:
@@ -200,7 +202,9 @@ async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(
     assert await queue.batch_content("echo", "b") == b"shared"
     await queue.cancel("echo", "b-2")
     found = await queue.batch("echo", "b")
-    assert found is not None and found.is_final and found.cancelled == 1
+    assert found is not None
+    assert found.is_final
+    assert found.cancelled == 1
     assert await queue.batch_content("echo", "b") is None
 
 

@@ -1,0 +1,247 @@
+"""What stands on the outbox is sent, in each chat in order, whatever Feishu, Redis or another node does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from app.channel.deliver import Delivery
+from app.channel.drain import Drainer
+from app.channel.limiter import Limiter
+from app.channel.limits import Limits
+from app.channel.outbox import Outbox
+from app.channel.sender import Sender
+from app.channel.tokens import Tokens
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.feishu.client import FeishuApi
+from app.model.bot import BotSpec
+from app.model.outbound import Outbound, target_of
+from app.queue.leases import Leases
+from app.queue.outbox import OutboxQueue
+from app.queue.outgoing import MessageState
+from tests.unit.channel.parts import FastClock, PlainSeal, bot, text
+from tests.unit.channel.stand_in import Fault, StandIn
+from tests.waiting import until
+
+
+class Bots:
+    """A catalog whose content a test changes."""
+
+    def __init__(self, *specs: BotSpec) -> None:
+        self.bots: Mapping[str, BotSpec] = {spec.id: spec for spec in specs}
+
+    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:
+        pass
+
+
+class Channel:
+    """A channel node on the test's Redis and Feishu."""
+
+    def __init__(
+        self, link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, bots: Bots, limits: Limits, name: str = "n1"
+    ) -> None:
+        self.outbox = Outbox(OutboxQueue(link, keys), PlainSeal())
+        self.leases = Leases(link, keys.outbox())
+        self.bots = bots
+        self.sender = Sender(api, tokens, Limiter(link, keys, limits), link, keys)
+        delivery = Delivery(self.outbox, self.sender, keep_trying=60, chance=lambda: 0.0)
+        self.drainer = Drainer(self.outbox, delivery, self.leases, bots, f"{name}:b:out", slots=8)
+
+    async def put(self, number: int, chat: str = "oc_1", bot: str = "support", *, due: float = 0.0) -> str:
+        message_id = f"{bot}-{chat}-{number}"
+        assert await self.outbox.put(bot, message_id, text(chat, f"{number}"), due=due) == "queued"
+        return message_id
+
+    async def state(self, message_id: str, bot: str = "support") -> MessageState:
+        found = await self.outbox.queue.state(bot, message_id)
+        assert found is not None
+        return found
+
+    async def is_final(self, *message_ids: str) -> bool:
+        return all([(await self.state(one)).is_final for one in message_ids])
+
+    @asynccontextmanager
+    async def draining(self) -> AsyncIterator[None]:
+        async def sweep() -> None:
+            while True:
+                await self.leases.sweep(list(self.bots.bots))
+                await asyncio.sleep(0.05)
+
+        tasks = [asyncio.create_task(self.drainer.run()), asyncio.create_task(sweep())]
+        try:
+            yield
+        finally:
+            await self.drainer.stop(1.0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+FREE = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
+
+
+@pytest.fixture
+def channel(link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, spec: BotSpec) -> Channel:
+    return Channel(link, keys, api, tokens, Bots(spec), FREE)
+
+
+def said(feishu: StandIn, chat: str = "oc_1") -> list[str]:
+    return [orjson.loads(one.content)["text"] for one in feishu.said if one.target == chat]
+
+
+async def test_messages_are_sent_in_the_order_of_their_chat(channel: Channel, feishu: StandIn) -> None:
+    ids = [await channel.put(number, chat) for number in range(5) for chat in ("oc_1", "oc_2")]
+    async with channel.draining():
+        await until(lambda: channel.is_final(*ids))
+
+    assert said(feishu) == said(feishu, "oc_2") == ["0", "1", "2", "3", "4"]
+    found = await channel.state(ids[0])
+    assert (found.state, found.message_id) == ("sent", feishu.said[0].message_id)
+    assert await channel.outbox.queue.depth("support") == 0
+
+
+async def test_one_content_goes_to_many(channel: Channel, feishu: StandIn) -> None:
+    targets = [target_of(f"oc_{n}") for n in range(5)]
+    assert await channel.outbox.put_many("support", "b", targets, "text", '{"text":"all"}') == "queued"
+    assert await channel.outbox.put_many("support", "b", targets, "text", '{"text":"all"}') == "known"
+    async with channel.draining():
+        await until(lambda: channel.is_final(*(f"b-{n}" for n in range(1, 6))))
+
+    assert sorted(one.target for one in feishu.said) == [f"oc_{n}" for n in range(5)]
+    batch = await channel.outbox.queue.batch("support", "b")
+    assert batch is not None
+    assert (batch.sent, batch.is_final) == (5, True)
+
+
+@pytest.mark.parametrize("kind", ["lost_after", "html"])
+async def test_a_lost_answer_neither_loses_nor_doubles(channel: Channel, feishu: StandIn, kind: str) -> None:
+    # More than one call repeats: the message is parked, and sent again under the same uuid.
+    feishu.faults.extend([Fault(kind)] * 6)  # type: ignore[arg-type]
+    ids = [await channel.put(number) for number in range(2)]
+    async with channel.draining():
+        await until(lambda: channel.is_final(*ids), 20)
+
+    assert said(feishu) == ["0", "1"]
+    assert (await channel.state(ids[0])).state == "sent"
+
+
+async def test_what_feishu_refuses_fails_with_its_reason_and_holds_nobody_up(channel: Channel, feishu: StandIn) -> None:
+    feishu.faults.append(Fault("code", 230002))
+    ids = [await channel.put(number) for number in range(2)]
+    async with channel.draining():
+        await until(lambda: channel.is_final(*ids))
+
+    assert said(feishu) == ["1"]
+    first = await channel.state(ids[0])
+    assert first.state == "failed"
+    assert "230002" in first.reason
+
+
+async def test_a_limited_chat_is_parked_and_others_go_on(
+    link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, spec: BotSpec, feishu: StandIn
+) -> None:
+    # One message in some three seconds into a chat: a second one does not find its slot while it may wait.
+    channel = Channel(link, keys, api, tokens, Bots(spec), Limits(chat_per_second=0.4))
+    slow = [await channel.put(number) for number in range(2)]
+    async with channel.draining():
+        await until(lambda: channel.is_final(slow[0]))
+        many = [await channel.put(0, f"oc_x{n}") for n in range(12)]
+        await until(lambda: channel.is_final(*many))
+        assert (await channel.state(slow[1])).state == "queued"
+        await until(lambda: channel.is_final(slow[1]), 15)
+
+
+async def test_a_removed_bot_keeps_its_messages_until_it_is_back(channel: Channel, feishu: StandIn) -> None:
+    bots, channel.bots.bots = channel.bots.bots, {}
+    message = await channel.put(1)
+    async with channel.draining():
+        await asyncio.sleep(0)
+        assert (await channel.state(message)).state == "queued"
+        channel.bots.bots = bots
+        await until(lambda: channel.is_final(message))
+    assert said(feishu) == ["1"]
+
+
+async def test_another_node_goes_on_under_the_same_uuid(
+    channel: Channel,
+    link: RedisLink,
+    keys: Keys,
+    api: FeishuApi,
+    tokens: Tokens,
+    spec: BotSpec,
+    feishu: StandIn,
+) -> None:
+    """The first node dies between Feishu's answer and its record."""
+    ids = [await channel.put(number) for number in range(2)]
+    [work] = await channel.outbox.queue.mailbox.take("support", "dead:b:out", 8, calls=8)
+    record = channel.outbox.queue.record(work)
+    letter = await channel.outbox.open(work)
+
+    class Dies(Exception):
+        pass
+
+    async def dies(*_: object) -> None:
+        raise Dies
+
+    record.record = dies  # type: ignore[method-assign, assignment]
+    delivery = channel.drainer._delivery
+    channel.outbox.queue.record = lambda work: record  # type: ignore[method-assign]
+    with pytest.raises(Dies):
+        await delivery.one(work, spec, 1.0, False)
+    assert said(feishu) == ["0"]
+    assert letter.priority == "send"
+
+    other = Channel(link, keys, api, tokens, Bots(spec), FREE, "n2")
+    await other.leases.abandon_node("dead", ["support"])
+    async with other.draining():
+        await until(lambda: other.is_final(*ids))
+    assert said(feishu) == ["0", "1"]
+    assert (await other.state(ids[0])).message_id == feishu.said[0].message_id
+
+
+async def test_an_hour_later_nobody_can_tell_so_it_fails(
+    channel: Channel, link: RedisLink, keys: Keys, feishu: StandIn
+) -> None:
+    message = await channel.put(1)
+    await link.commands.hset(keys.msg("support", message), mapping={"state": "sending", "since": 1_600_000_000_000})
+    async with channel.draining():
+        await until(lambda: channel.is_final(message))
+
+    assert said(feishu) == []
+    found = await channel.state(message)
+    assert found.state == "failed"
+    assert "outcome is not known" in found.reason
+
+
+async def test_what_cannot_be_opened_fails(channel: Channel, link: RedisLink, keys: Keys, feishu: StandIn) -> None:
+    moved = Outbox(channel.outbox.queue, PlainSeal())
+    await moved.put_many("support", "b", [target_of("oc_1")], "text", "{}")
+    await link.commands.hset(keys.batch("support", "b"), "sealed", b"other bytes")
+    async with channel.draining():
+        await until(lambda: channel.is_final("b-1"))
+    assert (await channel.state("b-1")).state == "failed"
+    assert feishu.said == []
+
+
+async def test_bots_have_slots_of_their_own(
+    link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, feishu: StandIn
+) -> None:
+    """A bot whose Feishu does not answer holds up no other."""
+    hangs = bot("http://127.0.0.1:9", "hangs", "b")
+    channel = Channel(link, keys, api, tokens, Bots(bot(feishu.url), hangs), FREE)
+    for n in range(40):
+        await channel.put(n, f"oc_h{n}", "hangs")
+    message = await channel.put(1)
+    async with channel.draining():
+        await until(lambda: channel.is_final(message))
+    assert said(feishu) == ["1"]
+
+
+def test_nothing_shows_what_is_said() -> None:
+    assert "secret words" not in repr(Outbound(target_of("oc_1"), "text", "secret words"))
+    assert FastClock().now() > 0
