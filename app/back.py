@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,8 +13,10 @@ import orjson
 from app.control.admin.access import Access
 from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
+from app.control.admin.cache import cache_router
 from app.control.admin.dead import dead_router
 from app.control.admin.nodes import nodes_router
+from app.control.admin.tasks import tasks_router
 from app.control.cluster.membership import Membership
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
@@ -22,6 +25,8 @@ from app.feishu.parse import without_token
 from app.measures import Measures
 from app.queue.dead_letters import DeadLetter
 from app.queue.envelope import event_aad
+from app.queue.tasks import TaskInfo, task_aad
+from app.storage.cache_counts import cache_stats
 from app.wiring import Stores
 
 
@@ -46,6 +51,10 @@ def open_back(
         cipher = await stores.keyring.cipher(letter.bot)
         return without_token(orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id))))
 
+    async def open_note(task: TaskInfo) -> str | None:
+        cipher = await stores.keyring.cipher(task.bot)
+        return cipher.open(task.note, task_aad(task.id)).decode() if task.note else None
+
     async def reload(bot: str | None) -> None:
         with guard():
             await stores.link.commands.publish(stores.keys.changes, (bot or "reload").encode())
@@ -56,6 +65,8 @@ def open_back(
             bots_router(measures, reload),
             dead_router(stores.letters, open_letter),
             nodes_router(membership.nodes),
+            tasks_router(stores.tasks, open_note),
+            cache_router(partial(cache_stats, stores.link, stores.keys)),
         ],
         metrics=metrics,
         health=health,

@@ -26,6 +26,8 @@ from app.queue.ledger import Ledgers
 from app.queue.log import EventLog
 from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
+from app.queue.tasks import Tasks
+from app.storage.cache import CacheTiers
 from app.storage.database import Database
 from app.storage.keyring import Keyring
 from app.storage.master_key import load_master
@@ -52,6 +54,9 @@ class Stores:
     log: EventLog = field(repr=False)
     letters: DeadLetters = field(repr=False)
     outbox: Outbox = field(repr=False)
+    tasks: Tasks = field(repr=False)
+    cache: CacheTiers = field(repr=False)
+    """Runs in processes that have a sender."""
 
 
 @asynccontextmanager
@@ -89,6 +94,8 @@ async def stores_at(
             EventLog(link, keys),
             DeadLetters(link, keys),
             Outbox(OutboxQueue(link, keys), Seal(keyring), max_waiting=settings.outbox.max_waiting),
+            Tasks(link, keys),
+            CacheTiers(link, keys, keyring),
         )
 
 
@@ -125,8 +132,9 @@ async def open_sender(stores: Stores, env: Mapping[str, str]) -> AsyncIterator[S
         closing.push_async_callback(tokens.close)
         limiter = Limiter(stores.link, stores.keys, limits_of(stores.settings))
         closing.push_async_callback(limiter.close)
+        await closing.enter_async_context(stores.cache.running())
         sent_log = SentLog(stores.log, stores.keyring)
-        yield Sender(api, tokens, limiter, stores.link, stores.keys, on_sent=sent_log)
+        yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log)
 
 
 def _has_proxy(env: Mapping[str, str]) -> bool:

@@ -70,6 +70,8 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 mailbox=stores.mailbox,
                 ledgers=stores.ledgers,
                 calls=stores.calls,
+                tasks=stores.tasks,
+                cache=stores.cache,
                 keyring=stores.keyring,
                 sender=sender,
                 catalog=registry,

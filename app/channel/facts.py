@@ -1,24 +1,16 @@
-"""What Feishu says about a bot itself; asked rarely, since every call counts against the tenant's quota."""
+"""What Feishu says about bots, chats and people; asked rarely, since every call counts against the tenant's quota."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import orjson
-
-from app.channel.exchange import Call, Exchange
-from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import FeishuError, FeishuUnavailable, StoreUnavailable
-from app.core.keys import Keys
+from app.channel.exchange import Call, Exchange, segment
+from app.core.errors import FeishuError, FeishuRefused, FeishuUnavailable
 from app.core.logs import get_logger
-from app.core.redis import RedisLink, guard
 from app.model.bot import BotSpec
-
-_GOOD_FOR: Final = 300.0
-# A bot's open_id never changes: where Feishu does not answer, what is known serves on.
-_ASK_AGAIN: Final = 30.0
+from app.storage.cache import CacheTiers
 
 log = get_logger(__name__)
 
@@ -32,60 +24,58 @@ class BotInfo:
 
 
 class BotFacts:
-    """`bot_info` by app, kept five minutes in memory and in Redis."""
+    """Facts by bot, kept in the cache: an open_id and a chat look different to each app."""
 
-    def __init__(self, exchange: Exchange, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, exchange: Exchange, cache: CacheTiers) -> None:
         self._exchange = exchange
-        self._link = link
-        self._keys = keys
-        self._clock = clock
-        self._known: dict[tuple[str, str], tuple[float, BotInfo]] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._cache = cache
+        self._last: dict[str, BotInfo] = {}
 
     async def info(self, spec: BotSpec) -> BotInfo:
         """The bot's open_id and name; raises FeishuError where nothing is known and Feishu does not say."""
-        place = (spec.credentials.base_url, spec.credentials.app_id)
-        known = self._known.get(place)
-        if known is not None and self._clock.monotonic() < known[0]:
-            return known[1]
-        async with self._locks.setdefault(place, asyncio.Lock()):
-            known = self._known.get(place)
-            if known is not None and self._clock.monotonic() < known[0]:
-                return known[1]
-            good_for = _GOOD_FOR
-            try:
-                info = await self._shared(spec) or await self._ask(spec)
-            except FeishuError as error:
-                if known is None:
-                    raise
-                log.warning("bot info could not be renewed", bot=spec.id, code=error.code, reason=str(error))
-                info, good_for = known[1], _ASK_AGAIN
-            self._known[place] = (self._clock.monotonic() + good_for, info)
-            return info
 
-    async def _ask(self, spec: BotSpec) -> BotInfo:
-        answer = await self._exchange.run(spec, Call("bot.info", "GET", "/open-apis/bot/v3/info"))
-        # Feishu docs: bot info: `bot` stands at top level, not in `data`.
-        bot = answer.document.get("bot")
-        if not isinstance(bot, dict) or not isinstance(bot.get("open_id"), str):
-            raise FeishuUnavailable(
-                f"Feishu's answer to bot.info of bot {spec.id} names no open_id", log_id=answer.log_id
-            )
-        info = BotInfo(bot["open_id"], str(bot.get("app_name", "")))
+        async def ask() -> dict[str, str]:
+            answer = await self._exchange.run(spec, Call("bot.info", "GET", "/open-apis/bot/v3/info"))
+            # Feishu docs: bot info: `bot` stands at top level, not in `data`.
+            bot = answer.document.get("bot")
+            if not isinstance(bot, dict) or not isinstance(bot.get("open_id"), str):
+                raise FeishuUnavailable(
+                    f"Feishu's answer to bot.info of bot {spec.id} names no open_id", log_id=answer.log_id
+                )
+            return {"open_id": bot["open_id"], "name": str(bot.get("app_name", ""))}
+
+        # The directory may come to name another app.
+        place = f"{spec.credentials.base_url} {spec.credentials.app_id}"
         try:
-            with guard():
-                await self._link.commands.set(self._key(spec), orjson.dumps(asdict(info)), ex=int(_GOOD_FOR))
-        except StoreUnavailable:
-            pass  # the other nodes ask for themselves
+            info = BotInfo(**await self._cache.of(spec.id).get_or_load(f"bot.info {place}", ask))
+        except FeishuError as error:
+            # A bot's open_id never changes: where Feishu does not answer, what was known serves on.
+            if place not in self._last:
+                raise
+            log.warning("bot info could not be renewed", bot=spec.id, code=error.code, reason=str(error))
+            return self._last[place]
+        self._last[place] = info
         return info
 
-    async def _shared(self, spec: BotSpec) -> BotInfo | None:
-        try:
-            with guard():
-                kept: Any = await self._link.commands.get(self._key(spec))
-            return None if kept is None else BotInfo(**orjson.loads(kept))
-        except (StoreUnavailable, orjson.JSONDecodeError, TypeError):
-            return None
+    async def chat(self, spec: BotSpec, chat_id: str) -> Mapping[str, Any] | None:
+        """A chat's profile; None for one that is not there or that the bot is not in."""
+        call = Call("im.chat.get", "GET", f"/open-apis/im/v1/chats/{segment(chat_id)}")
+        return await self._profile(spec, f"chat {chat_id}", call, "")
 
-    def _key(self, spec: BotSpec) -> str:
-        return self._keys.bot_info(spec.credentials.app_id, spec.credentials.base_url)
+    async def user(self, spec: BotSpec, open_id: str) -> Mapping[str, Any] | None:
+        """A person's profile; None for one whom the app may not see."""
+        path = f"/open-apis/contact/v3/users/{segment(open_id)}"
+        call = Call("contact.user.get", "GET", path, query=(("user_id_type", "open_id"),))
+        return await self._profile(spec, f"user {open_id}", call, "user")
+
+    async def _profile(self, spec: BotSpec, key: str, call: Call, part: str) -> Mapping[str, Any] | None:
+        async def ask() -> Mapping[str, Any] | None:
+            try:
+                data = (await self._exchange.run(spec, call)).data
+            except FeishuRefused as error:
+                log.info("profile not to be had", bot=spec.id, api=call.api, code=error.code)
+                return None
+            found = data.get(part) if part else data
+            return found if isinstance(found, dict) else None
+
+        return await self._cache.of(spec.id).get_or_load(f"{spec.credentials.app_id} {key}", ask)

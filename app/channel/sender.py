@@ -15,11 +15,10 @@ from app.channel.once import OnSent, SendOnce
 from app.channel.tokens import Tokens
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused
-from app.core.keys import Keys
-from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi, Part
 from app.model.bot import BotSpec
 from app.model.outbound import Ledger, MessageType, Outbound, SendName, Sent
+from app.storage.cache import CacheTiers
 
 FileType = Literal["opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
 
@@ -42,8 +41,7 @@ class Sender:
         api: FeishuApi,
         tokens: Tokens,
         limiter: Limiter,
-        link: RedisLink,
-        keys: Keys,
+        cache: CacheTiers,
         *,
         clock: Clock = SYSTEM_CLOCK,
         on_sent: OnSent | None = None,
@@ -53,7 +51,7 @@ class Sender:
         self.exchange = Exchange(api, tokens, limiter, clock=clock, chance=chance)
         """Where calls are made and counted."""
         self._once = SendOnce(self.exchange, clock=clock, on_sent=on_sent)
-        self._facts = BotFacts(self.exchange, link, keys, clock=clock)
+        self._facts = BotFacts(self.exchange, cache)
 
     async def send(
         self,
@@ -180,10 +178,13 @@ class Sender:
         """The bot's own open_id and name; five minutes old at most while Feishu answers."""
         return await self._facts.info(spec)
 
-    async def chat_info(self, spec: BotSpec, chat_id: str, **patience: Unpack[Patience]) -> Mapping[str, Any]:
-        """What Feishu says of a chat: `name`, `chat_mode`, `owner_id` and more."""
-        call = Call("im.chat.get", "GET", f"/open-apis/im/v1/chats/{segment(chat_id)}")
-        return (await self.exchange.run(spec, call, **patience)).data
+    async def chat_info(self, spec: BotSpec, chat_id: str) -> Mapping[str, Any] | None:
+        """What Feishu says of a chat: `name`, `chat_mode`, `owner_id` and more; None out of the bot's reach."""
+        return await self._facts.chat(spec, chat_id)
+
+    async def user_info(self, spec: BotSpec, open_id: str) -> Mapping[str, Any] | None:
+        """What Feishu says of a person: `name`, `en_name`, `avatar` and more; None for one out of the app's reach."""
+        return await self._facts.user(spec, open_id)
 
     async def call(self, spec: BotSpec, request: Any, **patience: Unpack[Patience]) -> Any:
         """Make the call that a lark-oapi request object describes; the answer is lark-oapi's response object."""

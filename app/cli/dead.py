@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,20 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.stores import instant, print_rows, with_stores
+
 if TYPE_CHECKING:
     from app.queue.dead_letters import DeadLetter
     from app.wiring import Stores
 
 app = typer.Typer(help="Dead letters: list, show, replay, drop.", no_args_is_help=True)
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Directory of hub.yaml and the bots.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The hub's data directory (data_dir).")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 BotName = Annotated[str, typer.Argument(help="Bot id.")]
 LetterId = Annotated[str | None, typer.Argument(help="Id of the dead letter, as `dead list` shows it.")]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter of the bot.")]
 
-_ROOT = Path("config")
 _PAGE = 500
 
 
@@ -31,7 +29,7 @@ _PAGE = 500
 def list_letters(
     bot: BotName,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
-    config: Config = _ROOT,
+    config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,28 +38,16 @@ def list_letters(
     async def work(stores: Stores) -> list[dict[str, Any]]:
         return [_summary(letter) for letter in await stores.letters.list(bot, limit=limit)]
 
-    rows = _with_stores(config, data_dir, work)
+    rows = with_stores(config, data_dir, work)
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    if not rows:
-        typer.echo(f"bot {bot} has no dead letters")
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    table = Table(Column("id", no_wrap=True), "died", "event", "type", "starts", "reason", "detail", box=SIMPLE_HEAD)
-    for row in rows:
-        cells = ("id", "died", "event_id", "type", "starts", "reason", "detail")
-        # Folded, not cut: what stands here is what the other commands are given.
-        table.add_row(*(Text(str(row[cell]), overflow="fold") for cell in cells))
-    Console().print(table)
+    columns = ("id", "died", "event_id", "type", "starts", "reason", "detail")
+    print_rows(rows, columns, none=f"bot {bot} has no dead letters")
 
 
 @app.command()
-def show(bot: BotName, letter: LetterId, config: Config = _ROOT, data_dir: DataDir = None) -> None:
+def show(bot: BotName, letter: LetterId, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
     """One dead letter with its event, opened."""
 
     async def work(stores: Stores) -> dict[str, Any] | None:
@@ -74,7 +60,7 @@ def show(bot: BotName, letter: LetterId, config: Config = _ROOT, data_dir: DataD
         plain = (await stores.keyring.cipher(bot)).open(found.entry.sealed, event_aad(found.entry.event_id))
         return {**_summary(found), "event": without_token(json.loads(plain))}
 
-    found = _with_stores(config, data_dir, work)
+    found = with_stores(config, data_dir, work)
     if found is None:
         _absent(bot, letter)
     typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
@@ -82,7 +68,11 @@ def show(bot: BotName, letter: LetterId, config: Config = _ROOT, data_dir: DataD
 
 @app.command()
 def replay(
-    bot: BotName, letter: LetterId = None, every: All = False, config: Config = _ROOT, data_dir: DataDir = None
+    bot: BotName,
+    letter: LetterId = None,
+    every: All = False,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
 ) -> None:
     """Handle it again, as a new intention: it is answered anew."""
     _each(bot, letter, every, config, data_dir, "replayed", lambda stores, id_: stores.letters.replay(bot, id_))
@@ -90,7 +80,11 @@ def replay(
 
 @app.command()
 def drop(
-    bot: BotName, letter: LetterId = None, every: All = False, config: Config = _ROOT, data_dir: DataDir = None
+    bot: BotName,
+    letter: LetterId = None,
+    every: All = False,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
 ) -> None:
     """Let it go for good."""
     _each(bot, letter, every, config, data_dir, "dropped", lambda stores, id_: stores.letters.drop(bot, id_))
@@ -118,7 +112,7 @@ def _each(
             before = page[-1].id
         return count
 
-    count = _with_stores(config, data_dir, work)
+    count = with_stores(config, data_dir, work)
     if letter is not None and not count:
         _absent(bot, letter)
     typer.echo(f"{count} {done}")
@@ -129,30 +123,11 @@ def _absent(bot: str, letter: str | None) -> None:
     raise typer.Exit(1)
 
 
-def _with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[Any]]) -> Any:
-    import os
-
-    from app.core.logs import configure_logs
-    from app.core.settings import load_settings
-    from app.wiring import open_stores
-
-    configure_logs("console", "warning")
-    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
-
-    async def run() -> Any:
-        async with open_stores(settings) as stores:
-            return await work(stores)
-
-    return asyncio.run(run())
-
-
 def _summary(letter: DeadLetter) -> dict[str, Any]:
-    from datetime import UTC, datetime
-
     entry = letter.entry
     return {
         "id": letter.id,
-        "died": datetime.fromtimestamp(letter.died, UTC).isoformat(timespec="seconds"),
+        "died": instant(letter.died),
         "event_id": entry.event_id,
         "type": entry.type,
         "conversation": entry.conversation,

@@ -48,6 +48,8 @@ class Keys:
         self.keycheck = f"{prefix}keycheck"
         self.probe = f"{prefix}probe"
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
+        self.cache_changes = f"{prefix}cache"  # a pub/sub channel: what every process' memory must forget
+        self.cache_stats = f"{prefix}cachestats"
         self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
         self._group = group
         self._box = f"{box}:" if box else ""
@@ -87,6 +89,22 @@ class Keys:
     def state(self, bot: str, scope: str) -> str:
         return f"{self.prefix}{{{bot}}}:state:{scope}"
 
+    def tasks(self, bot: str) -> str:
+        """When each task of a bot was last spoken of."""
+        return f"{self.prefix}{{{bot}}}:tasks"
+
+    def cached(self, bot: str, digest: str) -> str:
+        """A value of the cache; `digest` is of the author's key, which may be made of what people wrote."""
+        return f"{self.prefix}{{{bot}}}:cache:{digest}"
+
+    def load(self, bot: str, digest: str) -> str:
+        """Who loads a value of the cache now."""
+        return f"{self.prefix}{{{bot}}}:load:{digest}"
+
+    def task(self, bot: str, task: str) -> str:
+        """A task of `ctx.task`, and the pub/sub channel on which its changes are told."""
+        return f"{self.prefix}{{{bot}}}:task:{task}"
+
     def turns(self, bot: str, chat: str) -> str:
         """How often a bot answered other bots in a chat within the minute."""
         return f"{self.prefix}{{{bot}}}:turns:{chat}"
@@ -96,9 +114,6 @@ class Keys:
 
     def token_lock(self, app_id: str, domain: str) -> str:
         return f"{self.prefix}{{app:{app_id}}}:tokenlock:{domain}"
-
-    def bot_info(self, app_id: str, domain: str) -> str:
-        return f"{self.prefix}{{app:{app_id}}}:info:{domain}"
 
     def limit_app(self, app_id: str, api: str) -> str:
         return f"{self.prefix}limit:{{app:{app_id}}}:{api}"

@@ -22,3 +22,4 @@ QUARANTINES = Counter("hub_quarantines", "Times a bot was moved to the quarantin
 SENDS = Counter("hub_sends", "Calls to Feishu, by what came of them", ["bot", "api", "outcome"])
 SLOT_WAIT_SECONDS = Histogram("hub_send_slot_wait_seconds", "Waits for a send slot", ["bot"], buckets=_SPANS)
 ARCHIVED = Counter("hub_archived", "Log entries written to the message store", ["outcome"])
+CACHE_READS = Counter("hub_cache_reads", "Reads of the cache, by the tier asked and what it gave", ["tier", "outcome"])

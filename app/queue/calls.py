@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from app.core.channel import listen
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
-from app.core.logs import get_logger
 from app.core.lua import Script
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.redis import RedisLink
 
 _ANSWER = Script(Path(__file__).parent / "answer.lua")
 RESULT_TTL: Final = 600
-# A primary that hangs while a failover goes on says nothing for ever, and people wait for what it does not pass on.
+# People wait for what a primary that hangs does not pass on.
 _PATIENCE: Final = 1.0
-
-log = get_logger(__name__)
 
 
 class Calls:
@@ -77,34 +74,15 @@ class Calls:
         return reply
 
     async def listen(self) -> None:
-        """Pass answers on to who waits for them, until cancelled; outlives every outage."""
-        while True:
-            try:
-                with guard():
-                    async with self._link.blocking.pubsub(ignore_subscribe_messages=True) as channel:
-                        await self._hear(channel)
-            except StoreUnavailable:
-                # Results are in Redis all the same: who waits finds them there at its deadline.
-                await self._clock.sleep(0.5)
+        """Pass answers on to who waits for them, until cancelled; outlives every outage.
 
-    async def _hear(self, channel: Any) -> None:
-        """Until Redis is away, or was silent for `patience` seconds and then as long after it was asked to speak."""
-        async with asyncio.timeout(COMMAND_TIMEOUT):
-            await channel.subscribe(self._keys.answers)
-        asked = False
-        while True:
-            # Its own time-out does not cover the connection that it makes anew.
-            async with asyncio.timeout(self._patience + COMMAND_TIMEOUT):
-                message = await channel.get_message(timeout=self._patience)
-                if message is None and asked:
-                    raise StoreUnavailable("Redis does not answer on the channel of callback results")
-                if message is None:
-                    await channel.ping()
-            asked = message is None
-            if message is not None and message["type"] == "message":
-                self._pass_on(message["data"])
+        What is published meanwhile is in Redis all the same: who waits finds it there at its deadline.
+        """
+        await listen(self._link, self._keys.answers, self._pass_on, patience=self._patience, clock=self._clock)
 
-    def _pass_on(self, data: bytes) -> None:
+    def _pass_on(self, data: bytes | None) -> None:
+        if data is None:
+            return
         size = int.from_bytes(data[:2], "big")
         for future in self._waiting.get(data[: 2 + size], ()):
             if not future.done():

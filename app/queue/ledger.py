@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.core.errors import Fenced
 from app.core.keys import Keys
-from app.core.lua import Pipeliner, Script
+from app.core.lua import Arg, Pipeliner, Script
 from app.core.redis import RedisLink, guard
 from app.model.outbound import Begun, SendName
 from app.queue.work import Work
@@ -44,12 +44,12 @@ class SentRecord:
 
     async def _run(self, name: SendName, what: str, message_id: str) -> bytes:
         work = self._work
-        reply = await self._pipe.run(
+        reply: bytes = await self._pipe.run(
             _SENT,
             [self._keys.root(work.bot)],
             [work.conversation, work.claim, work.entry.event_id, what, name.field, message_id, SENT_TTL],
         )
-        return _unless_lost(work, reply)
+        return bytes(_unless_lost(work, reply))
 
 
 class Ledgers:
@@ -72,22 +72,39 @@ class Ledgers:
 
     async def state_set(self, work: Work, scope: str, sealed: bytes, ttl: float | None) -> None:
         """Write a sealed value; `ttl` in seconds, None keeps it. Raises Fenced."""
-        await self._state(work, scope, "set", sealed, 0 if ttl is None else max(1, int(ttl * 1000)))
+        await self._state(work, scope, "set", sealed, ttl)
+
+    async def state_swap(
+        self, work: Work, scope: str, seen: bytes | None, sealed: bytes, ttl: float | None, *, keep_ttl: bool
+    ) -> tuple[bool, bytes | None]:
+        """Write a sealed value if the one seen is still there: whether it was, and what is there if not. Raises Fenced.
+
+        `keep_ttl` leaves a value that was there the time to live that it has.
+        """
+        reply = await self._state(work, scope, "swap", sealed, ttl, seen or b"", int(keep_ttl))
+        return (True, sealed) if reply == b"" else (False, reply[0])
 
     async def state_delete(self, work: Work, scope: str) -> None:
         """Delete a value. Raises Fenced."""
-        await self._state(work, scope, "delete", b"", 0)
+        await self._state(work, scope, "delete", b"", None)
 
-    async def _state(self, work: Work, scope: str, what: str, sealed: bytes, ttl_ms: int) -> None:
+    async def state_ttl(self, bot: str, scope: str) -> float | None:
+        """How long a value is still kept, in seconds; None for one kept for good, and for none."""
+        with guard():
+            left: Any = await self._link.commands.pttl(self._keys.state(bot, scope))
+        return left / 1000 if left >= 0 else None
+
+    async def _state(self, work: Work, scope: str, what: str, sealed: bytes, ttl: float | None, *seen: Arg) -> Any:
+        ttl_ms = 0 if ttl is None else max(1, int(ttl * 1000))
         reply = await self._pipe.run(
             _STATE,
             [self._keys.root(work.bot)],
-            [work.conversation, work.claim, self._keys.state(work.bot, scope), what, sealed, ttl_ms],
+            [work.conversation, work.claim, self._keys.state(work.bot, scope), what, sealed, ttl_ms, *seen],
         )
-        _unless_lost(work, reply)
+        return _unless_lost(work, reply)
 
 
-def _unless_lost(work: Work, reply: bytes) -> bytes:
+def _unless_lost(work: Work, reply: Any) -> Any:
     if reply == b"lost":
         raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
     return reply

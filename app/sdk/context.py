@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -11,8 +11,10 @@ from typing_extensions import TypeVar
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.model.event import Event
+from app.sdk.cache import Cache
 from app.sdk.content import Content
 from app.sdk.state import State
+from app.sdk.task import Task
 from app.sdk.verbs import DownloadKind, UploadKind, Verbs
 
 if TYPE_CHECKING:
@@ -73,6 +75,15 @@ class Context(Generic[S_co]):
         chat_id, user_id = (self.event.chat_id, self.event.user_id) if self.event else ("", "")
         return State(self._allowed, chat_id=chat_id, user_id=user_id)
 
+    @property
+    def cache(self) -> Cache:
+        """What the bot keeps at hand for a while: in memory, in Redis, else loaded; lost at no cost."""
+        return self._allowed().cache
+
+    def task(self, id: str) -> Task:
+        """A long job that operators can follow; made by its first update. ValueError for an id that cannot be one."""
+        return Task(self._allowed, id)
+
     def reply(self, content: Content, *, in_thread: bool = False) -> Coroutine[Any, Any, str]:
         """Answer where the event came from; gives the message id, which may be empty (see docs/bots.md)."""
         verbs = self._allowed()
@@ -108,6 +119,22 @@ class Context(Generic[S_co]):
     def call(self, request: Any) -> Coroutine[Any, Any, Any]:
         """Make any Feishu call, given as a lark-oapi request object, with the hub's tokens and limits."""
         return self._allowed().call(request)
+
+    def chat_info(self, chat_id: str = "") -> Coroutine[Any, Any, Mapping[str, Any] | None]:
+        """What Feishu says of a chat, by default the event's (`name`, `chat_mode`, …); None if it is out of reach."""
+        verbs = self._allowed()
+        chat_id = chat_id or (self.event.chat_id if self.event else "")
+        if not chat_id:
+            raise RuntimeError("this event is of no chat: use ctx.chat_info(chat_id)")
+        return verbs.chat_info(chat_id)
+
+    def user_info(self, open_id: str = "") -> Coroutine[Any, Any, Mapping[str, Any] | None]:
+        """What Feishu says of a person, by default who caused the event (`name`, …); None if out of the app's reach."""
+        verbs = self._allowed()
+        open_id = open_id or (self.event.user_id if self.event else "")
+        if not open_id:
+            raise RuntimeError("nobody caused this event: use ctx.user_info(open_id)")
+        return verbs.user_info(open_id)
 
     def refuse(self, error: Exception) -> None:
         """Have every verb raise `error` from now on: this attempt is over, or its code cannot await."""

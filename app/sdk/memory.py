@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from app.core.clock import Clock
 from app.core.errors import FeishuRefused, HubError
 from app.model.event import Event
 from app.sdk.content import Content, message_of
+from app.sdk.memory_cache import MemoryCache
 from app.sdk.verbs import DownloadKind, UploadKind
 
 Shown = str | dict[str, Any]
@@ -54,6 +55,15 @@ class Upload:
     data: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class TaskSaid:
+    """What the bot said last of a task."""
+
+    status: str
+    progress: float | None
+    note: str | None
+
+
 def _no_call(request: Any) -> Any:
     raise LookupError(f"no answer is set for {type(request).__name__}: BotTest(bot, on_call=lambda request: …)")
 
@@ -69,7 +79,10 @@ class Memory:
         self.uploads: list[Upload] = []
         self.calls: list[Any] = []
         self.files: dict[str, bytes] = {}
+        self.profiles: dict[str, Mapping[str, Any]] = {}
         self.state: dict[tuple[str, str], tuple[bytes, float | None]] = {}
+        self.tasks: dict[str, TaskSaid] = {}
+        self.cache = MemoryCache(clock)
         self.clock = clock
         self.on_call = on_call or _no_call
 
@@ -121,6 +134,12 @@ class MemoryVerbs:
         self._memory.calls.append(request)
         return self._memory.on_call(request)
 
+    async def chat_info(self, chat_id: str) -> Mapping[str, Any] | None:
+        return self._memory.profiles.get(chat_id)
+
+    async def user_info(self, open_id: str) -> Mapping[str, Any] | None:
+        return self._memory.profiles.get(open_id)
+
     async def state_get(self, scope: str, key: str) -> bytes | None:
         value, until = self._memory.state.get((scope, key), (None, None))
         return None if until is not None and until <= self._memory.clock.now() else value
@@ -134,6 +153,41 @@ class MemoryVerbs:
         self._check_write()
         self._memory.state.pop((scope, key), None)
 
+    async def state_change(
+        self,
+        scope: str,
+        key: str,
+        change: Callable[[bytes | None], bytes | None],
+        ttl: float | None = None,
+        *,
+        keep_ttl: bool = False,
+    ) -> bool:
+        self._check_write()
+        before = await self.state_get(scope, key)
+        after = change(before)
+        if after is None:
+            return False
+        if before is not None and keep_ttl:
+            ttl = await self.state_ttl(scope, key)
+        await self.state_set(scope, key, after, ttl)
+        return True
+
+    async def state_ttl(self, scope: str, key: str) -> float | None:
+        _, until = self._memory.state.get((scope, key), (None, None))
+        left = None if until is None else until - self._memory.clock.now()
+        return left if left is not None and left > 0 else None
+
+    async def task_update(self, task: str, status: str, progress: float | None, note: str | None, keep: float) -> None:
+        self._check_write()
+        before = self._memory.tasks.get(task, TaskSaid("", None, None))
+        self._memory.tasks[task] = TaskSaid(
+            status, before.progress if progress is None else progress, before.note if note is None else note
+        )
+
+    @property
+    def cache(self) -> MemoryCache:
+        return self._memory.cache
+
     def _message_id(self) -> str:
         if self._event is None or not self._event.message_id:
             raise HubError("this event is of no message: give the message_id of the one that is meant")
@@ -141,7 +195,7 @@ class MemoryVerbs:
 
     def _check_write(self) -> None:
         if self._event is None:
-            raise HubError("state can be written only while an event is handled, not in on_start or on_stop")
+            raise HubError("state and tasks can be written only while an event is handled, not in on_start or on_stop")
 
     def _next_id(self) -> str:
         return f"om_bot_{len(self._memory.replies) + len(self._memory.sent) + 1}"

@@ -60,9 +60,48 @@ class Shelf:
 
     async def set(self, key: str, value: Any, *, ttl: float | str | None = None) -> None:
         """Keep a value, for good or for a span (seconds, or `30s`, `24h`); TypeError if it is not JSON."""
-        kept = json.dumps(value, separators=(",", ":")).encode()
-        await self._verbs().state_set(self._scope, key, kept, None if ttl is None else parse_span(ttl))
+        await self._verbs().state_set(self._scope, key, _written(value), _span(ttl))
+
+    async def incr(self, key: str, by: int = 1, *, ttl: float | str | None = None) -> int:
+        """Add to a number, which begins at 0, and give the sum; no other handler's addition is lost.
+
+        `ttl` runs from the first addition on and is not renewed by later ones. TypeError if the value is no number.
+        """
+        total = 0
+
+        def add(kept: bytes | None) -> bytes:
+            nonlocal total
+            before = 0 if kept is None else json.loads(kept)
+            if not isinstance(before, int) or isinstance(before, bool):
+                raise TypeError(f"the value at {key!r} is a {type(before).__name__}, not a whole number")
+            total = before + by
+            return _written(total)
+
+        await self._verbs().state_change(self._scope, key, add, _span(ttl), keep_ttl=True)
+        return total
+
+    async def compare_and_set(self, key: str, expected: Any, value: Any, *, ttl: float | str | None = None) -> bool:
+        """Keep a value if the one there is `expected` (None: if there is none); whether it was."""
+        wanted, written = json.loads(_written(expected)), _written(value)
+
+        def replace(kept: bytes | None) -> bytes | None:
+            found = None if kept is None else json.loads(kept)
+            return written if found == wanted and type(found) is type(wanted) else None
+
+        return await self._verbs().state_change(self._scope, key, replace, _span(ttl))
+
+    async def ttl(self, key: str) -> float | None:
+        """Seconds for which the value is still kept; None if it is kept for good, or is not there."""
+        return await self._verbs().state_ttl(self._scope, key)
 
     async def delete(self, key: str) -> None:
         """Forget a value."""
         await self._verbs().state_delete(self._scope, key)
+
+
+def _written(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _span(ttl: float | str | None) -> float | None:
+    return None if ttl is None else parse_span(ttl)

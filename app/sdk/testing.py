@@ -18,7 +18,7 @@ from app.sdk.bot import Bot
 from app.sdk.context import Context
 from app.sdk.cron_tick import cron_event
 from app.sdk.me import Me
-from app.sdk.memory import Memory, Reaction, SentMessage, Shown, Updated, Upload
+from app.sdk.memory import Memory, Reaction, SentMessage, Shown, TaskSaid, Updated, Upload
 from app.sdk.samples import card_event, message_event, other_event, preview_event
 from app.sdk.subject import subject_of
 
@@ -179,9 +179,19 @@ class BotTest:
         return self._memory.calls
 
     @property
+    def tasks(self) -> Mapping[str, TaskSaid]:
+        """What the bot said last of each task, by id."""
+        return self._memory.tasks
+
+    @property
     def files(self) -> dict[str, bytes]:
         """What `ctx.download` finds, by key; uploads are there too."""
         return self._memory.files
+
+    @property
+    def profiles(self) -> dict[str, Mapping[str, Any]]:
+        """What `ctx.chat_info` and `ctx.user_info` find, by id."""
+        return self._memory.profiles
 
     async def __aenter__(self) -> Self:
         for hook in self.bot.start_hooks:

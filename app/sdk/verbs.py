@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from app.sdk.cache import Cache
 from app.sdk.content import Content
 
 UploadKind = Literal["image", "opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
@@ -14,6 +16,11 @@ DownloadKind = Literal["image", "file"]
 
 class Verbs(Protocol):
     """The verbs of one event; each raises errors of `app.core.errors`, Fenced when the claim is lost."""
+
+    @property
+    def cache(self) -> Cache:
+        """What the bot keeps at hand."""
+        ...
 
     async def reply(self, content: Content, *, in_thread: bool = False) -> str:
         """Reply to the event's message, else send to its chat, else to its user; the message id or ""."""
@@ -43,6 +50,14 @@ class Verbs(Protocol):
         """Make any Feishu call, given as a lark-oapi request object."""
         ...
 
+    async def chat_info(self, chat_id: str) -> Mapping[str, Any] | None:
+        """A chat's profile, five minutes old at most; None for one out of the bot's reach."""
+        ...
+
+    async def user_info(self, open_id: str) -> Mapping[str, Any] | None:
+        """A person's profile, five minutes old at most; None for one out of the app's reach."""
+        ...
+
     async def state_get(self, scope: str, key: str) -> bytes | None:
         """Read what was kept; `scope` is `bot`, `chat:<id>` or `user:<id>`."""
         ...
@@ -53,4 +68,27 @@ class Verbs(Protocol):
 
     async def state_delete(self, scope: str, key: str) -> None:
         """Forget a value; nothing happens where there is none."""
+        ...
+
+    async def state_change(
+        self,
+        scope: str,
+        key: str,
+        change: Callable[[bytes | None], bytes | None],
+        ttl: float | None = None,
+        *,
+        keep_ttl: bool = False,
+    ) -> bool:
+        """Replace a value by what `change` makes of it, in one step; False if it makes nothing (None) of it.
+
+        `change` may be called several times. `keep_ttl` leaves a value that was there the time to live that it has.
+        """
+        ...
+
+    async def state_ttl(self, scope: str, key: str) -> float | None:
+        """Seconds for which a value is still kept; None for good, or where there is none."""
+        ...
+
+    async def task_update(self, task: str, status: str, progress: float | None, note: str | None, keep: float) -> None:
+        """Note how a task stands; `keep` is for how many seconds it is shown after its end."""
         ...

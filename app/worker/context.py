@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,11 @@ from app.model.bot import BotSpec
 from app.model.event import Event
 from app.model.outbound import Begun, Ledger, Outbound, SendName, Target, target_of
 from app.queue.ledger import Ledgers
+from app.queue.tasks import Tasks, task_aad
 from app.queue.work import Work
 from app.sdk.content import Content
 from app.sdk.verbs import DownloadKind, UploadKind
+from app.storage.cache import BotCache, CacheTiers
 from app.storage.cipher import Cipher
 
 CREATE: Final = "im.message.create"
@@ -34,6 +37,8 @@ class Means:
 
     sender: Sender
     ledgers: Ledgers
+    tasks: Tasks
+    cache: CacheTiers
 
 
 class EventVerbs:
@@ -97,6 +102,12 @@ class EventVerbs:
     async def call(self, request: Any) -> Any:
         return await self._means.sender.call(self._spec, request, on_wait=self._on_wait)
 
+    async def chat_info(self, chat_id: str) -> Mapping[str, Any] | None:
+        return await self._means.sender.chat_info(self._spec, chat_id)
+
+    async def user_info(self, open_id: str) -> Mapping[str, Any] | None:
+        return await self._means.sender.user_info(self._spec, open_id)
+
     # -- remembering ---------------------------------------------------------------------------------------
 
     async def state_get(self, scope: str, key: str) -> bytes | None:
@@ -111,6 +122,38 @@ class EventVerbs:
 
     async def state_delete(self, scope: str, key: str) -> None:
         await self._means.ledgers.state_delete(self._claimed(), _place(scope, key))
+
+    async def state_change(
+        self,
+        scope: str,
+        key: str,
+        change: Callable[[bytes | None], bytes | None],
+        ttl: float | None = None,
+        *,
+        keep_ttl: bool = False,
+    ) -> bool:
+        work, place = self._claimed(), _place(scope, key)
+        aad = _state_aad(place)
+        seen = await self._means.ledgers.state_get(self._spec.id, place)
+        while True:  # whoever is met here has got his own change through, so this ends
+            after = change(None if seen is None else self._cipher.open(seen, aad))
+            if after is None:
+                return False
+            sealed = self._cipher.seal(after, aad)
+            done, seen = await self._means.ledgers.state_swap(work, place, seen, sealed, ttl, keep_ttl=keep_ttl)
+            if done:
+                return True
+
+    async def state_ttl(self, scope: str, key: str) -> float | None:
+        return await self._means.ledgers.state_ttl(self._spec.id, _place(scope, key))
+
+    async def task_update(self, task: str, status: str, progress: float | None, note: str | None, keep: float) -> None:
+        sealed = b"" if note is None else self._cipher.seal(note.encode(), task_aad(task))
+        await self._means.tasks.update(self._claimed(), task, status, progress, sealed, keep)
+
+    @property
+    def cache(self) -> BotCache:
+        return self._means.cache.of(self._spec.id)
 
     # -- how -----------------------------------------------------------------------------------------------
 
@@ -132,7 +175,7 @@ class EventVerbs:
 
     def _claimed(self) -> Work:
         if self._work is None:
-            raise HubError("state can be written only while an event is handled, not in on_start or on_stop")
+            raise HubError("state and tasks can be written only while an event is handled, not in on_start or on_stop")
         return self._work
 
 

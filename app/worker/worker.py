@@ -20,7 +20,9 @@ from app.queue.calls import Calls
 from app.queue.claims import Claims
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import LEASE_MS, Mailbox
+from app.queue.tasks import Tasks
 from app.queue.work import Work
+from app.storage.cache import CacheTiers
 from app.storage.keyring import Keyring
 from app.worker.attempt import Attempts
 from app.worker.calls import Answers
@@ -56,6 +58,8 @@ class Parts:
     mailbox: Mailbox
     ledgers: Ledgers
     calls: Calls
+    tasks: Tasks
+    cache: CacheTiers
     keyring: Keyring
     sender: Sender
     catalog: Catalog
@@ -88,7 +92,7 @@ class Worker:
             Runner(self._dial),
             Sieve(parts.link, parts.keys, clock=clock),
             answers,
-            Means(parts.sender, parts.ledgers),
+            Means(parts.sender, parts.ledgers, parts.tasks, parts.cache),
             parts.keyring,
             clock=clock,
         )

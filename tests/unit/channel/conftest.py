@@ -14,7 +14,8 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
-from tests.unit.channel.parts import FastClock, PlainSeal, bot
+from app.storage.cache import CacheTiers
+from tests.unit.channel.parts import FastClock, PlainSeal, bot, cache_of
 from tests.unit.channel.stand_in import StandIn
 
 
@@ -57,7 +58,13 @@ async def tokens(
 
 
 @pytest.fixture
-def sender(api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, clock: FastClock) -> Sender:
+def cache(link: RedisLink, keys: Keys) -> CacheTiers:
+    """The sender's cache."""
+    return cache_of(link, keys)
+
+
+@pytest.fixture
+def sender(api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, clock: FastClock, cache: CacheTiers) -> Sender:
     """A sender whose limits are out of the way."""
     limits = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000, message_per_second=1000)
-    return Sender(api, tokens, Limiter(link, keys, limits, clock=clock), link, keys, clock=clock)
+    return Sender(api, tokens, Limiter(link, keys, limits, clock=clock), cache, clock=clock)

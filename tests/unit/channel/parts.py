@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
+from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, SealBroken, StoreUnavailable
+from app.core.keys import Keys
+from app.core.redis import RedisLink
 from app.model.bot import BotConfig, BotSpec, Credentials
 from app.model.outbound import Begun, Outbound, SendName, Target
+from app.storage.cache import CacheTiers
+from app.storage.cipher import Cipher
+from app.storage.keyring import Keyring
 
 START = 1_700_000_000.0
 
@@ -61,6 +67,21 @@ class FastClock:
         self.slept.append(seconds)
         self.jumped += max(0.0, seconds)
         await asyncio.sleep(0)
+
+
+class OneKey:
+    """A keyring that gives every bot the same key."""
+
+    def cached(self, bot: str) -> Cipher:
+        return Cipher(bot, {b"key1": bytes(32)}, b"key1")
+
+    async def refresh(self, bot: str) -> Cipher:
+        return self.cached(bot)
+
+
+def cache_of(link: RedisLink, keys: Keys, clock: Clock = SYSTEM_CLOCK) -> CacheTiers:
+    """A process' cache, which need not run: no other one changes anything."""
+    return CacheTiers(link, keys, cast(Keyring, OneKey()), clock=clock)
 
 
 class PlainSeal:

@@ -24,7 +24,7 @@ from app.model.outbound import Outbound, target_of
 from app.queue.leases import Leases
 from app.queue.outbox import OutboxQueue
 from app.queue.outgoing import MessageState
-from tests.unit.channel.parts import FastClock, PlainSeal, bot, text
+from tests.unit.channel.parts import FastClock, PlainSeal, bot, cache_of, text
 from tests.unit.channel.stand_in import Fault, StandIn
 from tests.waiting import until
 
@@ -48,7 +48,7 @@ class Channel:
         self.outbox = Outbox(OutboxQueue(link, keys), PlainSeal())
         self.leases = Leases(link, keys.outbox())
         self.bots = bots
-        self.sender = Sender(api, tokens, Limiter(link, keys, limits), link, keys)
+        self.sender = Sender(api, tokens, Limiter(link, keys, limits), cache_of(link, keys))
         delivery = Delivery(self.outbox, self.sender, keep_trying=60, chance=lambda: 0.0)
         self.drainer = Drainer(self.outbox, delivery, self.leases, bots, f"{name}:b:out", slots=8)
 

@@ -26,7 +26,7 @@ from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
 from app.model.outbound import Begun, Outbound, SendName, Sent, Target
-from tests.unit.channel.parts import FastClock, MemoryLedger, bot, name, text
+from tests.unit.channel.parts import FastClock, MemoryLedger, bot, cache_of, name, text
 from tests.unit.channel.stand_in import Fault, FaultKind, StandIn
 from tests.waiting import until
 
@@ -255,7 +255,7 @@ async def test_a_lost_claim_is_told_and_the_message_archived(
         told.append((spec.id, message.target.kind, sent.message_id))
         raise StoreUnavailable("the archive does not matter here")
 
-    sender = Sender(api, tokens, Limiter(link, keys, Limits()), link, keys, on_sent=on_sent)
+    sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys), on_sent=on_sent)
     await sender.send(spec, text(), name(1), ledger)
     ledger.lost = True
     with pytest.raises(Fenced):
@@ -324,7 +324,7 @@ async def test_sends_that_wait_in_a_chat_arrive_in_order(
     api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, spec: BotSpec, feishu: StandIn
 ) -> None:
     limits = Limits(second=0.05, chat_per_second=1)
-    sender = Sender(api, tokens, Limiter(link, keys, limits), link, keys)
+    sender = Sender(api, tokens, Limiter(link, keys, limits), cache_of(link, keys))
     await tokens.token(spec)
     await asyncio.gather(*(sender.send(spec, text(words=str(n)), name(n), None) for n in range(12)))
     assert [said.content for said in feishu.said] == [f'{{"text":"{n}"}}' for n in range(12)]

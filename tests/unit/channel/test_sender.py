@@ -17,7 +17,8 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
-from tests.unit.channel.parts import FastClock
+from app.storage.cache import CacheTiers
+from tests.unit.channel.parts import FastClock, cache_of
 from tests.unit.channel.stand_in import Fault, StandIn
 
 CARD = {"schema": "2.0", "body": {"elements": []}}
@@ -143,18 +144,19 @@ async def test_bot_info_is_asked_once_and_shared(
 ) -> None:
     feishu.answers[INFO] = {"code": 0, "msg": "ok", "bot": {"open_id": "ou_bot", "app_name": "客服"}}
     infos = await asyncio.gather(*(sender.bot_info(spec) for _ in range(20)))
-    other = Sender(api, tokens, Limiter(link, keys, Limits()), link, keys, clock=clock)
+    other = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys), clock=clock)
     assert {*infos, await other.bot_info(spec)} == {BotInfo("ou_bot", "客服")}
     assert len(feishu.calls("/bot/")) == 1
 
 
 async def test_bot_info_serves_on_while_feishu_is_away(
-    sender: Sender, feishu: StandIn, spec: BotSpec, clock: FastClock, link: RedisLink, keys: Keys
+    sender: Sender, feishu: StandIn, spec: BotSpec, cache: CacheTiers, link: RedisLink, keys: Keys
 ) -> None:
     feishu.answers[INFO] = {"code": 0, "bot": {"open_id": "ou_bot", "app_name": "x"}}
     await sender.bot_info(spec)
-    await link.commands.delete(keys.bot_info("cli_a", feishu.url))
-    clock.jumped += 301
+    # Everything runs out.
+    await link.commands.delete(*[key async for key in link.commands.scan_iter(f"{keys.prefix}*")])
+    cache.memory.clear()
     feishu.faults.extend([Fault("html")] * 5)
     assert (await sender.bot_info(spec)).open_id == "ou_bot"
 
@@ -165,9 +167,17 @@ async def test_bot_info_without_an_open_id_is_no_answer(sender: Sender, feishu: 
         await sender.bot_info(spec)
 
 
-async def test_a_chat_is_described(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
-    feishu.answers["GET /open-apis/im/v1/chats/oc_1"] = {
-        "code": 0,
-        "data": {"name": "群", "chat_mode": "group"},
-    }
-    assert (await sender.chat_info(spec, "oc_1"))["chat_mode"] == "group"
+async def test_profiles_are_asked_for_once(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
+    feishu.answers["GET /open-apis/im/v1/chats/oc_1"] = {"code": 0, "data": {"name": "群", "chat_mode": "group"}}
+    feishu.answers["GET /open-apis/contact/v3/users/ou_1"] = {"code": 0, "data": {"user": {"name": "王"}}}
+    for _ in range(2):
+        assert await sender.chat_info(spec, "oc_1") == {"name": "群", "chat_mode": "group"}
+        assert await sender.user_info(spec, "ou_1") == {"name": "王"}
+    assert len(feishu.calls("/chats/")) == len(feishu.calls("/users/")) == 1
+
+
+async def test_a_chat_out_of_reach_has_no_profile(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
+    feishu.faults.append(Fault("code", code=232011, status=400))
+    for _ in range(2):
+        assert await sender.chat_info(spec, "oc_2") is None
+    assert len(feishu.calls("/chats/")) == 1

@@ -21,6 +21,7 @@ from app.feishu import codes
 from app.feishu.client import Answer, FeishuApi
 from app.model.bot import BotSpec
 from app.model.outbound import Outbound, SendName, Target
+from tests.unit.channel.parts import cache_of
 from tests.unit.docs.page import Page
 
 PAGE = Page("docs/sends.md")
@@ -41,7 +42,7 @@ class Said:
         monkeypatch.setattr(Exchange, "run", run)
         api = FeishuApi()
         tokens = Tokens(api, link, keys, None)  # type: ignore[arg-type]
-        self.sender = Sender(api, tokens, Limiter(link, keys, Limits()), link, keys)
+        self.sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys))
 
 
 @pytest.fixture
@@ -77,6 +78,8 @@ VERBS: dict[str, Do] = {
     "ephemeral.send": lambda s, b: s.ephemeral(b, "oc_1", "ou_1", {}),
     "im.url_previews.batch_update": lambda s, b: s.update_previews(b, ["t"]),
     "bot.info": lambda s, b: s.bot_info(b),
+    "im.chat.get": lambda s, b: s.chat_info(b, "ID"),
+    "contact.user.get": lambda s, b: s.user_info(b, "ID"),
 }
 
 

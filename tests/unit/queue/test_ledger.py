@@ -66,3 +66,20 @@ async def test_state_is_kept_with_its_time_to_live(link: RedisLink, keys: Keys) 
     assert 0 < await link.commands.pttl(keys.state("echo", "chat:oc_1:n")) <= 30_000
     await ledgers.state_delete(work, "chat:oc_1:n")
     assert await ledgers.state_get("echo", "chat:oc_1:n") is None
+
+
+async def test_a_swap_meets_the_value_that_was_seen_or_says_what_is_there(link: RedisLink, keys: Keys) -> None:
+    work = await claimed(link, keys)
+    ledgers = Ledgers(link, keys)
+
+    assert await ledgers.state_swap(work, "bot:n", b"x", b"y", None, keep_ttl=False) == (False, None)
+    assert await ledgers.state_swap(work, "bot:n", None, b"x", 30.0, keep_ttl=True) == (True, b"x")
+    assert await ledgers.state_swap(work, "bot:n", None, b"y", None, keep_ttl=True) == (False, b"x")
+    assert await ledgers.state_swap(work, "bot:n", b"x", b"y", None, keep_ttl=True) == (True, b"y")
+    assert 0 < (await ledgers.state_ttl("echo", "bot:n") or 0) <= 30
+    assert await ledgers.state_swap(work, "bot:n", b"y", b"z", None, keep_ttl=False) == (True, b"z")
+    assert await ledgers.state_ttl("echo", "bot:n") is None
+    await Leases(link, keys).abandon("n1", ["echo"])
+    with pytest.raises(Fenced):
+        await ledgers.state_swap(work, "bot:n", b"z", b"a", None, keep_ttl=False)
+    assert await ledgers.state_get("echo", "bot:n") == b"z"

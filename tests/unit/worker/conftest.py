@@ -7,20 +7,16 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import redis
 
-from app.channel.sender import Sender
-from app.core.clock import SYSTEM_CLOCK
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotSpec
 from app.queue.calls import Calls
 from app.queue.dead_letters import DeadLetter, DeadLetters
 from app.queue.leases import Leases
-from app.queue.ledger import Ledgers
 from app.queue.mailbox import Mailbox
 from app.queue.work import Incoming, Receipt
 from app.sdk.bot import Bot
@@ -31,7 +27,7 @@ from app.worker.dial import Dials
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.worker import Parts, Worker
-from tests.unit.worker.kit import Bots, Mouth, spec
+from tests.unit.worker.kit import Bots, Mouth, parts_of, spec
 
 
 @dataclass
@@ -79,22 +75,7 @@ class Site:
         self.workers.append(asyncio.create_task(Worker(lane, self.parts(drain)).run()))
 
     def parts(self, drain: float = 1.0) -> Parts:
-        return Parts(
-            link=self.link,
-            keys=self.keys,
-            mailbox=Mailbox(self.link, self.keys),
-            ledgers=Ledgers(self.link, self.keys),
-            calls=self.calls,
-            keyring=self.keyring,
-            sender=cast(Sender, self.mouth),
-            catalog=self.bots,
-            handlers=self.bots,
-            dials=Dials(),
-            open_heartbeat=lambda: redis.Redis.from_url(self.url),
-            drain_timeout=drain,
-            schedules=False,
-            clock=SYSTEM_CLOCK,
-        )
+        return parts_of(self.link, self.keys, self.url, self.keyring, self.bots, self.mouth, Dials(), drain)
 
     async def done(self, bot: str = "echo") -> bool:
         """Whether no event of the bot waits or is being handled."""

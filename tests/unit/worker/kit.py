@@ -5,20 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
+import redis
 from pydantic import SecretStr
 
 from app.channel.facts import BotInfo
+from app.channel.sender import Sender
 from app.core.errors import FeishuRefused
+from app.core.keys import Keys
+from app.core.redis import RedisLink
 from app.model.bot import BotConfig, BotSpec, Credentials
 from app.model.event import CALLBACK_TYPES
 from app.model.outbound import Ledger, Outbound, SendName, Sent
+from app.queue.calls import Calls
 from app.queue.envelope import CALL_PREFIX, Entry, event_aad
+from app.queue.ledger import Ledgers
+from app.queue.mailbox import Mailbox
+from app.queue.tasks import Tasks
 from app.queue.work import Incoming
 from app.sdk.bot import Bot
+from app.storage.cache import CacheTiers
 from app.storage.cipher import Cipher
+from app.storage.keyring import Keyring
+from app.worker.dial import Dials
+from app.worker.worker import Parts
 
 
 def spec(bot: str = "echo", revision: str = "1", **config: Any) -> BotSpec:
@@ -174,3 +186,26 @@ def _incoming(
     )
     seen = (event_id, identity) if is_message else (event_id,)
     return Incoming(bot, entry, seen, 600, 1000)
+
+
+def parts_of(
+    link: RedisLink, keys: Keys, url: str, keyring: Keyring, bots: Bots, mouth: Mouth, dials: Dials, drain: float
+) -> Parts:
+    """What a worker is built of, on the engine at `url`; `drain` in seconds."""
+    return Parts(
+        link=link,
+        keys=keys,
+        mailbox=Mailbox(link, keys),
+        ledgers=Ledgers(link, keys),
+        calls=Calls(link, keys),
+        tasks=Tasks(link, keys),
+        cache=CacheTiers(link, keys, keyring),
+        keyring=keyring,
+        sender=cast(Sender, mouth),
+        catalog=bots,
+        handlers=bots,
+        dials=dials,
+        open_heartbeat=lambda: redis.Redis.from_url(url),
+        drain_timeout=drain,
+        schedules=False,
+    )

@@ -15,15 +15,11 @@ from typing import Any, cast
 
 import psutil
 import pytest
-import redis
 
-from app.channel.sender import Sender
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
-from app.queue.calls import Calls
 from app.queue.dead_letters import DeadLetters
 from app.queue.leases import Leases
-from app.queue.ledger import Ledgers
 from app.queue.mailbox import Mailbox
 from app.queue.work import Receipt
 from app.sdk.bot import Bot
@@ -37,8 +33,8 @@ from app.worker.lane import Lane
 from app.worker.lanes import Lanes
 from app.worker.nursery import Nursery
 from app.worker.takeover import Takeover
-from app.worker.worker import Parts, Worker
-from tests.unit.worker.kit import Bots, Mouth, message, spec
+from app.worker.worker import Worker
+from tests.unit.worker.kit import Bots, Mouth, message, parts_of, spec
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
@@ -163,22 +159,7 @@ def started(engine_url: str, keys: Keys, tmp_path: Path) -> Iterator[tuple[Nurse
         async def main() -> int:
             link = await connect(engine_url)
             keyring = Keyring(MASTER, link, keys, tmp_path / "keys")
-            catalog = bots()
-            parts = Parts(
-                link=link,
-                keys=keys,
-                mailbox=Mailbox(link, keys),
-                ledgers=Ledgers(link, keys),
-                calls=Calls(link, keys),
-                keyring=keyring,
-                sender=cast(Sender, Said(link, keys)),
-                catalog=catalog,
-                handlers=catalog,
-                dials=dials,
-                open_heartbeat=lambda: redis.Redis.from_url(engine_url),
-                drain_timeout=2.0,
-                schedules=False,
-            )
+            parts = parts_of(link, keys, engine_url, keyring, bots(), Said(link, keys), dials, 2.0)
             try:
                 return await Worker(lane, parts).run()
             finally:

@@ -1,0 +1,81 @@
+"""`feishu-hub tasks`: how far the long jobs of bots are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.stores import instant, print_rows, with_stores
+
+if TYPE_CHECKING:
+    from app.queue.tasks import TaskInfo
+    from app.wiring import Stores
+
+app = typer.Typer(help="Long jobs of bots: list, show.", no_args_is_help=True)
+
+BotName = Annotated[str, typer.Argument(help="Bot id.")]
+
+
+@app.command("list")
+def list_tasks(
+    bot: BotName,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """A bot's tasks, those spoken of last first; without what they say of themselves."""
+
+    async def work(stores: Stores) -> list[dict[str, Any]]:
+        return [_row(task) for task in await stores.tasks.list(bot, limit)]
+
+    rows = with_stores(config, data_dir, work)
+    if as_json:
+        _print_json(rows)
+    else:
+        columns = ("id", "status", "progress", "created", "updated", "ended")
+        print_rows(rows, columns, none=f"bot {bot} has no tasks")
+
+
+@app.command()
+def show(
+    bot: BotName,
+    task: Annotated[str, typer.Argument(metavar="ID", help="As `tasks list` shows it.")],
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """One task with its note, opened."""
+
+    async def work(stores: Stores) -> dict[str, Any] | None:
+        from app.queue.tasks import task_aad
+
+        found = await stores.tasks.show(bot, task)
+        if found is None:
+            return None
+        note = (await stores.keyring.cipher(bot)).open(found.note, task_aad(task)).decode() if found.note else None
+        return {**_row(found), "note": note}
+
+    row = with_stores(config, data_dir, work)
+    if row is None:
+        typer.echo(f"bot {bot} has no task {task}; `feishu-hub tasks list {bot}` shows what there is", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        _print_json(row)
+    else:
+        typer.echo("\n".join(f"{name:<9} {value}" for name, value in row.items() if value is not None))
+
+
+def _row(task: TaskInfo) -> dict[str, Any]:
+    row = asdict(task)
+    del row["note"]
+    return row | {name: instant(row[name]) for name in ("created", "updated", "ended")}
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
