@@ -69,6 +69,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 keys=stores.keys,
                 mailbox=stores.mailbox,
                 ledgers=stores.ledgers,
+                outbox=stores.outbox,
                 calls=stores.calls,
                 tasks=stores.tasks,
                 cache=stores.cache,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import orjson
 from cachetools import LRUCache
@@ -13,13 +15,16 @@ from app.channel.limits import Priority
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused
 from app.model.outbound import MessageType, Outbound, Target
-from app.queue.envelope import CALL_PREFIX, Entry, batch_aad, message_aad
+from app.queue.envelope import CALL_PREFIX, Entry, batch_aad, fingerprint_aad, message_aad
 from app.queue.outbox import OutboxQueue
-from app.queue.outgoing import Outgoing, Put
+from app.queue.outgoing import Kept, Outgoing
 from app.queue.work import Work
 
 # Batches that a node works on keep their content opened: each of the messages needs it.
 _OPENED: Final = 64
+
+Put = Literal["queued", "known", "other", "full"]
+"""What became of what was to be put: `known` is there already, `other` is there with another content under the id."""
 
 
 class Seal(Protocol):
@@ -38,6 +43,16 @@ class Letter:
     priority: Priority
 
 
+def new_id() -> str:
+    """An id for a message, or a batch, that no other has."""
+    return f"m{secrets.token_hex(16)}"
+
+
+def id_of(*name: str) -> str:
+    """The id of what has a name of its own: put a second time, it is the same."""
+    return f"m{hashlib.sha256(chr(10).join(name).encode()).hexdigest()[:32]}"
+
+
 class Outbox:
     """Puts messages on the outbox of a bot, and opens what was put; raises StoreUnavailable without Redis."""
 
@@ -52,13 +67,17 @@ class Outbox:
         self._opened: LRUCache[tuple[str, str], tuple[MessageType, str]] = LRUCache(_OPENED)
 
     async def put(
-        self, bot: str, message_id: str, message: Outbound, *, due: float = 0.0, fingerprint: str = ""
+        self, bot: str, message_id: str, message: Outbound, *, due: float = 0.0, fingerprint: bytes = b""
     ) -> Put:
-        """Have a message sent, at `due` (seconds since the epoch) or at once; once, however often it is put."""
+        """Have a message sent, at `due` (seconds since the epoch) or at once; once, however often it is put.
+
+        Without a `fingerprint` what is there already is taken for the same message.
+        """
         content = {"type": message.msg_type, "content": message.content}
-        outgoing = await self._outgoing(bot, message_id, message.target, message.msg_type, content, CALL_PREFIX)
-        [result] = await self.queue.put(bot, [Outgoing(outgoing, due, fingerprint)], self._max_waiting)
-        return result
+        entry = await self._entry(bot, message_id, message.target, message.msg_type, content, CALL_PREFIX)
+        seal = await self._sealed_print(bot, message_id, fingerprint)
+        [kept] = await self.queue.put(bot, [Outgoing(entry, due, seal)], self._max_waiting)
+        return await self._outcome(bot, message_id, fingerprint, kept)
 
     async def put_many(
         self,
@@ -69,7 +88,7 @@ class Outbox:
         content: str,
         *,
         due: float = 0.0,
-        fingerprint: str = "",
+        fingerprint: bytes = b"",
     ) -> Put:
         """Have one content sent to many; message n of the batch has the id `batch-n`, counted from 1.
 
@@ -77,20 +96,25 @@ class Outbox:
         """
         shared = orjson.dumps({"type": msg_type, "content": content})
         sealed = await self._seal.seal(bot, shared, batch_aad(batch))
-        opened = await self.queue.open_batch(bot, batch, fingerprint, len(targets), sealed)
+        seal = await self._sealed_print(bot, batch, fingerprint)
+        opened = await self._outcome(
+            bot, batch, fingerprint, await self.queue.open_batch(bot, batch, seal, len(targets), sealed)
+        )
         if opened == "other":
             return opened
         messages = [
-            Outgoing(
-                await self._outgoing(bot, f"{batch}-{n}", target, msg_type, {"batch": batch}, ""),
-                due,
-                fingerprint,
-                batch,
-            )
+            Outgoing(await self._entry(bot, f"{batch}-{n}", target, msg_type, {"batch": batch}, ""), due, batch=batch)
             for n, target in enumerate(targets, 1)
         ]
         results = await self.queue.put(bot, messages, self._max_waiting)
-        return "full" if "full" in results else opened
+        return "full" if any(kept.how == "full" for kept in results) else opened
+
+    async def is_known(self, bot: str, id: str, fingerprint: bytes) -> Literal["known", "other", "new"]:
+        """Whether something was put under that id, and whether it was the same."""
+        found = await self.queue.fingerprint(bot, id)
+        if found is None:
+            return "new"
+        return "known" if await self._same(bot, id, fingerprint, found) else "other"
 
     async def open(self, work: Work) -> Letter:
         """The message that a channel node has taken; SealBroken, or FeishuRefused where its content is gone."""
@@ -114,7 +138,18 @@ class Outbox:
             opened = self._opened[bot, batch] = (plain["type"], plain["content"])
         return opened
 
-    async def _outgoing(
+    async def _outcome(self, bot: str, id: str, fingerprint: bytes, kept: Kept) -> Put:
+        if kept.how == "known" and not await self._same(bot, id, fingerprint, kept.fingerprint):
+            return "other"
+        return kept.how
+
+    async def _same(self, bot: str, id: str, fingerprint: bytes, found: bytes) -> bool:
+        return not fingerprint or fingerprint == await self._seal.open(bot, found, fingerprint_aad(id))
+
+    async def _sealed_print(self, bot: str, id: str, fingerprint: bytes) -> bytes:
+        return await self._seal.seal(bot, fingerprint, fingerprint_aad(id))
+
+    async def _entry(
         self, bot: str, message_id: str, target: Target, msg_type: MessageType, content: dict[str, Any], ahead: str
     ) -> Entry:
         plain = orjson.dumps({"to": (target.kind, target.id, target.chat_id), **content})

@@ -95,3 +95,8 @@ def message_aad(message_id: str) -> bytes:
 def batch_aad(batch_id: str) -> bytes:
     """The record identity under which the content of a batch is sealed."""
     return b"batch\n" + batch_id.encode()
+
+
+def fingerprint_aad(id: str) -> bytes:
+    """The record identity under which the fingerprint of a message or batch is sealed."""
+    return b"fingerprint\n" + id.encode()

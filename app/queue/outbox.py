@@ -13,7 +13,7 @@ from app.core.lua import Arg, Pipeliner, Script
 from app.core.redis import RedisLink, guard
 from app.model.outbound import Begun, SendName
 from app.queue.mailbox import Mailbox
-from app.queue.outgoing import BatchState, MessageState, Outgoing, Put
+from app.queue.outgoing import BatchState, Kept, MessageState, Outgoing
 from app.queue.work import Work
 
 _HERE = Path(__file__).parent
@@ -25,6 +25,7 @@ KEPT: Final = 7 * 24 * 3600
 """Seconds for which a message's end can be read, and its id or Idempotency-Key is remembered."""
 _BATCH_KEPT: Final = 90 * 24 * 3600
 """Seconds for which what many messages share waits for them; it goes with the last of them."""
+_FIELDS: Final = ("state", "created", "changed", "due", "message_id", "reason", "batch")
 # Messages put in one script call: Redis does nothing else meanwhile.
 _AT_ONCE: Final = 200
 # A watcher whose message was missed, or whose hub is ending, looks again so often (s).
@@ -49,10 +50,10 @@ class OutboxQueue:
 
     # -- putting ---------------------------------------------------------------------------------------------
 
-    async def put(self, bot: str, messages: Sequence[Outgoing], max_waiting: int) -> list[Put]:
+    async def put(self, bot: str, messages: Sequence[Outgoing], max_waiting: int) -> list[Kept]:
         """Keep messages safe, each once for its id; a result for each, in order."""
         wake = "" if self._link.cluster else self._box.wake
-        results: list[Put] = []
+        results: list[Kept] = []
         woken = False
         for start in range(0, len(messages), _AT_ONCE):
             part = messages[start : start + _AT_ONCE]
@@ -69,37 +70,45 @@ class OutboxQueue:
                     entry.sealed,
                 )
             replies = await self._pipe.run(_ENQUEUE, [self._keys.root(bot)], args)
-            for message, reply in zip(part, replies, strict=True):
-                woken = woken or reply[:1] == b"!"
-                results.append(_put(reply.decode(), message))
+            woken = woken or any(reply[:1] == b"!" for reply in replies)
+            results += map(_kept, replies)
         if woken:
             await self.mailbox.give_back(bot)
         return results
 
-    async def open_batch(self, bot: str, batch: str, fingerprint: str, total: int, sealed: bytes) -> Put:
+    async def open_batch(self, bot: str, batch: str, fingerprint: bytes, total: int, sealed: bytes) -> Kept:
         """Keep what the messages of a batch share, before they are put."""
         args: list[Arg] = [fingerprint, total, sealed, _BATCH_KEPT]
         known = await self._pipe.run(_BATCH, [self._keys.batch(bot, batch)], args)
-        return "queued" if not known else "known" if known.decode() == f"={fingerprint}" else "other"
+        return _kept(known or b"+")
+
+    async def fingerprint(self, bot: str, id: str) -> bytes | None:
+        """With which fingerprint a message or batch of that id was put; None where there is none."""
+        for key in (self._keys.batch(bot, id), self._keys.msg(bot, id)):
+            with guard():
+                found: Any = await self._link.commands.hget(key, "fingerprint")
+            if found is not None:
+                return bytes(found)
+        return None
 
     # -- asking ----------------------------------------------------------------------------------------------
 
     async def state(self, bot: str, message: str) -> MessageState | None:
         """What became of a message; None where none of that id is known (any more)."""
         with guard():
-            fields: Any = await self._link.commands.hgetall(self._keys.msg(bot, message))
-        return _message(message, {name.decode(): value.decode() for name, value in fields.items()})
+            found: Any = await self._link.commands.hmget(self._keys.msg(bot, message), _FIELDS)
+        return _message(message, found)
 
     async def batch(self, bot: str, batch: str) -> BatchState | None:
         """How far a batch is."""
-        names = ("total", "created", "sent", "failed", "cancelled", "fingerprint")
+        names = ("total", "created", "sent", "failed", "cancelled")
         with guard():
             found: Any = await self._link.commands.hmget(self._keys.batch(bot, batch), names)
-        total, created, sent, failed, cancelled, fingerprint = found
+        total, created, sent, failed, cancelled = found
         if total is None:
             return None
         done, lost, dropped = (int(count or 0) for count in (sent, failed, cancelled))
-        return BatchState(batch, int(total), int(created) / 1000, done, lost, dropped, fingerprint.decode())
+        return BatchState(batch, int(total), int(created) / 1000, done, lost, dropped)
 
     async def batch_content(self, bot: str, batch: str) -> bytes | None:
         """What the messages of a batch share, sealed."""
@@ -196,25 +205,18 @@ class MessageRecord:
         return str(reply.decode())
 
 
-def _put(reply: str, message: Outgoing) -> Put:
-    mark, fingerprint = reply[0], reply[1:]
-    if mark == "=":
-        return "known" if fingerprint == message.fingerprint else "other"
-    return "full" if mark == "-" else "queued"
+def _kept(reply: bytes) -> Kept:
+    match reply[:1]:
+        case b"=":
+            return Kept("known", reply[1:])
+        case b"-":
+            return Kept("full")
+    return Kept("queued")
 
 
-def _message(message: str, fields: dict[str, str]) -> MessageState | None:
-    if "created" not in fields:
+def _message(message: str, found: Sequence[bytes | None]) -> MessageState | None:
+    state, created, changed, due, *texts = (value.decode() if value is not None else "" for value in found)
+    if not created:
         return None
-    state: Any = fields["state"]
-    return MessageState(
-        message,
-        state,
-        int(fields["created"]) / 1000,
-        int(fields["changed"]) / 1000,
-        int(fields["due"]) / 1000,
-        fields.get("message_id", ""),
-        fields.get("reason", ""),
-        fields.get("batch", ""),
-        fields["fingerprint"],
-    )
+    known: Any = state
+    return MessageState(message, known, int(created) / 1000, int(changed) / 1000, int(due) / 1000, *texts)

@@ -10,9 +10,14 @@ from app.queue.envelope import Entry
 State = Literal["queued", "sending", "sent", "failed", "cancelled"]
 FINAL: Final[frozenset[State]] = frozenset({"sent", "failed", "cancelled"})
 
-Put = Literal["queued", "known", "other", "full"]
-"""What became of a message that was to be put on the outbox: `known` is there already, `other` is there with
-another content under the same id."""
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a message that was to be put on the outbox."""
+
+    how: Literal["queued", "known", "full"]
+    fingerprint: bytes = b""
+    """Of one that is there already: with which fingerprint it was put."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,8 @@ class Outgoing:
     entry: Entry
     due: float = 0.0
     """When it may be sent, in seconds since the epoch; 0: at once."""
-    fingerprint: str = ""
-    """Tells a repeated call from another one under the same id."""
+    fingerprint: bytes = b""
+    """Tells a repeated call from another one under the same id; sealed, since it is made of the content."""
     batch: str = ""
 
 
@@ -41,7 +46,6 @@ class MessageState:
     reason: str = ""
     """Why it failed."""
     batch: str = ""
-    fingerprint: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -58,7 +62,6 @@ class BatchState:
     sent: int = 0
     failed: int = 0
     cancelled: int = 0
-    fingerprint: str = ""
 
     @property
     def waiting(self) -> int:

@@ -91,12 +91,15 @@ class Context(Generic[S_co]):
             raise RuntimeError("there is nobody to reply to here: use ctx.send(chat_id, …)")
         return verbs.reply(content, in_thread=in_thread)
 
-    def send(self, chat_id: str, content: Content) -> Coroutine[Any, Any, str]:
-        """Send to a chat (`oc_…`) or a person (`ou_…`, `on_…`, email); gives the message id, may be empty."""
+    def send(self, chat_id: str, content: Content, *, later: bool = False) -> Coroutine[Any, Any, str]:
+        """Send to a chat (`oc_…`) or a person (`ou_…`, `on_…`, email); gives the message id, may be empty.
+
+        `later=True` does not wait for it to be sent: it is kept on the outbox, and its id there is given.
+        """
         verbs = self._allowed()
         if not chat_id.startswith(("oc_", "ou_", "on_")) and "@" not in chat_id:
             raise ValueError(f"{chat_id!r} is no receiver: give a chat (oc_…), a person (ou_…, on_…) or an email")
-        return verbs.send(chat_id, content)
+        return verbs.send(chat_id, content, later=later)
 
     def update(self, message_id: str, content: Content) -> Coroutine[Any, Any, None]:
         """Replace a message of the bot's own: cards for 14 days, texts and posts at most 20 times."""

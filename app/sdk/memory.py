@@ -28,6 +28,8 @@ class SentMessage:
     message_id: str
     reply_to: str = ""
     in_thread: bool = False
+    later: bool = False
+    """Whether it was put on the outbox; its id is then that of the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ class MemoryVerbs:
         self._memory.replies.append(said)
         return said.message_id
 
-    async def send(self, chat_id: str, content: Content) -> str:
-        said = SentMessage(chat_id, _shown(content), self._next_id())
+    async def send(self, chat_id: str, content: Content, *, later: bool = False) -> str:
+        said = SentMessage(chat_id, _shown(content), self._next_id(), later=later)
         self._memory.sent.append(said)
         return said.message_id
 

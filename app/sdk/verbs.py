@@ -26,8 +26,11 @@ class Verbs(Protocol):
         """Reply to the event's message, else send to its chat, else to its user; the message id or ""."""
         ...
 
-    async def send(self, chat_id: str, content: Content) -> str:
-        """Send to a chat (`oc_…`) or a person (`ou_…`); the message id, which may be empty."""
+    async def send(self, chat_id: str, content: Content, *, later: bool = False) -> str:
+        """Send to a chat (`oc_…`) or a person (`ou_…`); the message id, which may be empty.
+
+        `later` puts it on the outbox instead, and gives its id there.
+        """
         ...
 
     async def update(self, message_id: str, content: Content) -> None:

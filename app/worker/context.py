@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.channel.limiter import OnWait
+from app.channel.outbox import Outbox, id_of, new_id
 from app.channel.render import render
 from app.channel.sender import Sender
 from app.core.errors import HubError, StoreUnavailable
@@ -27,6 +28,8 @@ from app.storage.cipher import Cipher
 
 CREATE: Final = "im.message.create"
 REPLY: Final = "im.message.reply"
+LATER: Final = "later"
+"""Names what is put on the outbox; it is sent by `CREATE`, under a name of its own."""
 _MORE_TRIES: Final = 2
 _BETWEEN_TRIES: Final = 0.1
 
@@ -39,6 +42,7 @@ class Means:
     ledgers: Ledgers
     tasks: Tasks
     cache: CacheTiers
+    outbox: Outbox
 
 
 class EventVerbs:
@@ -74,8 +78,9 @@ class EventVerbs:
         assert self._event is not None  # the context refuses a reply in hooks
         return await self._send(_answer_target(self._event, in_thread), content)
 
-    async def send(self, chat_id: str, content: Content) -> str:
-        return await self._send(target_of(chat_id), content)
+    async def send(self, chat_id: str, content: Content, *, later: bool = False) -> str:
+        target = target_of(chat_id)
+        return await (self._put(target, content) if later else self._send(target, content))
 
     async def update(self, message_id: str, content: Content) -> None:
         msg_type, content_json = render(content)
@@ -159,13 +164,28 @@ class EventVerbs:
 
     async def _send(self, target: Target, content: Content) -> str:
         msg_type, content_json = render(content)
-        api = REPLY if target.kind == "reply" else CREATE
-        self._sends[api, target.id] += 1
-        replay = self._work.entry.replay if self._work else 0
-        name = SendName(self._spec.id, self._origin, replay, api, target.id, self._sends[api, target.id])
+        name = self._name(REPLY if target.kind == "reply" else CREATE, target)
         message = Outbound(target, msg_type, content_json)
         sent = await self._means.sender.send(self._spec, message, name, self._ledger, on_wait=self._on_wait)
         return sent.message_id
+
+    async def _put(self, target: Target, content: Content) -> str:
+        msg_type, content_json = render(content)
+        # Named as a send is: who handles the event a second time finds its message there. A hook has no event, so that
+        # what it says is said at each start.
+        name = self._name(LATER, target)
+        message_id = id_of(name.uuid) if self._work is not None else new_id()
+        put = await self._means.outbox.put(self._spec.id, message_id, Outbound(target, msg_type, content_json))
+        if put == "full":
+            raise StoreUnavailable(
+                f"the outbox of bot {self._spec.id} is full (outbox.max_waiting): see what holds it up"
+            )
+        return message_id
+
+    def _name(self, api: str, target: Target) -> SendName:
+        self._sends[api, target.id] += 1
+        replay = self._work.entry.replay if self._work else 0
+        return SendName(self._spec.id, self._origin, replay, api, target.id, self._sends[api, target.id])
 
     def _message(self, message_id: str | None) -> str:
         found = message_id or (self._event.message_id if self._event else "")

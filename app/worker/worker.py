@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, StartError, StoreUnavailable
@@ -57,6 +58,7 @@ class Parts:
     keys: Keys
     mailbox: Mailbox
     ledgers: Ledgers
+    outbox: Outbox
     calls: Calls
     tasks: Tasks
     cache: CacheTiers
@@ -92,7 +94,7 @@ class Worker:
             Runner(self._dial),
             Sieve(parts.link, parts.keys, clock=clock),
             answers,
-            Means(parts.sender, parts.ledgers, parts.tasks, parts.cache),
+            Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox),
             parts.keyring,
             clock=clock,
         )

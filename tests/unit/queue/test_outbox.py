@@ -14,7 +14,7 @@ from app.model.outbound import SendName
 from app.queue.envelope import CALL_PREFIX, Entry
 from app.queue.leases import Leases
 from app.queue.outbox import OutboxQueue, Settled
-from app.queue.outgoing import MessageState, Outgoing
+from app.queue.outgoing import Kept, MessageState, Outgoing
 from app.queue.work import Work
 from tests.waiting import until
 
@@ -27,7 +27,13 @@ def queue(link: RedisLink, keys: Keys, no_key_without_ttl: None) -> OutboxQueue:
 
 
 def outgoing(
-    message: str, chat: str = "oc_1", *, due: float = 0.0, fingerprint: str = "f", batch: str = "", ahead: bool = True
+    message: str,
+    chat: str = "oc_1",
+    *,
+    due: float = 0.0,
+    fingerprint: bytes = b"f",
+    batch: str = "",
+    ahead: bool = True,
 ) -> Outgoing:
     conversation = f"{CALL_PREFIX if ahead else ''}chat_id:{chat}"
     entry = Entry("out", message, message, "text", conversation, chat, "", "", 1_700_000_000.0, 0, b"sealed")
@@ -35,7 +41,7 @@ def outgoing(
 
 
 async def put(queue: OutboxQueue, *messages: Outgoing, room: int = 1000) -> list[str]:
-    return list(await queue.put("echo", messages, room))
+    return [kept.how for kept in await queue.put("echo", messages, room)]
 
 
 async def taken(queue: OutboxQueue, owner: str = "n1:out", many: int = 10) -> list[Work]:
@@ -50,7 +56,9 @@ async def state(queue: OutboxQueue, message: str = "m1") -> MessageState:
 
 async def test_a_message_is_put_once_for_its_id(queue: OutboxQueue) -> None:
     assert await put(queue, outgoing("m1"), outgoing("m1")) == ["queued", "known"]
-    assert await put(queue, outgoing("m1", fingerprint="another")) == ["other"]
+    assert await queue.fingerprint("echo", "m1") == b"f"
+    [again] = await queue.put("echo", [outgoing("m1", fingerprint=b"another")], 1000)
+    assert again.fingerprint == b"f"
     assert await queue.depth("echo") == 1
     assert await queue.mailbox.next_bot(0.1) == "echo"
 
@@ -187,9 +195,9 @@ async def test_a_failed_message_says_why(queue: OutboxQueue) -> None:
 
 
 async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(queue: OutboxQueue) -> None:
-    assert await queue.open_batch("echo", "b", "f", 3, b"shared") == "queued"
-    assert await queue.open_batch("echo", "b", "f", 3, b"shared") == "known"
-    assert await queue.open_batch("echo", "b", "g", 3, b"shared") == "other"
+    assert (await queue.open_batch("echo", "b", b"f", 3, b"shared")).how == "queued"
+    assert await queue.open_batch("echo", "b", b"g", 3, b"shared") == Kept("known", b"f")
+    assert await queue.fingerprint("echo", "b") == b"f"
     await put(queue, *(outgoing(f"b-{n}", f"oc_{n}", batch="b", ahead=False) for n in range(3)))
     first, second, _ = await taken(queue)
     await queue.record(first).begin(NAME)

@@ -43,6 +43,7 @@ async def test_verbs_reach_their_surroundings() -> None:
     ctx, memory = context(message_event("hi"))
     replied = await ctx.reply("a", in_thread=True)
     await ctx.send("oc_x", "b")
+    await ctx.send("oc_x", "b", later=True)
     await ctx.update(replied, "c")
     await ctx.react("OK")
     await ctx.react("OK", "om_other")
@@ -50,7 +51,7 @@ async def test_verbs_reach_their_surroundings() -> None:
     assert await ctx.download(key) == b"data"
     said = memory.replies[0]
     assert (said.content, said.in_thread, said.reply_to, said.chat_id) == ("a", True, "om_0002", "oc_0002")
-    assert memory.sent[0].chat_id == "oc_x"
+    assert [(one.chat_id, one.later) for one in memory.sent] == [("oc_x", False), ("oc_x", True)]
     assert memory.updates[0].message_id == replied
     assert [one.message_id for one in memory.reactions] == ["om_0002", "om_other"]
     assert (memory.uploads[0].name, memory.uploads[0].kind) == ("a.txt", "stream")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.channel.outbox import Outbox
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotSpec
@@ -18,6 +19,7 @@ from app.queue.calls import Calls
 from app.queue.dead_letters import DeadLetter, DeadLetters
 from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
+from app.queue.outbox import OutboxQueue
 from app.queue.work import Incoming, Receipt
 from app.sdk.bot import Bot
 from app.storage.cipher import Cipher
@@ -27,6 +29,7 @@ from app.worker.dial import Dials
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.worker import Parts, Worker
+from tests.unit.channel.parts import PlainSeal
 from tests.unit.worker.kit import Bots, Mouth, parts_of, spec
 
 
@@ -52,6 +55,7 @@ class Site:
         self.leases = Leases(self.link, self.keys)
         self.calls = Calls(self.link, self.keys)
         self.dead = DeadLetters(self.link, self.keys)
+        self.outbox = Outbox(OutboxQueue(self.link, self.keys), PlainSeal())
 
     def add(self, bot: Bot[Any], one: BotSpec | None = None, **config: Any) -> None:
         one = one or spec(**config)

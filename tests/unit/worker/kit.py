@@ -12,6 +12,7 @@ import redis
 from pydantic import SecretStr
 
 from app.channel.facts import BotInfo
+from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.core.errors import FeishuRefused
 from app.core.keys import Keys
@@ -23,6 +24,7 @@ from app.queue.calls import Calls
 from app.queue.envelope import CALL_PREFIX, Entry, event_aad
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import Mailbox
+from app.queue.outbox import OutboxQueue
 from app.queue.tasks import Tasks
 from app.queue.work import Incoming
 from app.sdk.bot import Bot
@@ -31,6 +33,7 @@ from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
 from app.worker.dial import Dials
 from app.worker.worker import Parts
+from tests.unit.channel.parts import PlainSeal
 
 
 def spec(bot: str = "echo", revision: str = "1", **config: Any) -> BotSpec:
@@ -197,6 +200,7 @@ def parts_of(
         keys=keys,
         mailbox=Mailbox(link, keys),
         ledgers=Ledgers(link, keys),
+        outbox=Outbox(OutboxQueue(link, keys), PlainSeal()),
         calls=Calls(link, keys),
         tasks=Tasks(link, keys),
         cache=CacheTiers(link, keys, keyring),
