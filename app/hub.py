@@ -30,6 +30,7 @@ from app.core.redis import check_external, guard
 from app.core.settings import Settings
 from app.front import Front, ended, open_front
 from app.gateway.http import OneWriteProtocol
+from app.key_care import upkeep_of
 from app.main import Listener, bind, listener
 from app.measures import Measures
 from app.model.bot import BotSpec
@@ -120,7 +121,7 @@ class Node:
         admin = bind(settings.server.admin.host, settings.server.admin.port, "server.admin.port")
         url = await self._redis_url(closing)
         self.stores = stores = await closing.enter_async_context(
-            stores_at(settings, url, group=self.plan.group, may_create_key=settings.redis.url == "embedded")
+            stores_at(settings, url, group=self.plan.group, master=self.plan.master)
         )
         self.registry = Registry(self.plan.root, self.plan.env, self.plan.credentials)
         self.registry.load()
@@ -129,7 +130,9 @@ class Node:
             lambda: self._front.place if self._front else "queue",
             lambda: details(measures, self._name, self._engine.pid if self._engine else None),
         )
+        self._upkeep = upkeep_of(stores)
         await self._join(closing)
+        self._task(closing, self._upkeep.run(), "keys")
         await stores.keyring.preload(self.registry.bots)
         self.registry.subscribe(self._bots_changed)
         self._task(closing, Watch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
@@ -230,6 +233,7 @@ class Node:
             "roles": ",".join(sorted(self.settings.active_roles)),
             "bots": str(len(self.registry.bots)),
             "state": self.health.ready()[1]["status"],
+            **self._upkeep.says,
         }
 
     # -- changes ------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.settings import Settings
 from app.plan import Plan, Workers
+from app.wiring import master_of
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
 from app.worker_process import Birth, worker_main
@@ -27,7 +28,9 @@ def run_node(settings: Settings, root: Path, bots: Path | None, warnings: Sequen
     """Run a node until it is told to stop; the exit status. `more` goes to the Plan."""
     for warning in warnings:
         log.warning(warning)
-    plan = Plan(settings, root, os.environ, bots_dir=bots, **more)
+    # Before the fork, so that a service which keeps the key is asked once a node.
+    master = master_of(settings)
+    plan = Plan(settings, root, os.environ, master, bots_dir=bots, **more)
     workers: Workers | None = None
     if "worker" in settings.active_roles:
         dials = Dials()
@@ -38,6 +41,7 @@ def run_node(settings: Settings, root: Path, bots: Path | None, warnings: Sequen
             env=plan.env,
             redis_url=socket_url(settings.data_dir) if embedded else settings.redis.url,
             dials=dials,
+            master=master,
             bots_dir=bots,
             group=plan.group,
             credentials=plan.credentials,

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.settings import Settings
 from app.model.bot import Credentials
+from app.storage.master_key import MasterKey
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
 
@@ -31,6 +32,7 @@ class Plan:
     root: Path
     """Directory of the bots, or of one."""
     env: Mapping[str, str] = field(repr=False)
+    master: MasterKey
     bots_dir: Path | None = None
     group: str = ""
     """The bot's id, where one bot runs as a process of its own."""

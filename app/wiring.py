@@ -30,7 +30,7 @@ from app.queue.tasks import Tasks
 from app.storage.cache import CacheTiers
 from app.storage.database import Database
 from app.storage.keyring import Keyring
-from app.storage.master_key import load_master
+from app.storage.master_key import KEYS_DIRECTORY, MasterKey, load_master
 from app.storage.messages import Messages
 from app.storage.vault import DatabaseVault
 
@@ -59,11 +59,25 @@ class Stores:
     """Runs in processes that have a sender."""
 
 
+def master_of(settings: Settings, *, may_create: bool = True) -> MasterKey:
+    """The node's master key, made where the node has an engine of its own and no key yet; StartError."""
+    secret = settings.master_key
+    return load_master(
+        secret.get_secret_value() if secret else None,
+        settings.data_dir,
+        may_create and settings.redis.url == "embedded",
+        settings.master_key_file,
+        settings.master_key_command,
+    )
+
+
 @asynccontextmanager
 async def stores_at(
-    settings: Settings, redis_url: str, *, group: str = "", may_create_key: bool = False, vault: bool = True
+    settings: Settings, redis_url: str, *, group: str = "", master: MasterKey | None = None, vault: bool = True
 ) -> AsyncIterator[Stores]:
     """The stores over a Redis whose URL is known; nothing is sent before its first use.
+
+    `master` is the node's master key, where it is known already: a service that keeps it is asked once a node.
 
     `vault` says whether data keys are copied to the database too: one process a node is enough for that.
     """
@@ -73,11 +87,10 @@ async def stores_at(
         closing.push_async_callback(link.close)
         database = Database(settings.database.url, settings.data_dir, pool=settings.database.pool)
         closing.push_async_callback(database.close)
-        secret = settings.master_key
-        master = load_master(
-            secret.get_secret_value() if secret else None, settings.data_dir, may_create_key, settings.master_key_file
+        master = master or master_of(settings)
+        keyring = Keyring(
+            master, link, keys, settings.data_dir / KEYS_DIRECTORY, DatabaseVault(database) if vault else None
         )
-        keyring = Keyring(master, link, keys, settings.data_dir / "keys", DatabaseVault(database) if vault else None)
         closing.push_async_callback(keyring.close)
         yield Stores(
             settings,
@@ -116,9 +129,7 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
                 running = await engine.start()
                 closing.push_async_callback(engine.stop)
             url = running
-        stores = await closing.enter_async_context(
-            stores_at(settings, url, may_create_key=settings.redis.url == "embedded")
-        )
+        stores = await closing.enter_async_context(stores_at(settings, url))
         await stores.keyring.check()
         yield stores
 

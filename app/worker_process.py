@@ -19,6 +19,7 @@ from app.control.registry.watch import Watch
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
 from app.model.bot import Credentials
+from app.storage.master_key import MasterKey
 from app.wiring import open_sender, stores_at
 from app.worker.dial import Dials
 from app.worker.lane import Lane
@@ -37,6 +38,7 @@ class Birth:
     env: Mapping[str, str] = field(repr=False)
     redis_url: str = field(repr=False)
     dials: Dials = field(repr=False)
+    master: MasterKey
     bots_dir: Path | None = None
     group: str = ""
     credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
@@ -51,7 +53,9 @@ def worker_main(birth: Birth, lane: Lane) -> int:
 async def _work(birth: Birth, lane: Lane) -> int:
     settings = birth.settings
     async with AsyncExitStack() as closing:
-        stores = await closing.enter_async_context(stores_at(settings, birth.redis_url, group=birth.group, vault=False))
+        stores = await closing.enter_async_context(
+            stores_at(settings, birth.redis_url, group=birth.group, master=birth.master, vault=False)
+        )
         registry = Registry(birth.root, birth.env, birth.credentials, quiet=True)
         registry.load()
         sender = await closing.enter_async_context(open_sender(stores, birth.env))

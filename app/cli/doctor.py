@@ -120,15 +120,16 @@ def _data_dir(path: Path) -> Finding:
 
 def _master_key(settings: Settings) -> Finding:
     from app.core.errors import StartError
-    from app.storage.master_key import FILE_NAME, load_master
+    from app.storage.master_key import FILE_NAME
+    from app.wiring import master_of
 
     secret = settings.master_key
     try:
-        key = load_master(
-            secret.get_secret_value() if secret else None, settings.data_dir, False, settings.master_key_file
-        )
+        key = master_of(settings, may_create=False)
     except StartError as exc:
-        made = settings.redis.url == "embedded" and not secret and not settings.master_key_file
+        made = settings.redis.url == "embedded" and not (
+            secret or settings.master_key_file or settings.master_key_command
+        )
         if made and not (settings.data_dir / FILE_NAME).exists():
             return Finding("master key", "ok", f"none yet; {settings.data_dir / FILE_NAME} is made at the first start")
         return Finding("master key", "fail", str(exc), "feishu-hub keys make")

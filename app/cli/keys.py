@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import typer
 
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+
+if TYPE_CHECKING:
+    from app.wiring import Stores
+
 app = typer.Typer(help="The keys under which everything is sealed.", no_args_is_help=True)
-
-
-@app.callback()
-def _noun() -> None:
-    # Typer would make a noun with one command that command itself.
-    pass
+T = TypeVar("T")
 
 
 @app.command()
@@ -19,3 +24,122 @@ def make() -> None:
     from app.storage.master_key import new_key
 
     typer.echo(new_key())
+
+
+@app.command()
+def status(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """What each master key still wraps, which nodes hold it, and what each data key still seals."""
+    import json
+
+    document = _with_stores(config, data_dir, _status)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _show(document)
+
+
+@app.command()
+def rotate(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Make a new master key in the key file and wrap everything under it, while the hub runs."""
+
+    async def work(stores: Stores) -> tuple[str, int]:
+        from app.key_care import rotation_of
+
+        rotation = rotation_of(stores)
+        key = await rotation.begin()
+        typer.echo(f"master key {key} was made in {stores.keyring.master.source}: back it up now")
+        return key, await rotation.finish()
+
+    key, copies = _with_stores(config, data_dir, work)
+    typer.echo(f"{copies} copies are wrapped under {key} now; `feishu-hub keys retire` takes the old key out")
+
+
+@app.command()
+def rewrap(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Wrap everything under the first master key; a running hub does so by itself."""
+
+    async def work(stores: Stores) -> int:
+        from app.key_care import rotation_of
+
+        return await rotation_of(stores).finish()
+
+    typer.echo(f"{_with_stores(config, data_dir, work)} copies wrapped anew")
+
+
+@app.command()
+def retire(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Take the old master keys out of the key file, once nothing is wrapped under them."""
+
+    async def work(stores: Stores) -> tuple[str, ...]:
+        from app.key_care import rotation_of
+
+        return await rotation_of(stores).retire()
+
+    gone = _with_stores(config, data_dir, work)
+    typer.echo(f"taken out: {', '.join(gone)}" if gone else "there is no old master key")
+
+
+async def _status(stores: Stores) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from app.control.cluster.membership import holds_master, nodes_of
+    from app.key_care import rewrap_of
+    from app.storage.key_counts import count_sealed
+    from app.storage.known_keys import known_keys
+    from app.storage.vault import DatabaseVault
+
+    master = stores.keyring.master
+    wraps = await rewrap_of(stores).count()
+    nodes = [node for node in await nodes_of(stores.link, stores.keys) if node["alive"]]
+    held = await known_keys(stores.keyring, DatabaseVault(stores.database))
+    keys = []
+    for key in (*master.ids, "?"):
+        counted = {"redis": wraps.redis[key], "database": wraps.database[key], "files": wraps.files[key]}
+        if key == "?" and not any(counted.values()):
+            continue
+        holders = [node["id"] for node in nodes if holds_master(node, key)]
+        keys.append({"master_key": key, **counted, "proof": wraps.proof == key, "nodes": holders})
+    return {
+        "source": master.source,
+        "master_keys": keys,
+        "retirable": len(master.ids) > 1 and not wraps.other_than(master.ids[0]),
+        "data_keys": [asdict(row) for row in await count_sealed(stores.link, stores.keys, stores.database, held)],
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    masters = Table("MASTER KEY", "REDIS", "DATABASE", "THIS NODE", "PROOF", "NODES", box=SIMPLE_HEAD)
+    for row in document["master_keys"]:
+        counts = (str(row[place]) for place in ("redis", "database", "files"))
+        name = "none of them" if row["master_key"] == "?" else row["master_key"]
+        masters.add_row(name, *counts, "yes" if row["proof"] else "", ", ".join(row["nodes"]))
+    console.print(f"master key from {document['source']}; wrapped data keys by master key:", highlight=False)
+    console.print(masters)
+    keys = Table("BOT", "DATA KEY", "STORED", "WAITING", "DEAD", box=SIMPLE_HEAD)
+    for row in document["data_keys"]:
+        keys.add_row(row["bot"], row["key_id"], *(str(row[count]) for count in ("stored", "waiting", "dead")))
+    console.print(keys)
+    if document["retirable"]:
+        console.print("nothing is wrapped under an old master key any more: it can go (`feishu-hub keys retire`)")
+
+
+def _with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
+    import os
+
+    from app.core.logs import configure_logs
+    from app.core.settings import load_settings
+    from app.wiring import open_stores
+
+    configure_logs("console", "warning")
+    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+
+    async def run() -> T:
+        async with open_stores(settings) as stores:
+            return await work(stores)
+
+    return asyncio.run(run())

@@ -11,12 +11,22 @@ import signal
 from typing import Final, Literal
 
 Step = Literal["after_accept", "before_handler", "before_send", "after_send", "before_record", "after_record"]
+"""Steps of an event's way."""
+KeyStep = Literal[
+    "new_master_key",
+    "rewrapped_proof",
+    "rewrapped_redis",
+    "rewrapped_database",
+    "rewrapped_files",
+    "old_master_key_out",
+]
+"""Steps of a rotation of the master key."""
 
 _NAME, _, _FILE = os.environ.get("HUB_FAILPOINT", "").partition(":")
 _SET: Final = bool(_NAME and _FILE)
 
 
-def failpoint(step: Step) -> None:
+def failpoint(step: Step | KeyStep) -> None:
     """Die here, once, if a test asked for it."""
     if _SET and step == _NAME:
         try:

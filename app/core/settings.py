@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -59,6 +60,10 @@ def _switch(value: Any) -> Any:
     return {"enabled": value} if isinstance(value, bool) else value
 
 
+def _command(value: Any) -> Any:
+    return shlex.split(value) if isinstance(value, str) else value
+
+
 class Settings(Frozen):
     """hub.yaml, whole."""
 
@@ -88,7 +93,12 @@ class Settings(Frozen):
         None,
         description="key that wraps every bot's data key; several with commas while rotating, newest first",
     )
-    master_key_file: Path | None = Field(None, description="file that holds the master key")
+    master_key_file: Path | None = Field(
+        None, description="file that holds the master key, one or several; read again when it changes"
+    )
+    master_key_command: Annotated[tuple[str, ...], BeforeValidator(_command)] = Field(
+        (), description="program and arguments that print the master key, where a key management service keeps it"
+    )
     admin_token: SecretStr | None = Field(
         None, description="bearer token of the admin API; made at the first start and kept in data_dir"
     )

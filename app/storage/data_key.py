@@ -7,11 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from app.core.errors import SealBroken
-from app.core.logs import get_logger
 from app.storage.cipher import KEY_ID_LENGTH, KEY_LENGTH
 from app.storage.master_key import MasterKey
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,13 @@ def unwrap(master: MasterKey, bot: str, wrapped: bytes) -> DataKey:
     return DataKey(bot, key[:KEY_ID_LENGTH], wrapped, key[KEY_ID_LENGTH:])
 
 
-def unwrap_good(master: MasterKey, bot: str, copies: Iterable[bytes]) -> list[DataKey]:
-    """Those of `copies` that open; the others are logged."""
+def unwrap_good(master: MasterKey, bot: str, copies: Iterable[bytes]) -> tuple[list[DataKey], int]:
+    """Those of `copies` that open, and how many do not."""
     good: list[DataKey] = []
+    bad = 0
     for wrapped in copies:
         try:
             good.append(unwrap(master, bot, wrapped))
-        except SealBroken as error:
-            log.warning("a copy of a data key does not open", bot=bot, error=str(error))
-    return good
+        except SealBroken:
+            bad += 1
+    return good, bad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -11,32 +12,43 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError, SealBroken, StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink
 from app.storage.cipher import Cipher
 from app.storage.data_key import DataKey, make, unwrap_good
 from app.storage.key_files import KeyFiles
+from app.storage.key_record import KeyRecord
 from app.storage.master_key import MasterKey
+from app.storage.shared_keys import SharedKeys
+from app.storage.vault_copies import VaultCopies
 
-# Redis that failed is not asked again for this long: not each of a thousand bots waits out a time-out.
-_REST: Final = 1.0
+PROOF: Final = b"feishu-hub keycheck 1"
+"""What every master key of the cluster has to open."""
 # How long a key that Redis does not have is looked for in the database before a new one is made.
 _DATABASE_PATIENCE: Final = 1.0
-_BACKUP_RETRY_FIRST: Final = 1.0
-_BACKUP_RETRY_LONGEST: Final = 60.0
 _CONCURRENT_LOADS: Final = 64
-_PROOF: Final = b"feishu-hub keycheck 1"
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Keys of one bot that opened, and the ids of those that were shredded."""
+
+    keys: tuple[DataKey, ...] = ()
+    destroyed: frozenset[bytes] = frozenset()
+
+
+_NOTHING: Final = _Found()
 
 
 class KeyVault(Protocol):
     """The database's copies of wrapped data keys."""
 
-    async def keys_of(self, bot: str) -> Sequence[bytes]:
-        """The wrapped keys of a bot, newest first."""
+    async def of(self, bot: str) -> KeyRecord:
+        """The bot's record, newest key first."""
         ...
 
-    async def any_keys(self, limit: int) -> Sequence[tuple[str, bytes]]:
+    async def some(self, limit: int) -> Sequence[tuple[str, KeyRecord]]:
         """Some bots with a wrapped key of each."""
         ...
 
@@ -61,23 +73,18 @@ class Keyring:
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._master = master
-        self._redis = link.commands
-        self._keys = keys
-        self._files = KeyFiles(cache_dir)
+        self.master = master
+        self.shared = SharedKeys(link, keys, clock=clock)
+        self.files = KeyFiles(cache_dir)
         self._database = database
-        self._clock = clock
+        self._copies = VaultCopies(database, clock=clock) if database is not None else None
         self._ciphers: dict[str, Cipher] = {}
         self._loading: dict[str, asyncio.Lock] = {}
-        self._rest_until = 0.0
-        self._unsaved: dict[DataKey, None] = {}
-        self._saver: asyncio.Task[None] | None = None
-        self._closing = False
 
     @property
     def unsaved(self) -> int:
         """How many data keys are not yet in the database; 0 without one."""
-        return len(self._unsaved)
+        return len(self._copies) if self._copies is not None else 0
 
     def cached(self, bot: str) -> Cipher | None:
         """The bot's cipher if it is in memory."""
@@ -94,7 +101,7 @@ class Keyring:
         async with self._loading.setdefault(bot, asyncio.Lock()):
             cipher = self._ciphers.get(bot)
             if cipher is None:
-                cipher = self._ciphers[bot] = await self._load(bot, ())
+                cipher = self._ciphers[bot] = await self._load(bot, _NOTHING)
         self._loading.pop(bot, None)
         return cipher
 
@@ -127,18 +134,19 @@ class Keyring:
         StartError when it is another, and nothing is changed; StoreUnavailable when Redis is away and the
         node's own copies do not say otherwise.
         """
+        name = self.shared.proof_name
         try:
-            proof = await self._get(self._keys.keycheck)
+            proof = await self.shared.get(name)
         except StoreUnavailable:
-            self._check_copies(self._files.all(), str(self._files.directory))
+            await self._check_copies(self.files.all(), str(self.files.directory))
             raise
         if proof is None:
             # A Redis that was emptied would take any key: what is kept elsewhere still knows the right one.
-            self._check_copies(self._files.all(), str(self._files.directory))
-            self._check_copies(await self._some_in_database(), "the database")
-            proof = await self._set_once(self._keys.keycheck, self._master.wrap(_PROOF))
+            await self._check_copies(self.files.all(), str(self.files.directory))
+            await self._check_copies(await self._some_in_database(), "the database")
+            proof = await self.shared.set_once(name, self.master.wrap(PROOF))
         try:
-            if self._master.unwrap(proof) == _PROOF:
+            if self.master.unwrap(proof) == PROOF:
                 return
         except SealBroken:
             pass
@@ -146,132 +154,123 @@ class Keyring:
 
     async def close(self) -> None:
         """Stop the copying to the database; what is not copied is tried again at the next start."""
-        self._closing = True  # a cancellation alone can be swallowed on its way (asyncio.wait_for before 3.12)
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.gather(self._saver, return_exceptions=True)
-            self._saver = None
+        if self._copies is not None:
+            await self._copies.close()
 
-    async def _load(self, bot: str, others: Sequence[DataKey]) -> Cipher:
-        copies = self._files.of(bot)
-        known = list({key.key_id: key for key in (*self._opened(bot, copies), *others)}.values())
+    async def _load(self, bot: str, others: _Found) -> Cipher:
+        own = self.files.of(bot)
+        known = await self._opened(bot, own.wrapped)
+        gone = own.destroyed | others.destroyed
+        known = [key for key in _distinct([*known, *others.keys]) if key.key_id not in gone]
         try:
-            shared = await self._shared(bot, [key.wrapped for key in known])
+            shared = await self._agreed(bot, known, gone)
         except StoreUnavailable as error:
-            if not known and copies:
-                raise self._unopened(bot, str(self._files.path(bot))) from error
-            if not known:
-                raise StoreUnavailable(
-                    f"bot {bot}: its data key is needed, Redis cannot be asked for it and "
-                    f"{self._files.path(bot)} does not exist; bring Redis back, or copy "
-                    f"that file from another node ({error})"
-                ) from error
-            log.warning("data key taken from a copy, Redis is away", bot=bot)
-            return _cipher(bot, known)
-        ring = self._opened(bot, shared)
-        if not ring:
-            raise self._unopened(bot, f"Redis ({self._keys.bot(bot, 'key')})")
+            if known:
+                log.warning("data key taken from a copy, Redis is away", bot=bot)
+                return _cipher(bot, known)
+            if own.wrapped:
+                raise self._unopened(bot, str(self.files.path(bot))) from error
+            raise StoreUnavailable(
+                f"bot {bot}: its data key is needed, Redis cannot be asked for it and {self.files.path(bot)} does not "
+                f"exist; bring Redis back, or copy that file from another node ({error})"
+            ) from error
+        gone |= shared.destroyed
         # The shared key comes first: it seals. What only this node has still opens what was sealed under it.
-        held = list({key.key_id: key for key in (*known, *ring)}.values())
-        held.sort(key=lambda key: key.key_id != ring[0].key_id)
-        if (wrapped := [key.wrapped for key in held]) != copies:
-            await self._files.write(bot, wrapped)
-        self._copy_to_database(held)
+        held = [key for key in _distinct([*known, *shared.keys]) if key.key_id not in gone]
+        held.sort(key=lambda key: key.key_id != shared.keys[0].key_id)
+        kept = KeyRecord(tuple(key.wrapped for key in held), gone)
+        if kept != own:
+            await self.files.write(bot, kept)
+        if self._copies is not None:
+            self._copies.add(held)
         return _cipher(bot, held)
 
-    async def _shared(self, bot: str, known: Sequence[bytes]) -> list[bytes]:
-        name = self._keys.bot(bot, "key")
-        value = await self._get(name)
-        if value is None:
-            candidates = known or [key.wrapped for key in await self._in_database(bot)]
+    async def _agreed(self, bot: str, known: Sequence[DataKey], gone: frozenset[bytes]) -> _Found:
+        """What Redis holds of the bot; put there from a copy, or made, where it holds no key."""
+        name = self.shared.name(bot)
+        while True:
+            value = await self.shared.get(name)
+            record = KeyRecord.parse(value)
+            opened = await self._opened(bot, record.wrapped)
+            if record.wrapped and not opened:
+                raise self._unopened(bot, f"Redis ({name})")
+            gone |= record.destroyed
+            if ring := tuple(key for key in opened if key.key_id not in gone):
+                return _Found(ring, gone)
+            candidates = [key.wrapped for key in known if key.key_id not in gone]
             if not candidates:
+                found = await self._in_database(bot)
+                gone |= found.destroyed
+                candidates = [key.wrapped for key in found.keys if key.key_id not in gone]
+            if not candidates and record.absent:
+                raise SealBroken(
+                    f"bot {bot}: it was restored from a backup without its data key: `feishu-hub keys import FILE` "
+                    f"brings it from an export; `feishu-hub keys shred {bot}` begins anew without what it had kept"
+                )
+            if not candidates:
+                # One who holds an old master key must not wrap under it while it is being replaced.
+                await self._read_master_again()
                 log.info("new data key made", bot=bot)
+                candidates = [make(self.master, bot)]
+            wanted = KeyRecord(tuple(candidates), gone).packed()
             # Two nodes may come here at once: the first one's key counts, and both read which that is.
-            value = await self._set_once(name, b"\n".join(candidates or [make(self._master, bot)]))
-        return value.split()
+            if value is None:
+                await self.shared.set_once(name, wanted)
+            else:
+                await self.shared.replace(name, value, wanted)
 
-    def _opened(self, bot: str, copies: Iterable[bytes]) -> list[DataKey]:
-        return unwrap_good(self._master, bot, copies)
+    async def _opened(self, bot: str, copies: Sequence[bytes]) -> list[DataKey]:
+        ids = self.master.ids
+        good, bad = unwrap_good(self.master, bot, copies)
+        if bad:
+            await self._read_master_again()
+        if ids != self.master.ids:
+            good, bad = unwrap_good(self.master, bot, copies)
+        if bad:
+            log.warning("copies of a data key do not open", bot=bot, copies=bad)
+        return good
 
-    # -- Redis
-
-    async def _get(self, name: str) -> bytes | None:
-        self._refuse_while_resting()
-        try:
-            with guard():
-                value = await self._redis.get(name)
-        except StoreUnavailable:
-            self._rest_until = self._clock.monotonic() + _REST
-            raise
-        return value.encode() if isinstance(value, str) else value
-
-    async def _set_once(self, name: str, value: bytes) -> bytes:
-        with guard():
-            await self._redis.set(name, value, nx=True)
-        kept = await self._get(name)
-        if kept is None:
-            raise StoreUnavailable(f"Redis: {name} was written and is gone; check maxmemory-policy (noeviction)")
-        return kept
-
-    def _refuse_while_resting(self) -> None:
-        if self._clock.monotonic() < self._rest_until:
-            raise StoreUnavailable("Redis did not answer a moment ago", retry_after=_REST)
+    async def _read_master_again(self) -> None:
+        await asyncio.to_thread(self.master.read_again)
 
     # -- the database's copies
 
-    async def _in_database(self, bot: str) -> list[DataKey]:
+    async def _in_database(self, bot: str) -> _Found:
         if self._database is None:
-            return []
+            return _NOTHING
         try:
             async with asyncio.timeout(_DATABASE_PATIENCE):
-                kept = await self._database.keys_of(bot)
+                kept = await self._database.of(bot)
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("database not asked for data keys, it is away", bot=bot, error=str(error))
-            return []
-        keys = self._opened(bot, kept)
-        if kept and not keys:
+            return _NOTHING
+        keys = await self._opened(bot, kept.wrapped)
+        if kept.wrapped and not keys:
             raise self._unopened(bot, "the database (table data_keys)")
-        return keys
+        return _Found(tuple(keys), kept.destroyed)
 
-    async def _some_in_database(self) -> Sequence[tuple[str, bytes]]:
+    async def _some_in_database(self) -> Sequence[tuple[str, KeyRecord]]:
         if self._database is None:
             return []
         try:
             async with asyncio.timeout(_DATABASE_PATIENCE):
-                return await self._database.any_keys(10)
+                return await self._database.some(10)
         except (StoreUnavailable, TimeoutError):
             return []
 
-    def _copy_to_database(self, held: Sequence[DataKey]) -> None:
-        if self._database is None:
-            return
-        self._unsaved.update(dict.fromkeys(held))
-        if self._saver is None or self._saver.done():
-            self._saver = asyncio.create_task(self._save(self._database), name="data keys to database")
-
-    async def _save(self, database: KeyVault) -> None:
-        pause = _BACKUP_RETRY_FIRST
-        while self._unsaved and not self._closing:
-            batch = list(self._unsaved)
-            try:
-                await database.keep(batch)
-            except HubError as error:
-                log.warning("data keys not copied to the database", keys=len(batch), error=str(error))
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, _BACKUP_RETRY_LONGEST)
-            else:
-                for key in batch:
-                    self._unsaved.pop(key, None)
-
     # -- what is wrong, in words
 
-    def _check_copies(self, copies: Sequence[tuple[str, bytes]], place: str) -> None:
-        if copies and not any(self._opened(bot, [wrapped]) for bot, wrapped in copies):
+    async def _check_copies(self, copies: Sequence[tuple[str, KeyRecord]], place: str) -> None:
+        wrapped = [(bot, record.wrapped) for bot, record in copies if record.wrapped]
+        for bot, keys in wrapped:
+            if await self._opened(bot, keys):
+                return
+        if wrapped:
             raise self._foreign(place)
 
     def _foreign(self, place: str) -> StartError:
         return StartError(
-            f"this node's master key (from {self._master.source}) is not the cluster's: it does not open "
+            f"this node's master key (from {self.master.source}) is not the cluster's: it does not open "
             f"what {place} holds. Give this node the master key that the other nodes have (HUB_MASTER_KEY, or "
             "master.key of their data directory); nothing was changed"
         )
@@ -279,9 +278,14 @@ class Keyring:
     def _unopened(self, bot: str, place: str) -> SealBroken:
         return SealBroken(
             f"bot {bot}: its data key in {place} does not open under this node's master key (from "
-            f"{self._master.source}): check that all nodes hold the same master key, and who else writes there"
+            f"{self.master.source}): check that all nodes hold the same master key, and who else writes there"
         )
 
 
 def _cipher(bot: str, held: Sequence[DataKey]) -> Cipher:
     return Cipher(bot, {key.key_id: key.plain for key in held}, held[0].key_id)
+
+
+def _distinct(keys: Iterable[DataKey]) -> list[DataKey]:
+    """One of each id, in the order of the first, as the last one has it: a newer wrapping counts."""
+    return list({key.key_id: key for key in keys}.values())

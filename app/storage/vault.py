@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.storage.data_key import DataKey
 from app.storage.database import Database
+from app.storage.key_record import KeyRecord
 from app.storage.messages import insert_new
 from app.storage.tables import data_keys
 
 
 class DatabaseVault:
-    """The table `data_keys`, as the keyring wants it; every call raises StoreUnavailable when the database is away."""
+    """The table `data_keys`, as the keyring wants it; every call raises StoreUnavailable when the database is away.
+
+    A row whose `wrapped` is empty stands for a key that was shredded.
+    """
 
     def __init__(self, database: Database, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._database = database
         self._clock = clock
 
-    async def keys_of(self, bot: str) -> Sequence[bytes]:
-        """The wrapped keys of a bot, newest first."""
-        query = select(data_keys.c.wrapped).where(data_keys.c.bot == bot).order_by(data_keys.c.created.desc())
-        async with self._database.reading() as connection:
-            return list((await connection.execute(query)).scalars())
+    async def of(self, bot: str) -> KeyRecord:
+        """The bot's record, newest key first."""
+        return dict(await self._records(bot)).get(bot, KeyRecord())
 
-    async def any_keys(self, limit: int) -> Sequence[tuple[str, bytes]]:
+    async def all(self) -> Sequence[tuple[str, KeyRecord]]:
+        """Every bot's record."""
+        return await self._records(None)
+
+    async def some(self, limit: int) -> Sequence[tuple[str, KeyRecord]]:
         """Some bots with a wrapped key of each."""
-        query = select(data_keys.c.bot, data_keys.c.wrapped).limit(limit)
+        query = select(data_keys.c.bot, data_keys.c.wrapped).where(data_keys.c.wrapped != b"").limit(limit)
         async with self._database.reading() as connection:
-            return [(row.bot, row.wrapped) for row in await connection.execute(query)]
+            return [(row.bot, KeyRecord((row.wrapped,))) for row in await connection.execute(query)]
 
     async def keep(self, keys: Sequence[DataKey]) -> None:
         """Store what is not yet there."""
@@ -40,3 +48,25 @@ class DatabaseVault:
         ]
         async with self._database.writing() as connection:
             await insert_new(connection, data_keys, rows)
+
+    async def replace(self, bot: str, old: bytes, new: bytes) -> bool:
+        """Write another wrapping of a key in place of the one that was read; False when it is not there any more."""
+        statement = update(data_keys).where(data_keys.c.bot == bot, data_keys.c.wrapped == old).values(wrapped=new)
+        async with self._database.writing() as connection:
+            return bool((await connection.execute(statement)).rowcount)
+
+    async def _records(self, bot: str | None) -> list[tuple[str, KeyRecord]]:
+        query = select(data_keys).order_by(data_keys.c.bot, data_keys.c.created.desc())
+        if bot is not None:
+            query = query.where(data_keys.c.bot == bot)
+        async with self._database.reading() as connection:
+            rows = list(await connection.execute(query))
+        return [(name, _record(found)) for name, found in groupby(rows, key=lambda row: str(row.bot))]
+
+
+def _record(rows: Iterable[Any]) -> KeyRecord:
+    listed = list(rows)
+    return KeyRecord(
+        tuple(bytes(row.wrapped) for row in listed if row.wrapped),
+        frozenset(bytes.fromhex(row.key_id) for row in listed if not row.wrapped),
+    )

@@ -82,16 +82,8 @@ class Membership:
             await self._link.commands.delete(self._keys.node(self._node_id))
 
     async def nodes(self) -> list[dict[str, Any]]:
-        """Every node ever seen: id, when last seen (seconds since the epoch), alive, and what the living say."""
-        with guard():
-            seen: Any = await self._link.commands.zrange(self._keys.nodes, 0, -1, withscores=True)
-            found = []
-            for name, last in seen:
-                node = name.decode()
-                fields: Any = await self._link.commands.hgetall(self._keys.node(node))
-                said = {key.decode(): value.decode() for key, value in fields.items()}
-                found.append({"id": node, "last_seen": last, "alive": bool(said), **said})
-        return found
+        """Every node ever seen."""
+        return await nodes_of(self._link, self._keys)
 
     async def _beat(self) -> str | None:
         said = {"boot": self._boot, "where": f"{socket.gethostname()} pid {os.getpid()}", **self._describe()}
@@ -103,6 +95,24 @@ class Membership:
         with guard():
             await self._link.commands.zadd(self._keys.nodes, {self._node_id: self._clock.now()})
         return None
+
+
+async def nodes_of(link: RedisLink, keys: Keys) -> list[dict[str, Any]]:
+    """Every node ever seen: id, when last seen (seconds since the epoch), alive, and what the living say."""
+    with guard():
+        seen: Any = await link.commands.zrange(keys.nodes, 0, -1, withscores=True)
+        found = []
+        for name, last in seen:
+            node = name.decode()
+            fields: Any = await link.commands.hgetall(keys.node(node))
+            said = {key.decode(): value.decode() for key, value in fields.items()}
+            found.append({"id": node, "last_seen": last, "alive": bool(said), **said})
+    return found
+
+
+def holds_master(node: Mapping[str, Any], key_id: str) -> bool:
+    """Whether a node of `nodes_of` has said that it holds this master key."""
+    return key_id in str(node.get("master_keys", "")).split(",")
 
 
 def _died_here(holder: str) -> bool:

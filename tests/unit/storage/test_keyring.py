@@ -14,6 +14,7 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.storage.data_key import DataKey
 from app.storage.database import Database
+from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring, KeyVault
 from app.storage.master_key import MasterKey, new_key
 from app.storage.vault import DatabaseVault
@@ -43,10 +44,10 @@ class DeadVault:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def keys_of(self, bot: str) -> Sequence[bytes]:
+    async def of(self, bot: str) -> KeyRecord:
         raise StoreUnavailable("away")
 
-    async def any_keys(self, limit: int) -> Sequence[tuple[str, bytes]]:
+    async def some(self, limit: int) -> Sequence[tuple[str, KeyRecord]]:
         raise StoreUnavailable("away")
 
     async def keep(self, keys: Sequence[DataKey]) -> None:
@@ -117,7 +118,7 @@ async def test_a_redis_that_lost_the_key_gets_it_back_from_the_database(
     sealed = (await first.cipher("echo")).seal(b"x", b"1")
 
     async def saved() -> bool:
-        return len(await vault.keys_of("echo")) == 1
+        return len((await vault.of("echo")).wrapped) == 1
 
     await until(saved)
     await first.close()
@@ -126,7 +127,7 @@ async def test_a_redis_that_lost_the_key_gets_it_back_from_the_database(
     assert (await second.cipher("echo")).open(sealed, b"1") == b"x"
     assert await link.commands.exists(keys.bot("echo", "key")) == 1
     await second.close()
-    assert len(await vault.keys_of("echo")) == 1
+    assert len((await vault.of("echo")).wrapped) == 1
 
 
 async def test_an_old_key_that_only_the_database_knows_opens_after_a_refresh(
@@ -183,9 +184,9 @@ async def test_a_database_that_hangs_is_given_a_second(
     master: MasterKey, link: RedisLink, keys: Keys, disk: Path
 ) -> None:
     class Hanging(DeadVault):
-        async def keys_of(self, bot: str) -> Sequence[bytes]:
+        async def of(self, bot: str) -> KeyRecord:
             await asyncio.Event().wait()
-            return []
+            return KeyRecord()
 
     vault: KeyVault = Hanging()
     keyring = Keyring(master, link, keys, disk, vault)

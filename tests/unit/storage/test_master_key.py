@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.core.errors import SealBroken, StartError
+from app.storage.master_command import MasterCommand
 from app.storage.master_key import MasterKey, ensure_master_key, load_master, new_key
 
 
@@ -95,3 +96,58 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "master.key").write_bytes(b"\xff\xfe")
     with pytest.raises(StartError, match=r"master\.key: .*not plain text"):
         load_master(None, tmp_path, may_create=True)
+
+
+def script(directory: Path, text: str) -> Path:
+    path = directory / "ask-kms"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return path
+
+
+def test_what_a_command_prints(tmp_path: Path) -> None:
+    new, old = new_key(), new_key()
+    command = [str(script(tmp_path, 'echo "$1"; echo "$2"')), new, old]
+    with capture_logs() as logs:
+        master = load_master(None, tmp_path / "data", may_create=True, command=command)
+    assert MasterKey([new], "new").unwrap(master.wrap(b"x")) == b"x"
+    assert master.unwrap(MasterKey([old], "old").wrap(b"x")) == b"x"
+    assert not (tmp_path / "data").exists()
+    assert new not in str(logs) + repr(master) + master.source
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("echo secret-word; echo secret-word >&2; exit 3", "ended with status 3"),
+        ("echo secret-word", "key 1 of 1 is not a master key"),
+        ("true", "holds no master key"),
+        ("exec sleep 60", "did not end within 0.1 s"),
+    ],
+    ids=["fails", "prints no key", "prints nothing", "hangs"],
+)
+def test_a_command_that_gives_no_key_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    if "sleep" in text:
+        monkeypatch.setattr("app.storage.master_command._TIMEOUT", 0.1)
+    with pytest.raises(StartError, match="ask-kms") as caught:
+        load_master(None, tmp_path, may_create=True, command=[str(script(tmp_path, text))])
+    assert problem in str(caught.value)
+    assert "secret-word" not in str(caught.value)
+    assert not (tmp_path / "master.key").exists()
+
+
+def test_a_command_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"no-such-kms .*cannot be started"):
+        load_master(None, tmp_path, may_create=True, command=["/no-such-kms", "argument"])
+
+
+def test_a_command_is_asked_again_but_not_at_every_turn(tmp_path: Path) -> None:
+    now = 0.0
+    command = MasterCommand([str(script(tmp_path, f"echo asked >> {tmp_path}/count; echo key"))], monotonic=lambda: now)
+    assert command.run() == "key\n"
+    assert command.run_again() is None
+    now = 60.0
+    assert command.run_again() == "key\n"
+    assert (tmp_path / "count").read_text().count("asked") == 2

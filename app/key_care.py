@@ -1,0 +1,34 @@
+"""What looks after the keys, built: for a node that runs, and for the command `feishu-hub keys`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from app.control.cluster.membership import holds_master, nodes_of
+from app.storage.key_upkeep import KeyUpkeep
+from app.storage.rewrap import Rewrap
+from app.storage.rotation import Rotation
+from app.storage.vault import DatabaseVault
+from app.wiring import Stores
+
+
+def rewrap_of(stores: Stores) -> Rewrap:
+    """Renews the wrapping of data keys."""
+    return Rewrap(stores.keyring, DatabaseVault(stores.database))
+
+
+def upkeep_of(stores: Stores) -> KeyUpkeep:
+    """What a node runs beside its roles."""
+    return KeyUpkeep(stores.keyring, rewrap_of(stores), partial(nodes_without, stores))
+
+
+def rotation_of(stores: Stores) -> Rotation:
+    """Replaces the master key."""
+    return Rotation(stores.keyring, rewrap_of(stores), partial(nodes_without, stores))
+
+
+async def nodes_without(stores: Stores, key_id: str) -> Sequence[str]:
+    """The living nodes that do not hold a master key yet."""
+    nodes = await nodes_of(stores.link, stores.keys)
+    return [node["id"] for node in nodes if node["alive"] and not holds_master(node, key_id)]

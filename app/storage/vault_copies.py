@@ -1,0 +1,71 @@
+"""Brings the bots' wrapped data keys into the database in the background, however long that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import HubError
+from app.core.logs import get_logger
+from app.storage.data_key import DataKey
+
+_RETRY_FIRST: Final = 1.0
+_RETRY_LONGEST: Final = 60.0
+
+log = get_logger(__name__)
+
+
+class Keeper(Protocol):
+    """Where they are kept."""
+
+    async def keep(self, keys: Sequence[DataKey]) -> None:
+        """Store what is not yet there."""
+        ...
+
+
+class VaultCopies:
+    """Data keys on their way into the database; what is not there at the end is tried again at the next start."""
+
+    def __init__(self, vault: Keeper, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._waiting: dict[DataKey, None] = {}
+        self._saver: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, held: Iterable[DataKey]) -> None:
+        """Have these copied."""
+        self._waiting.update(dict.fromkeys(held))
+        if self._waiting and (self._saver is None or self._saver.done()):
+            self._saver = asyncio.create_task(self._save(), name="data keys to database")
+
+    def forget(self, bot: str) -> None:
+        """Copy nothing of this bot that still waits: its keys were shredded."""
+        self._waiting = {key: None for key in self._waiting if key.bot != bot}
+
+    async def close(self) -> None:
+        """Stop copying."""
+        self._closing = True  # a cancellation alone can be swallowed on its way (asyncio.wait_for before 3.12)
+        if self._saver is not None:
+            self._saver.cancel()
+            await asyncio.gather(self._saver, return_exceptions=True)
+            self._saver = None
+
+    async def _save(self) -> None:
+        pause = _RETRY_FIRST
+        while self._waiting and not self._closing:
+            batch = list(self._waiting)
+            try:
+                await self._vault.keep(batch)
+            except HubError as error:
+                log.warning("data keys not copied to the database", keys=len(batch), error=str(error))
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, _RETRY_LONGEST)
+            else:
+                for key in batch:
+                    self._waiting.pop(key, None)

@@ -1,0 +1,55 @@
+"""A rotation of the master key dies at each of its steps: everything stays readable, and it goes on from there."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+
+from app.core.failpoint import KeyStep
+from tests.system.hub_process import feishu_hub
+from tests.system.world import Site
+from tests.waiting import until
+
+pytestmark = pytest.mark.faults
+
+
+async def test_death_at_each_step(site: Site) -> None:
+    site.bot("echo")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    await site.asks("echo", "kept words")
+    where = ("-c", site.config, "--data-dir", hub.data_dir)
+    message = await newest(*where)
+    key_file = hub.data_dir / "master.key"
+    old_key = key_file.read_text().strip()
+    assert await hub.stop() == 0
+
+    # Without a hub: nobody else does what the dead one left.
+    for step in get_args(KeyStep):
+        command = {"new_master_key": "rotate", "old_master_key_out": "retire"}.get(step, "rewrap")
+        died = site.root / step
+        status, _, _ = await feishu_hub("keys", command, *where, env={"HUB_FAILPOINT": f"{step}:{died}"})
+        assert (status, died.exists()) == (-9, True), step
+        status, printed, error = await feishu_hub("messages", "show", str(message), *where)
+        assert (status, "kept words" in printed) == (0, True), f"{step}: {error}"
+    assert key_file.read_text().strip() != old_key
+    assert len(key_file.read_text().split()) == 1
+    await hub.start()
+    assert await site.asks("echo", "again") == "echo again"
+
+
+async def newest(*where: object) -> int:
+    """The id of the newest message that came in, once it is stored."""
+    found: list[int] = []
+
+    async def stored() -> bool:
+        status, printed, error = await feishu_hub("messages", "list", "--bot", "echo", "--json", *map(str, where))
+        assert status == 0, error
+        found[:] = [row["id"] for row in json.loads(printed) if row["direction"] == "in"]
+        return bool(found)
+
+    await until(stored, 20)
+    return found[0]
