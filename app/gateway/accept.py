@@ -65,6 +65,7 @@ class Acceptor:
         self._waiting: deque[_Request] = deque()
         self._waiting_bytes = 0
         self._committer: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._parking = False
         self._parked: list[_Request] = []
         self._parked_bots: set[str] = set()
@@ -90,7 +91,10 @@ class Acceptor:
         """Have an event kept safe; Unavailable when it is not by `due` (monotonic seconds)."""
         if self._waiting_bytes > _LARGEST_WAITING:
             raise _no_place()
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            # Asked once: before Python 3.12 each answer costs a system call.
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Receipt] = self._loop.create_future()
         self._waiting.append(_Request(incoming, future))
         self._waiting_bytes += len(incoming.entry.sealed)
         self._wake()

@@ -126,6 +126,7 @@ class Gateway:
         self._slow: Deadlines[asyncio.Task[Any]] = Deadlines(clock, _cancel)
         self._request_prefix = os.urandom(6).hex().encode()
         self._request_number = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (or the server's start and stop messages)."""
@@ -179,7 +180,10 @@ class Gateway:
     async def _body(self, head: _Head, receive: Receive, started: float) -> bytes:
         if head.length > self._max_body:
             raise self._too_large()
-        task = asyncio.current_task()
+        if self._loop is None:
+            # Asked once: before Python 3.12 each answer costs a system call.
+            self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._slow.add(task, started + _BODY_WITHIN)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, Final, NamedTuple
 
@@ -29,14 +29,16 @@ class Signed(NamedTuple):
     signature: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """A proved event: its JSON parsed, and as the bytes that were received or decrypted."""
 
-    document: dict[str, Any] = field(repr=False)
-    plain: bytes = field(repr=False)
+    document: dict[str, Any]
+    plain: bytes
     odd_timestamp: bool = False
     """The signed timestamp was no number, so its age was not checked."""
+
+    def __repr__(self) -> str:
+        return f"Verified(<{len(self.plain)} bytes hidden>)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Schema = Literal["1.0", "2.0", "card"]
 
@@ -13,8 +12,7 @@ CALLBACK_TYPES = frozenset({"card.action.trigger", "card.action.trigger_v1", "ur
 MESSAGE_TYPE = "im.message.receive_v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One Feishu event, whatever schema it came in; `body` is its `event` part and never printed."""
 
     id: str
@@ -31,7 +29,10 @@ class Event:
     message_id: str
     """The message it is about; for received messages the second dedup identity."""
     thread_id: str
-    body: Mapping[str, Any] = field(repr=False)
+    body: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Event(id={self.id!r}, type={self.type!r}, chat_id={self.chat_id!r}, user_id={self.user_id!r})"
 
     @property
     def is_callback(self) -> bool:

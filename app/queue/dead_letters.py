@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ class DeadLetters:
         letter = await self.show(bot, letter_id)
         if letter is None:
             return False
-        again = replace(letter.entry, replay=letter.entry.replay + 1)
+        again = letter.entry._replace(replay=letter.entry.replay + 1)
         wake = "" if self._link.cluster else self._keys.wake
         reply = await _REPLAY(self._link.commands, [self._keys.root(bot)], [wake, bot, letter_id, again.packed()])
         if reply[:1] == b"!":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from app.queue.envelope import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """An event to be accepted."""
 
     bot: str
@@ -21,16 +19,14 @@ class Incoming:
     queue_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of an event that was to be accepted."""
 
     status: Literal["accepted", "duplicate", "full"]
     log_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """A claimed conversation and its started event; the claim is `owner fence`, compared in every script."""
 
     bot: str

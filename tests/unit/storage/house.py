@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,4 +120,4 @@ def entry(number: int, **changes: Any) -> Entry:
         replay=0,
         sealed=CIPHER.seal(b"hello", record_identity(name)),
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
