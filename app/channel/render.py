@@ -14,6 +14,8 @@ from app.sdk.content import Content, message_of
 # Feishu docs: im-v1 message create, bytes.
 TEXT_LIMIT: Final = 150 * 1024
 CARD_LIMIT: Final = 30 * 1024
+# Receiver, message type, uuid and their names: what a request holds beside the content.
+_ENVELOPE: Final = 256
 
 _CARD_KEYS: Final = frozenset({"schema", "elements", "header", "config", "body", "i18n_elements"})
 _CARD_TYPES: Final = frozenset({"template", "card"})
@@ -30,11 +32,11 @@ def render(content: Content | Mapping[str, Any]) -> tuple[MessageType, str]:
     else:
         kind, document = message_of(content)
     text = orjson.dumps(document)
-    limit = TEXT_LIMIT if kind == "text" else CARD_LIMIT
+    limit = limit_of(kind)
     if len(text) > limit:
         raise FeishuRefused(
-            f"a {_NAMES.get(kind, kind)} of {len(text)} bytes is too long: Feishu takes {limit // 1024} KB; "
-            "send it in parts or as a file"
+            f"a {_NAMES.get(kind, kind)} of {len(text)} bytes is too long: Feishu takes {limit // 1024} KB"
+            f"{_biggest(document)}; send it in parts or as a file"
         )
     if kind == "text" and document.get("text") == "":
         raise FeishuRefused("an empty text cannot be sent: return None to say nothing")
@@ -42,6 +44,37 @@ def render(content: Content | Mapping[str, Any]) -> tuple[MessageType, str]:
 
 
 _NAMES: Final[Mapping[str, str]] = {"interactive": "card"}
+
+
+def limit_of(kind: MessageType) -> int:
+    """The most bytes of one message."""
+    return TEXT_LIMIT if kind == "text" else CARD_LIMIT
+
+
+def request_size(content: str) -> int:
+    """Bytes of the request that carries `content`, in which it is escaped once more.
+
+    Feishu says that it bounds the request; whether it counts the escapes, it does not say.
+    """
+    return len(orjson.dumps(content)) + _ENVELOPE
+
+
+def elements_of(card: Mapping[str, Any]) -> list[Any]:
+    """The elements of a card, of either schema; none where it holds them elsewhere (templates)."""
+    body = card.get("body")
+    elements = body.get("elements") if isinstance(body, Mapping) else card.get("elements")
+    return elements if isinstance(elements, list) else []
+
+
+def _biggest(card: Mapping[str, Any]) -> str:
+    """Which element of a card takes most of it; nothing for what is no card."""
+    sizes = [(len(orjson.dumps(element)), number) for number, element in enumerate(elements_of(card), 1)]
+    if not sizes:
+        return ""
+    size, number = max(sizes)
+    tag = elements_of(card)[number - 1]
+    tag = tag.get("tag", "") if isinstance(tag, Mapping) else ""
+    return f", and its element {number} ({tag}) alone is {size} bytes"
 
 
 def _kind(document: Mapping[str, Any]) -> MessageType:

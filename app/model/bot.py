@@ -82,6 +82,9 @@ class BotMessage(Frozen):
     on_stale: Literal["process", "drop"] = Field("process", description="what happens to a stale message")
     retry_policy: RetryPolicy = RetryPolicy()
     max_hold: Span = Field(60.0, description="how long retries of one event may hold up its conversation, in sum")
+    long: Literal["split", "file"] = Field(
+        "split", description="what becomes of an answer that is too long for one message: several, or a file"
+    )
 
 
 class BotSecurity(Frozen):

@@ -1,4 +1,4 @@
-"""What a bot can say: text, a card, rich text, an image, a file; and how each looks to Feishu."""
+"""What a bot can say: text, markdown, a card, rich text, an image, a file; and how each looks to Feishu."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from app.model.outbound import MessageType
 from app.sdk.card import Card
+from app.sdk.markdown import for_card, shown_by
 
 # Feishu turns these tags into notifications, in texts and in a card's markdown alike.
 _MENTION_TAG = re.compile(r"<(?=\s*/?\s*(?:at|person)\b)", re.IGNORECASE)
@@ -28,6 +29,22 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
+class Markdown:
+    """Markdown, as the simplest message that shows it: a text, a post, or (headings, tables, code) a card."""
+
+    text: str = field(repr=False)
+    title: str = field(default="", repr=False)
+
+    @property
+    def content(self) -> str | Post | Card:
+        """What is said."""
+        kind = shown_by(self.text)
+        if kind == "interactive":
+            return Card.of(self.title).text(for_card(self.text))
+        return Post(self.text, self.title) if kind == "post" or self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An image that `ctx.upload(…, kind="image")` gave the key of."""
 
@@ -42,7 +59,7 @@ class File:
     kind: Literal["file", "audio", "media"] = "file"
 
 
-Content = str | Card | Post | Image | File
+Content = str | Markdown | Card | Post | Image | File
 """Everything that can be replied and sent."""
 
 
@@ -51,6 +68,8 @@ def message_of(content: Content) -> tuple[MessageType, dict[str, Any]]:
     match content:
         case str():
             return "text", {"text": content}
+        case Markdown():
+            return message_of(content.content)
         case Card():
             return "interactive", content.to_dict()
         case Post():
@@ -61,7 +80,7 @@ def message_of(content: Content) -> tuple[MessageType, dict[str, Any]]:
             return content.kind, {"file_key": content.key}
     raise TypeError(
         f"a bot cannot say a {type(content).__name__}: "
-        "give text, Card (Card.raw for a card's JSON), Post, Image or File"
+        "give text, Markdown, Card (Card.raw for a card's JSON), Post, Image or File"
     )
 
 

@@ -136,7 +136,7 @@ def test_message_of(content: Any, kind: str, document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("wrong", [None, 5, {"text": "x"}, Toast.info("x"), b"x"])
 def test_message_of_anything_else_is_an_error_that_helps(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"give text, Card \(Card.raw"):
+    with pytest.raises(TypeError, match=r"give text, Markdown, Card \(Card.raw"):
         message_of(wrong)
 
 

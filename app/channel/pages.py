@@ -1,0 +1,164 @@
+"""What is too long for one message, as several in order, or as a file; nothing is ever cut off silently."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, Final, Literal
+
+import orjson
+
+from app.channel.render import CARD_LIMIT, TEXT_LIMIT, elements_of, limit_of, render, request_size
+from app.channel.split import split
+from app.core.errors import FeishuRefused
+from app.model.outbound import MessageType
+from app.sdk.card import Card
+from app.sdk.content import Content, Markdown, Post, message_of
+
+Long = Literal["split", "file"]
+
+MOST_PAGES: Final = 8
+"""What takes more messages than this is sent as a file: a chat takes five a second, of all bots together."""
+# Feishu docs: cards: a card holds 200 elements; of markdown tables, some three are shown.
+_MOST_ELEMENTS: Final = 200
+_MOST_TABLES: Final = 3
+_TABLE: Final = re.compile(r"^\s*\|?\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)+\|?\s*$", re.MULTILINE)
+# Elements that say something without being pressed: only of these a card can become a file.
+_READ: Final = frozenset({"markdown", "hr"})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One message."""
+
+    msg_type: MessageType
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A file that says what is too long for messages."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+def pages_of(content: Content, long: Long = "split") -> tuple[Page, ...] | Paper:
+    """What is to be sent, in order; FeishuRefused for what is too long and can be neither split nor made a file."""
+    if isinstance(content, Markdown):
+        content = content.content
+    pages = tuple(Page(*render(part)) for part in islice(_parts(content), MOST_PAGES + 1))
+    if len(pages) == 1 or (long == "split" and len(pages) <= MOST_PAGES):
+        return pages
+    match content:
+        case str():
+            return Paper("message.txt", content.encode())
+        case Post():
+            return Paper("message.md", content.markdown.encode())
+        case Card() if all(_tag(element) in _READ for element in elements_of(content.to_dict())):
+            texts = [element.get("content", "---") for element in elements_of(content.to_dict())]
+            return Paper("message.md", "\n\n".join(texts).encode())
+    if len(pages) <= MOST_PAGES:
+        return pages
+    raise FeishuRefused(
+        f"a card of {len(orjson.dumps(message_of(content)[1]))} bytes would be more than {MOST_PAGES} messages, and it "
+        "has more in it than text, so it cannot be sent as a file: say less, or upload what is in it (ctx.upload)"
+    )
+
+
+def card_fits(title: str, markdown: str) -> bool:
+    """Whether a card that shows a markdown text is inside Feishu's bounds."""
+    return _fits(Card.of(title).text(markdown))
+
+
+def _parts(content: Content) -> Iterator[Content]:
+    if _fits(content):
+        yield content
+        return
+    match content:
+        case str():
+            yield from split(content, TEXT_LIMIT, _fits)
+        case Post():
+
+            def fits(markdown: str) -> bool:
+                return _fits(replace(content, markdown=markdown))
+
+            for number, markdown in enumerate(split(content.markdown, CARD_LIMIT, fits, markdown=True)):
+                yield replace(content, markdown=markdown, title="" if number else content.title)
+        case Card():
+            yield from _cards(content)
+        case _:
+            yield content
+
+
+def _cards(card: Card) -> Iterator[Card]:
+    """A card's elements on several cards, the first with its header; long markdown on several elements."""
+    document = card.to_dict()
+    elements = elements_of(document)
+    if not elements or (len(elements) == 1 and _tag(elements[0]) != "markdown"):
+        yield card
+        return
+    place = "body" if isinstance(document.get("body"), Mapping) else ""
+
+    def with_elements(chosen: list[Any], *, first: bool) -> Card:
+        kept = {key: value for key, value in document.items() if first or key != "header"}
+        kept |= {"body": {**document["body"], "elements": chosen}} if place else {"elements": chosen}
+        return Card.raw(kept)
+
+    chosen: list[Any] = []
+    first = True
+    for element in _pieces(elements, lambda alone: _fits(with_elements([alone], first=True))):
+        if chosen and not _fits(with_elements([*chosen, element], first=first)):
+            yield with_elements(chosen, first=first)
+            chosen, first = [], False
+        chosen.append(element)
+    yield with_elements(chosen, first=first)
+
+
+def _pieces(elements: list[Any], fits: Callable[[Any], bool]) -> Iterator[Any]:
+    """The elements, with those of markdown that no card has room for in pieces."""
+    for element in elements:
+        if _tag(element) != "markdown" or fits(element):
+            yield element
+            continue
+
+        def piece_fits(markdown: str, element: Any = element) -> bool:
+            return fits({**element, "content": markdown})
+
+        for markdown in split(element["content"], CARD_LIMIT, piece_fits, markdown=True):
+            yield {**element, "content": markdown}
+
+
+def _fits(content: Content) -> bool:
+    """Whether it may go as one message."""
+    if isinstance(content, Card) and not _has_room(content.to_dict()):
+        return False
+    kind, document = message_of(content)
+    return request_size(orjson.dumps(document).decode()) <= limit_of(kind)
+
+
+def _has_room(card: Mapping[str, Any]) -> bool:
+    count = tables = 0
+    for node in _nodes(elements_of(card)):
+        count += "tag" in node
+        if node.get("tag") == "markdown" and isinstance(node.get("content"), str):
+            tables += len(_TABLE.findall(node["content"]))
+        tables += node.get("tag") == "table"
+    return count <= _MOST_ELEMENTS and tables <= _MOST_TABLES
+
+
+def _nodes(part: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(part, Mapping):
+        yield part
+        part = part.values()
+    elif not isinstance(part, list):
+        return
+    for inner in part:
+        if isinstance(inner, Mapping | list):
+            yield from _nodes(inner)
+
+
+def _tag(element: Any) -> str:
+    return str(element.get("tag", "")) if isinstance(element, Mapping) else ""
