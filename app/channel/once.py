@@ -52,12 +52,15 @@ class SendOnce:
         message: Outbound,
         name: SendName,
         ledger: Ledger | None,
+        *,
+        tell: bool = True,
         **patience: Unpack[Patience],
     ) -> Sent:
         """Send unless it was sent before under this name.
 
-        Raises FeishuError, SlotTimeout, Fenced, StoreUnavailable, or OutcomeUnknown where it may have been said and
-        cannot be repeated any more.
+        `tell=False` leaves it to the caller to `tell` what the message says in the end. Raises FeishuError,
+        SlotTimeout, Fenced, StoreUnavailable, or OutcomeUnknown where it may have been said and cannot be repeated any
+        more.
         """
         begun = Begun() if ledger is None else await ledger.begin(name)
         if begun.message_id is not None:
@@ -87,8 +90,18 @@ class SendOnce:
             # It is said; the record is only missing until Feishu's uuid memory ends.
             log.warning("send could not be recorded", bot=spec.id, api=name.api, reason=str(error))
         finally:
-            await self._tell(spec, message, sent, name)
+            if tell:
+                await self.tell(spec, message, sent, name)
         return sent
+
+    async def tell(self, spec: BotSpec, message: Outbound, sent: Sent, name: SendName) -> None:
+        """Tell `on_sent` of a message that Feishu took."""
+        if self._on_sent is None:
+            return
+        try:
+            await self._on_sent(spec, message, sent, name)
+        except HubError as error:
+            log.warning("sent message could not be archived", bot=spec.id, api=name.api, reason=str(error))
 
     async def _deliver(
         self,
@@ -164,11 +177,3 @@ class SendOnce:
         except StoreUnavailable as error:
             # The next attempt takes it for one of unknown outcome, which is safe for an hour.
             log.warning("failed send could not be noted", bot=spec.id, api=name.api, reason=str(error))
-
-    async def _tell(self, spec: BotSpec, message: Outbound, sent: Sent, name: SendName) -> None:
-        if self._on_sent is None:
-            return
-        try:
-            await self._on_sent(spec, message, sent, name)
-        except HubError as error:
-            log.warning("sent message could not be archived", bot=spec.id, api=name.api, reason=str(error))

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, Unpack
 
+from app.channel.cardkit import CardKit
 from app.channel.exchange import Call, Exchange, Patience, segment
 from app.channel.facts import BotFacts, BotInfo
 from app.channel.lark import call_of, response_of
 from app.channel.limiter import Limiter
 from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
 from app.channel.once import OnSent, SendOnce
+from app.channel.pages import Page, Paper, pages_of
+from app.channel.render import render
+from app.channel.stream import TypedCard, Typewriter
 from app.channel.tokens import Tokens
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused
 from app.feishu.client import FeishuApi, Part
 from app.model.bot import BotSpec
-from app.model.outbound import Ledger, MessageType, Outbound, SendName, Sent
+from app.model.outbound import CardLedger, Ledger, MessageType, Outbound, SendName, Sent, Target
+from app.sdk.content import Content, File
 from app.storage.cache import CacheTiers
 
 FileType = Literal["opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
@@ -52,6 +58,8 @@ class Sender:
         """Where calls are made and counted."""
         self._once = SendOnce(self.exchange, clock=clock, on_sent=on_sent)
         self._facts = BotFacts(self.exchange, cache)
+        kit = CardKit(self.exchange, clock)
+        self._typewriter = Typewriter(self.exchange, self._once, kit, self.say, clock)
 
     async def send(
         self,
@@ -63,6 +71,49 @@ class Sender:
     ) -> Sent:
         """Send a message or reply, once for each name; raises Fenced and StoreUnavailable too."""
         return await self._once.send(spec, message, name, ledger, **patience)
+
+    async def say(
+        self,
+        spec: BotSpec,
+        target: Target,
+        content: Content,
+        name: SendName,
+        ledger: Ledger | None,
+        **patience: Unpack[Patience],
+    ) -> Sent:
+        """Send what a bot says, in several messages or as a file where one is too small; the first of them."""
+        pages = await self.pages(spec, content, **patience)
+        sent = [
+            await self.send(
+                spec,
+                Outbound(target, page.msg_type, page.content),
+                replace(name, part=name.part + number),
+                ledger,
+                **patience,
+            )
+            for number, page in enumerate(pages)
+        ]
+        return sent[0]
+
+    async def pages(self, spec: BotSpec, content: Content, **patience: Unpack[Patience]) -> tuple[Page, ...]:
+        """The messages that say it, in order; what has to be a file is uploaded."""
+        pages = pages_of(content, spec.config.message.long)
+        if isinstance(pages, Paper):
+            key = await self.upload_file(spec, pages.data, pages.name, **patience)
+            return (Page(*render(File(key))),)
+        return pages
+
+    def stream(
+        self,
+        spec: BotSpec,
+        target: Target,
+        name: SendName,
+        ledger: CardLedger | None,
+        title: str,
+        **patience: Unpack[Patience],
+    ) -> TypedCard:
+        """A card that types, not begun yet; sent once under the name, by whichever attempt comes first."""
+        return TypedCard(self._typewriter, spec, target, name, ledger, title, patience)
 
     async def update(
         self,

@@ -33,6 +33,15 @@ GONE: Final = frozenset({230011, 230019, 230029, 230110, 231003, 232009, 200000}
 REPLY_TARGET_GONE: Final = frozenset({230011, 230110, 231003})
 """The message that was replied to: the chat it was in may still be there."""
 
+CARD_NOT_MADE: Final = 230099
+"""Feishu could make no card of what was sent, which for a card entity is no fault of its content."""
+CARD_BUSY: Final = 200810
+"""Somebody is pressing a button of the card: it takes no changes meanwhile."""
+CARD_OUTDONE: Final = 300317
+"""An operation with a higher sequence was done before."""
+TYPING_OFF: Final = frozenset({200850, 300309})
+"""The card's streaming mode timed out, or was ended."""
+
 MIN_PAUSE: Final = 0.1
 MAX_PAUSE: Final = 60.0
 """Seconds: the bounds between which Feishu's own `x-ogw-ratelimit-reset` is believed."""
@@ -74,6 +83,14 @@ _ADVICE: Final[dict[int, str]] = {
     234039: "the image's resolution is too high",
     234043: "resources of cards and merged forwards cannot be fetched",
     200000: "the card's message was withdrawn",
+    200740: "the card entity is not there",
+    200750: "the card entity is over 14 days old",
+    200810: "somebody is using the card: change it a moment later",
+    200850: "the card's typing timed out",
+    200860: "the card is over 30 KB",
+    300305: "the card has more than 200 elements",
+    300309: "the card's typing was ended",
+    300317: "the card was changed since, with a higher sequence",
     300020: "the card's update token is malformed",
     300030: "the card's update token is over 30 minutes old",
     300040: "the card's update token was used twice, which is all Feishu allows",

@@ -54,17 +54,23 @@ class SendName:
     api: str
     target: str
     n: int
+    part: int = 0
+    """Which message of a send that was too long for one."""
 
     @property
     def field(self) -> str:
         """The name's field in the sent record."""
-        return f"{self.replay}:{self.api}:{self.target}:{self.n}"
+        return f"{self.replay}:{self.api}:{self.target}:{self._number}"
 
     @property
     def uuid(self) -> str:
         """Feishu's idempotency key, 40 characters (at most 50 are allowed)."""
-        text = "\n".join((self.bot, self.event, str(self.replay), self.api, self.target, str(self.n)))
+        text = "\n".join((self.bot, self.event, str(self.replay), self.api, self.target, self._number))
         return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+    @property
+    def _number(self) -> str:
+        return f"{self.n}.{self.part}" if self.part else str(self.n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,24 @@ class Ledger(Protocol):
 
     async def forget(self, name: SendName) -> None:
         """Note that it certainly did not happen, so that it may be tried again at any time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A card that types, as an attempt finds it."""
+
+    turn: int
+    """How many attempts have opened it, this one included: who comes later outdoes all before."""
+    card_id: str | None = None
+    """The card entity that an earlier attempt made; empty where CardKit was not to be had."""
+
+
+class CardLedger(Ledger, Protocol):
+    """A sent record that knows of cards that type."""
+
+    async def open(self, name: SendName) -> Opened:
+        """Count one more attempt at a card; its entity's id is recorded under the same name."""
         ...
 
 

@@ -9,7 +9,7 @@ from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.lua import Arg, Pipeliner, Script
 from app.core.redis import RedisLink, guard
-from app.model.outbound import Begun, SendName
+from app.model.outbound import Begun, Opened, SendName
 from app.queue.work import Work
 
 _HERE = Path(__file__).parent
@@ -21,7 +21,7 @@ SENT_TTL: Final = (8 + 24) * 3600
 
 
 class SentRecord:
-    """Which sends of an event happened; implements the Ledger of `app.model.outbound`."""
+    """Which sends of an event happened; implements the CardLedger of `app.model.outbound`."""
 
     def __init__(self, pipe: Pipeliner, keys: Keys, work: Work) -> None:
         self._pipe = pipe
@@ -41,6 +41,10 @@ class SentRecord:
 
     async def forget(self, name: SendName) -> None:
         await self._run(name, "forget", "")
+
+    async def open(self, name: SendName) -> Opened:
+        turn, _, known = (await self._run(name, "open", "")).partition(b" ")
+        return Opened(int(turn), known[1:].decode() if known[:1] == b"=" else None)
 
     async def _run(self, name: SendName, what: str, message_id: str) -> bytes:
         work = self._work

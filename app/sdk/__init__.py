@@ -8,7 +8,7 @@ from app.core.errors import FeishuError, FeishuRefused, OutcomeUnknown, SlotTime
 from app.sdk.bot import Bot
 from app.sdk.card import Card
 from app.sdk.card_action import CardAction
-from app.sdk.content import Content, File, Image, Post, at, plain
+from app.sdk.content import Content, File, Image, Markdown, Post, at, plain
 from app.sdk.context import Context
 from app.sdk.cron_tick import CronTick
 from app.sdk.feishu_event import FeishuEvent
@@ -18,6 +18,7 @@ from app.sdk.link import Link
 from app.sdk.message import Mention, Message
 from app.sdk.outcomes import Drop, Retry
 from app.sdk.preview import Preview
+from app.sdk.stream import CardStream
 from app.sdk.toast import Toast
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "BotTest",
     "Card",
     "CardAction",
+    "CardStream",
     "Content",
     "Context",
     "CronTick",
@@ -41,6 +43,7 @@ __all__ = [
     "Image",
     "Input",
     "Link",
+    "Markdown",
     "Mention",
     "Message",
     "OutcomeUnknown",

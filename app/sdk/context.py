@@ -14,6 +14,7 @@ from app.model.event import Event
 from app.sdk.cache import Cache
 from app.sdk.content import Content
 from app.sdk.state import State
+from app.sdk.stream import CardStream
 from app.sdk.task import Task
 from app.sdk.verbs import DownloadKind, UploadKind, Verbs
 
@@ -87,8 +88,7 @@ class Context(Generic[S_co]):
     def reply(self, content: Content, *, in_thread: bool = False) -> Coroutine[Any, Any, str]:
         """Answer where the event came from; gives the message id, which may be empty (see docs/bots.md)."""
         verbs = self._allowed()
-        if self.event is None or not (self.event.message_id or self.event.chat_id or self.event.user_id):
-            raise RuntimeError("there is nobody to reply to here: use ctx.send(chat_id, …)")
+        self._check_somebody_asked()
         return verbs.reply(content, in_thread=in_thread)
 
     def send(self, chat_id: str, content: Content, *, later: bool = False) -> Coroutine[Any, Any, str]:
@@ -97,9 +97,20 @@ class Context(Generic[S_co]):
         `later=True` does not wait for it to be sent: it is kept on the outbox, and its id there is given.
         """
         verbs = self._allowed()
-        if not chat_id.startswith(("oc_", "ou_", "on_")) and "@" not in chat_id:
-            raise ValueError(f"{chat_id!r} is no receiver: give a chat (oc_…), a person (ou_…, on_…) or an email")
+        _check_receiver(chat_id)
         return verbs.send(chat_id, content, later=later)
+
+    def stream(self, title: str = "", *, chat_id: str = "", in_thread: bool = False) -> CardStream:
+        """A card that types: `async with ctx.stream() as card: await card.write(token)`.
+
+        It replies where the event came from, or is sent to `chat_id`.
+        """
+        verbs = self._allowed()
+        if chat_id:
+            _check_receiver(chat_id)
+        else:
+            self._check_somebody_asked()
+        return CardStream(lambda: verbs.stream(title, chat_id=chat_id, in_thread=in_thread), self._allowed)
 
     def update(self, message_id: str, content: Content) -> Coroutine[Any, Any, None]:
         """Replace a message of the bot's own: cards for 14 days, texts and posts at most 20 times."""
@@ -162,3 +173,12 @@ class Context(Generic[S_co]):
         if self._refusal is not None:
             raise self._refusal
         return self._verbs
+
+    def _check_somebody_asked(self) -> None:
+        if self.event is None or not (self.event.message_id or self.event.chat_id or self.event.user_id):
+            raise RuntimeError("there is nobody to reply to here: use ctx.send(chat_id, …), or ctx.stream(chat_id=…)")
+
+
+def _check_receiver(chat_id: str) -> None:
+    if not chat_id.startswith(("oc_", "ou_", "on_")) and "@" not in chat_id:
+        raise ValueError(f"{chat_id!r} is no receiver: give a chat (oc_…), a person (ou_…, on_…) or an email")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from app.core.clock import Clock
 from app.core.errors import FeishuRefused, HubError
 from app.model.event import Event
-from app.sdk.content import Content, message_of
+from app.sdk.content import Content, Markdown, message_of
 from app.sdk.memory_cache import MemoryCache
 from app.sdk.verbs import DownloadKind, UploadKind
 
 Shown = str | dict[str, Any]
-"""A text as it is; anything else as the `content` that Feishu would get."""
+"""Text and markdown as they are; anything else as the `content` that Feishu would get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,7 @@ class MemoryVerbs:
         self._event = event
 
     async def reply(self, content: Content, *, in_thread: bool = False) -> str:
-        chat, target = (self._event.chat_id, self._event.message_id) if self._event else ("", "")
-        if self._event is not None and self._event.is_callback:
-            target = ""  # its message is the bot's own card: what is said goes to the chat
-        said = SentMessage(chat, _shown(content), self._next_id(), reply_to=target, in_thread=in_thread)
+        said = self._reply(_shown(content), in_thread)
         self._memory.replies.append(said)
         return said.message_id
 
@@ -112,6 +109,11 @@ class MemoryVerbs:
         said = SentMessage(chat_id, _shown(content), self._next_id(), later=later)
         self._memory.sent.append(said)
         return said.message_id
+
+    def stream(self, title: str, *, chat_id: str = "", in_thread: bool = False) -> MemoryTyping:
+        if chat_id:
+            return MemoryTyping(self._memory.sent, SentMessage(chat_id, "", self._next_id()))
+        return MemoryTyping(self._memory.replies, self._reply("", in_thread))
 
     async def update(self, message_id: str, content: Content) -> None:
         self._memory.updates.append(Updated(message_id, _shown(content)))
@@ -190,6 +192,12 @@ class MemoryVerbs:
     def cache(self) -> MemoryCache:
         return self._memory.cache
 
+    def _reply(self, shown: Shown, in_thread: bool) -> SentMessage:
+        chat, target = (self._event.chat_id, self._event.message_id) if self._event else ("", "")
+        if self._event is not None and self._event.is_callback:
+            target = ""  # its message is the bot's own card: what is said goes to the chat
+        return SentMessage(chat, shown, self._next_id(), reply_to=target, in_thread=in_thread)
+
     def _message_id(self) -> str:
         if self._event is None or not self._event.message_id:
             raise HubError("this event is of no message: give the message_id of the one that is meant")
@@ -203,10 +211,36 @@ class MemoryVerbs:
         return f"om_bot_{len(self._memory.replies) + len(self._memory.sent) + 1}"
 
 
+class MemoryTyping:
+    """`Typing` into a list, where the card stands from its beginning with all that is written."""
+
+    def __init__(self, said: list[SentMessage], message: SentMessage) -> None:
+        self._said = said
+        self._message = message
+        self._place = 0
+        self._text = ""
+
+    @property
+    def message_id(self) -> str:
+        return self._message.message_id
+
+    def begin(self) -> None:
+        self._place = len(self._said)
+        self._said.append(self._message)
+
+    def write(self, text: str) -> None:
+        self._text += text
+        self._said[self._place] = replace(self._message, content=self._text)
+
+    async def end(self, error: BaseException | None) -> None:
+        pass
+
+
 def _shown(content: Content) -> Shown:
     """What Feishu would be sent; through JSON, so that what is none fails here as it would there."""
-    if content == "":
+    text = content.text if isinstance(content, Markdown) else content
+    if text == "":
         raise FeishuRefused("an empty text cannot be sent: return None to say nothing")
     _, document = message_of(content)
     sent: dict[str, Any] = json.loads(json.dumps(document))
-    return content if isinstance(content, str) else sent
+    return text if isinstance(text, str) else sent

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from app.sdk.cache import Cache
 from app.sdk.content import Content
+from app.sdk.stream import Typing
 
 UploadKind = Literal["image", "opus", "mp4", "pdf", "doc", "xls", "ppt", "stream"]
 """`image`, or Feishu's own names for files; `stream` is any other file."""
@@ -31,6 +32,10 @@ class Verbs(Protocol):
 
         `later` puts it on the outbox instead, and gives its id there.
         """
+        ...
+
+    def stream(self, title: str, *, chat_id: str = "", in_thread: bool = False) -> Typing:
+        """A card that types, as a reply, or sent to `chat_id`; not begun yet."""
         ...
 
     async def update(self, message_id: str, content: Content) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +17,12 @@ from app.channel.sender import Sender
 from app.core.errors import HubError, StoreUnavailable
 from app.model.bot import BotSpec
 from app.model.event import Event
-from app.model.outbound import Begun, Ledger, Outbound, SendName, Target, target_of
+from app.model.outbound import Begun, CardLedger, Outbound, SendName, Target, target_of
 from app.queue.ledger import Ledgers
 from app.queue.tasks import Tasks, task_aad
 from app.queue.work import Work
 from app.sdk.content import Content
+from app.sdk.stream import Typing
 from app.sdk.verbs import DownloadKind, UploadKind
 from app.storage.cache import BotCache, CacheTiers
 from app.storage.cipher import Cipher
@@ -81,6 +82,12 @@ class EventVerbs:
     async def send(self, chat_id: str, content: Content, *, later: bool = False) -> str:
         target = target_of(chat_id)
         return await (self._put(target, content) if later else self._send(target, content))
+
+    def stream(self, title: str, *, chat_id: str = "", in_thread: bool = False) -> Typing:
+        assert chat_id or self._event is not None  # the context refuses a reply in hooks
+        target = target_of(chat_id) if self._event is None or chat_id else _answer_target(self._event, in_thread)
+        name = self._name(REPLY if target.kind == "reply" else CREATE, target)
+        return self._means.sender.stream(self._spec, target, name, self._ledger, title, on_wait=self._on_wait)
 
     async def update(self, message_id: str, content: Content) -> None:
         msg_type, content_json = render(content)
@@ -163,24 +170,24 @@ class EventVerbs:
     # -- how -----------------------------------------------------------------------------------------------
 
     async def _send(self, target: Target, content: Content) -> str:
-        msg_type, content_json = render(content)
         name = self._name(REPLY if target.kind == "reply" else CREATE, target)
-        message = Outbound(target, msg_type, content_json)
-        sent = await self._means.sender.send(self._spec, message, name, self._ledger, on_wait=self._on_wait)
+        sent = await self._means.sender.say(self._spec, target, content, name, self._ledger, on_wait=self._on_wait)
         return sent.message_id
 
     async def _put(self, target: Target, content: Content) -> str:
-        msg_type, content_json = render(content)
+        pages = await self._means.sender.pages(self._spec, content, on_wait=self._on_wait)
         # Named as a send is: who handles the event a second time finds its message there. A hook has no event, so that
         # what it says is said at each start.
         name = self._name(LATER, target)
-        message_id = id_of(name.uuid) if self._work is not None else new_id()
-        put = await self._means.outbox.put(self._spec.id, message_id, Outbound(target, msg_type, content_json))
-        if put == "full":
-            raise StoreUnavailable(
-                f"the outbox of bot {self._spec.id} is full (outbox.max_waiting): see what holds it up"
-            )
-        return message_id
+        names = [replace(name, part=number) for number in range(len(pages))]
+        ids = [id_of(one.uuid) if self._work is not None else new_id() for one in names]
+        for message_id, page in zip(ids, pages, strict=True):
+            message = Outbound(target, page.msg_type, page.content)
+            if await self._means.outbox.put(self._spec.id, message_id, message) == "full":
+                raise StoreUnavailable(
+                    f"the outbox of bot {self._spec.id} is full (outbox.max_waiting): see what holds it up"
+                )
+        return ids[0]
 
     def _name(self, api: str, target: Target) -> SendName:
         self._sends[api, target.id] += 1
@@ -206,10 +213,11 @@ class _Patient:
     through a second time.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: CardLedger) -> None:
         self._ledger = ledger
         self.record = ledger.record
         self.forget = ledger.forget
+        self.open = ledger.open
 
     async def begin(self, name: SendName) -> Begun:
         for _ in range(_MORE_TRIES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any, cast
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -11,7 +12,7 @@ from app.core.errors import Fenced, SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotConfig, BotSpec, Credentials
-from app.model.outbound import Begun, Outbound, SendName, Target
+from app.model.outbound import Begun, Opened, Outbound, SendName, Target
 from app.storage.cache import CacheTiers
 from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
@@ -104,6 +105,7 @@ class MemoryLedger:
         self.begun: dict[str, float] = {}
         self.sent: dict[str, str] = {}
         self.forgotten: list[str] = []
+        self.turns: Counter[str] = Counter()
         self.now = START
         self.lost = False
         self.away = False
@@ -122,6 +124,10 @@ class MemoryLedger:
         if self.away:
             raise StoreUnavailable("away")
         self.sent[name.field] = message_id
+
+    async def open(self, name: SendName) -> Opened:
+        self.turns[name.field] += 1
+        return Opened(self.turns[name.field], self.sent.get(name.field))
 
     async def forget(self, name: SendName) -> None:
         self.forgotten.append(name.field)

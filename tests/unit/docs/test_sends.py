@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lark_oapi.api.im.v1 import CreateMessageRequest, CreateMessageRequestBody, ListChatRequest
 
+from app.channel.cardkit import CREATE_CARD, CardKit, Entity
 from app.channel.exchange import Call, Exchange
 from app.channel.limiter import Limiter
 from app.channel.limits import Limits
@@ -64,10 +65,18 @@ def _message(target: Target) -> tuple[Outbound, SendName, None]:
     return Outbound(target, "text", '{"text":"hi"}'), name, None
 
 
+def _entity(sender: Sender, spec: BotSpec) -> Entity:
+    name = SendName("echo", "om_1", 0, CREATE_CARD, "oc_1", 1)
+    return Entity(CardKit(sender.exchange), spec, "ID", name, 1)
+
+
 Do = Callable[[Sender, BotSpec], Coroutine[Any, Any, object]]
 VERBS: dict[str, Do] = {
     "im.message.reply": lambda s, b: s.send(b, *_message(Target("reply", "ID", "oc_1"))),
     "im.message.create": lambda s, b: s.send(b, *_message(Target("chat_id", "oc_1"))),
+    "cardkit.card.create": lambda s, b: CardKit(s.exchange).create(b, "", ""),
+    "cardkit.card_element.content": lambda s, b: _entity(s, b).show("text"),
+    "cardkit.card.settings": lambda s, b: _entity(s, b)._settings({"streaming_mode": False}),
     "im.message.patch": lambda s, b: s.update(b, "ID", "interactive", "{}"),
     "im.message.update": lambda s, b: s.update(b, "ID", "text", "{}"),
     "im.message.reaction.create": lambda s, b: s.react(b, "ID", "OK"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.redis import RedisLink
-from app.model.outbound import Begun, SendName
+from app.model.outbound import Begun, Opened, SendName
 from app.queue.leases import Leases
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import Mailbox
@@ -42,6 +44,17 @@ async def test_a_forgotten_send_may_begin_again(link: RedisLink, keys: Keys) -> 
     assert await ledger.begin(NAME) == Begun()
 
 
+async def test_each_attempt_at_a_card_has_a_turn_of_its_own(link: RedisLink, keys: Keys) -> None:
+    ledger = Ledgers(link, keys).of(await claimed(link, keys))
+
+    assert await ledger.open(NAME) == Opened(1)
+    await ledger.record(NAME, "73")
+    assert await ledger.open(NAME) == Opened(2, "73")
+    await ledger.record(NAME, "")
+    assert await ledger.open(NAME) == Opened(3, "")
+    assert await ledger.open(replace(NAME, part=1)) == Opened(1)
+
+
 async def test_who_lost_the_claim_writes_nothing(link: RedisLink, keys: Keys) -> None:
     work = await claimed(link, keys)
     ledgers = Ledgers(link, keys)
@@ -52,6 +65,8 @@ async def test_who_lost_the_claim_writes_nothing(link: RedisLink, keys: Keys) ->
         await ledgers.of(work).begin(NAME)
     with pytest.raises(Fenced):
         await ledgers.of(work).record(NAME, "om_9")
+    with pytest.raises(Fenced):
+        await ledgers.of(work).open(NAME)
     with pytest.raises(Fenced):
         await ledgers.state_set(work, "chat:oc_1:n", b"x", None)
     assert await ledgers.state_get("echo", "chat:oc_1:n") is None

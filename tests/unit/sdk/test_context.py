@@ -62,6 +62,7 @@ async def test_verbs_reach_their_surroundings() -> None:
     [
         lambda ctx: ctx.reply("x"),
         lambda ctx: ctx.send("oc_1", "x"),
+        lambda ctx: ctx.stream(),
         lambda ctx: ctx.update("om", "x"),
         lambda ctx: ctx.react("OK"),
         lambda ctx: ctx.upload(b"x"),
@@ -79,6 +80,44 @@ def test_refusal_is_raised_at_the_call(verb: Any) -> None:
     with pytest.raises(TypeError, match="async def"):
         verb(other.without_verbs())
     assert memory.replies == []
+
+
+async def test_a_card_that_types_takes_nothing_after_the_attempt() -> None:
+    ctx, memory = context(message_event("hi"))
+    async with ctx.stream() as card:
+        await card.write("so far")
+        ctx.refuse(HandlerTimeout("over"))
+        with pytest.raises(HandlerTimeout):
+            await card.write(", and more")
+    assert [one.content for one in memory.replies] == ["so far"]
+    with pytest.raises(HandlerTimeout):
+        await card.write("more")
+
+
+async def test_a_card_types_only_inside_its_block() -> None:
+    ctx, _ = context(message_event("hi"))
+    with pytest.raises(RuntimeError, match="async with"):
+        await ctx.stream().write("x")
+
+
+async def test_a_card_stands_where_it_was_begun() -> None:
+    ctx, memory = context(message_event("hi"))
+    async with ctx.stream(in_thread=True) as card, ctx.stream(chat_id="oc_x") as other:
+        await card.write("one ")
+        await ctx.reply("between")
+        await card.write("two")
+        await other.write("elsewhere")
+        assert card.message_id == "om_bot_1"
+    assert [(one.content, one.in_thread) for one in memory.replies] == [("one two", True), ("between", False)]
+    assert [(one.chat_id, one.content) for one in memory.sent] == [("oc_x", "elsewhere")]
+
+
+def test_a_card_for_nobody_says_what_to_do() -> None:
+    ctx, _ = context(None)
+    with pytest.raises(RuntimeError, match="nobody to reply to"):
+        ctx.stream()
+    with pytest.raises(ValueError, match="no receiver"):
+        ctx.stream(chat_id="x")
 
 
 async def test_refusal_reaches_a_shelf_taken_before() -> None:

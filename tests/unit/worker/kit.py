@@ -13,13 +13,15 @@ from pydantic import SecretStr
 
 from app.channel.facts import BotInfo
 from app.channel.outbox import Outbox
+from app.channel.pages import Page
+from app.channel.render import render
 from app.channel.sender import Sender
 from app.core.errors import FeishuRefused
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotConfig, BotSpec, Credentials
 from app.model.event import CALLBACK_TYPES
-from app.model.outbound import Ledger, Outbound, SendName, Sent
+from app.model.outbound import Ledger, Outbound, SendName, Sent, Target
 from app.queue.calls import Calls
 from app.queue.envelope import CALL_PREFIX, Entry, event_aad
 from app.queue.ledger import Ledgers
@@ -28,6 +30,7 @@ from app.queue.outbox import OutboxQueue
 from app.queue.tasks import Tasks
 from app.queue.work import Incoming
 from app.sdk.bot import Bot
+from app.sdk.content import Content
 from app.storage.cache import CacheTiers
 from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
@@ -90,6 +93,14 @@ class Mouth:
         if ledger is not None:
             await ledger.record(name, f"om_{len(self.said)}")
         return Sent(f"om_{len(self.said)}", message.target.chat_id)
+
+    async def say(
+        self, spec: BotSpec, target: Target, content: Content, name: SendName, ledger: Ledger | None, **patience: Any
+    ) -> Sent:
+        return await self.send(spec, Outbound(target, *render(content)), name, ledger, **patience)
+
+    async def pages(self, spec: BotSpec, content: Content, **patience: Any) -> tuple[Page, ...]:
+        return (Page(*render(content)),)
 
     async def bot_info(self, spec: BotSpec) -> BotInfo:
         return BotInfo(f"ou_{spec.id}", spec.id)

@@ -1,0 +1,59 @@
+"""A worker dies while its bot types: the next one goes on with the same card, and the card has all of the text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.system.world import Site
+from tests.waiting import until
+
+pytestmark = pytest.mark.faults
+
+TYPIST = '''
+"""Types one word after the other, as slowly as it is told."""
+import asyncio
+
+from app.sdk import Bot, Context, Message
+
+bot = Bot()
+
+
+@bot.message()
+async def answer(message: Message, ctx: Context) -> None:
+    async with ctx.stream(title="Answer") as card:
+        for number in range(60):
+            await card.write(f"word{number} ")
+            await asyncio.sleep(0.03)
+    await ctx.reply("that is all")
+'''
+WHOLE = "".join(f"word{number} " for number in range(60))
+
+
+@pytest.mark.parametrize("cardkit", [True, False], ids=["typing", "editing"])
+async def test_worker_dies_in_the_middle_of_a_card(site: Site, cardkit: bool) -> None:
+    site.handler("typist", TYPIST)
+    app = site.bot("typist", handler="typist")
+    if not cardkit:
+        site.playground.faults.add("code", code=99991672, status=400, api="cardkit.v1.card.create", times=100)
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    said = await site.says("typist", "go")
+    messages = site.playground.ledger.messages
+
+    for word in ("word5 ", "word20 "):
+        await until(lambda: messages(app=app.app_id) and word in messages(app=app.app_id)[0].content, 20)  # noqa: B023
+        [worker] = hub.children()["worker"]
+        worker.kill()
+
+    await until(lambda: len(messages(app=app.app_id)) > 1, 30)
+    await until(hub.is_idle, 20)
+    card, last = messages(app=app.app_id)
+    assert card.parent == last.parent == said.message_id
+    document = json.loads(card.content)
+    assert document["body"]["elements"][0]["content"] == WHOLE
+    assert not document["config"].get("streaming_mode")
+    assert "that is all" in last.content
+    assert not site.playground.ledger.violations()
