@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import Limits, Quota
 from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.channel.sent_log import SentLog
@@ -144,6 +145,8 @@ async def open_sender(stores: Stores, env: Mapping[str, str]) -> AsyncIterator[S
         limiter = Limiter(stores.link, stores.keys, limits_of(stores.settings))
         closing.push_async_callback(limiter.close)
         await closing.enter_async_context(stores.cache.running())
+        telling = asyncio.create_task(limiter.run(), name="limits")
+        closing.callback(telling.cancel)
         sent_log = SentLog(stores.log, stores.keyring)
         yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log)
 
@@ -170,8 +173,6 @@ def limits_of(settings: Settings) -> Limits:
     """The hub's bounds on sends, as the limiter takes them."""
     bounds = settings.limits
     return Limits(
-        app_per_second=bounds.app_per_second,
-        app_per_minute=bounds.app_per_minute,
-        chat_per_second=bounds.chat_per_second,
-        headroom=bounds.headroom,
+        **bounds.model_dump(exclude={"quota"}),
+        quotas={name: Quota(group.bots, group.per_month) for name, group in bounds.quota.items()},
     )

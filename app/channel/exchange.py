@@ -154,22 +154,27 @@ class Exchange:
             card=call.card,
             priority=priority,
         )
+        quotas = self._limiter.quotas
         tries = limited = 0
         dropped = False
         while True:
             token = ""
+            quotas.check(spec.id, priority)
             try:
                 # Before the slot: a slot that waits for a token is late, and wasted if there is none.
                 await self._token(spec, call)
                 slot = await self._slot(spec, bounds, patience, priority)
                 token = await self._token(spec, call)
-            except FeishuUnavailable as error:
+            except (FeishuUnavailable, FeishuLimited) as error:
                 # No token: nothing was sent, whatever became of the token's own call.
+                if not error.retryable:
+                    raise
                 tries += 1
                 await self._rest(error, tries, deadline)
                 continue
             if course.unknown and course.repeat_until is not None and self._clock.now() > course.repeat_until:
                 raise _unknown(spec, call)
+            quotas.count(spec.id)
             try:
                 return await self._once(spec, call, token, deadline)
             except FeishuTokenInvalid as error:
@@ -228,6 +233,8 @@ class Exchange:
     ) -> None:
         """Have all nodes wait as long as Feishu says; the wait itself is the next slot's."""
         bound = error.bound
+        if bound == "quota":
+            await self._limiter.quotas.stop(spec.id)
         if bound == "quota" or limited >= _LIMITED_TRIES[bound]:
             raise error
         seconds = await self._limiter.pause(

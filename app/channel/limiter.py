@@ -6,14 +6,17 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
 from app.channel.lines import Lines
+from app.channel.meter import Meter
+from app.channel.quotas import Quotas
 from app.channel.reserve import MICROS, Held, Refusal, Reserve
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import SlotTimeout
+from app.core.errors import SlotTimeout, StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 
@@ -22,6 +25,9 @@ from app.core.redis import RedisLink
 _BLINK: Final = 0.05
 # Who waits without holding anything looks again so often: a slot may have been given back.
 _LOOK: Final = 1.0
+
+# How often this process tells what it uses (s).
+_TELL: Final = 1.0
 
 OnWait = Callable[[float], None]
 """Told before each wait how many seconds it will take, so that a handler's timeout can be put off by them; told less
@@ -51,20 +57,31 @@ class Limiter:
         keys: Keys,
         limits: Limits,
         *,
-        nodes: Callable[[], int] = lambda: 1,
         clock: Clock = SYSTEM_CLOCK,
         chance: random.Random | None = None,
     ) -> None:
-        """`nodes`: how many processes send, each of which keeps its share while Redis is away."""
         self.bounds = Bounds(keys, limits)
         """Tells which bounds a call falls under."""
         self._ahead = {priority: seconds * limits.second for priority, seconds in AHEAD.items()}
         self._clock = clock
         self._chance = chance or random.Random()
-        self._reserve = Reserve(link, limits.horizon, nodes, clock)
+        self.quotas = Quotas(link, keys, limits, clock)
+        """Calls of the month."""
+        self._meter = meter = Meter(link, keys, limits.headroom, clock)
+        self._reserve = Reserve(link, limits.horizon, lambda: meter.processes, clock)
         self._lines = Lines()
         self.waiting = 0
         """Calls that wait for a slot now."""
+
+    async def run(self) -> None:
+        """Tell Redis once a second what is used, until cancelled; without it no other process knows of this one."""
+        while True:
+            try:
+                await self._meter.tell()
+                await self.quotas.tell()
+            except StoreUnavailable:
+                pass  # told with the next
+            await self._clock.sleep(_TELL)
 
     async def slot(
         self,
@@ -81,6 +98,7 @@ class Limiter:
         asked = self._clock.monotonic()
         latest = None if deadline is None else asked + deadline - self._clock.now()
         call = _Call(bounds, priority, self._ahead[priority], latest, on_wait)
+        number = self._meter.enter(bounds, asked)
         self.waiting += 1
         held: list[Held] = []
         try:
@@ -99,8 +117,10 @@ class Limiter:
             raise
         finally:
             self.waiting -= 1
+            now = self._clock.monotonic()
+            self._meter.leave(bounds, number, now)
         self._reserve.note(held)
-        return Slot(waited=self._clock.monotonic() - asked, at=max(each.slot for each in held) / MICROS)
+        return Slot(waited=now - asked, at=max(each.slot for each in held) / MICROS)
 
     async def pause(self, bound: Bound, asked: float | None, *, first: float, longest: float, at: float) -> float:
         """Obey Feishu's own word, on every node: no slot of `bound` for the seconds `asked`; how long it is paused.
@@ -112,8 +132,10 @@ class Limiter:
         )
 
     async def close(self) -> None:
-        """Wait until what is on its way back has been given back."""
+        """Wait until what is on its way back has been given back, and say what was called last."""
         await self._reserve.close()
+        with suppress(StoreUnavailable):
+            await self.quotas.tell()
 
     async def _wait(self, call: _Call, held: list[Held]) -> None:
         """Have slots and let their time come."""

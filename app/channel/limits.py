@@ -15,7 +15,8 @@ from app.model.bot import BotSpec
 
 Priority = Literal["alert", "reply", "send", "broadcast"]
 """What goes first. `alert` has a small share of its own, so that an alert about limits can leave."""
-BoundKind = Literal["app", "chat", "ephemeral", "user", "message", "card", "hook"]
+BoundKind = Literal["app", "chat", "ephemeral", "user", "message", "card", "hook", "alert"]
+"""What is bounded; `alert` is the share of an app or a chat that is kept for alerts."""
 
 AHEAD: Final[Mapping[Priority, float]] = {"alert": math.inf, "reply": math.inf, "send": 2.0, "broadcast": 1.0}
 """How far ahead (in Feishu's seconds) each may hold a slot: by so much it delays what goes before it, at most."""
@@ -34,6 +35,15 @@ _ALERT_SHARE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """Calls a month that several bots share."""
+
+    bots: tuple[str, ...] = ()
+    per_month: int | None = None
+    """None: only counted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What Feishu allows (Feishu docs: rate limits), and how far the hub stays below it."""
 
@@ -49,6 +59,8 @@ class Limits:
     hook_per_second: float = 5.0
     """Messages to one custom bot."""
     hook_per_minute: float = 100.0
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
+    """By the name of their account; bots that stand in none belong to `default`."""
     headroom: float = 0.1
     """Part of each limit that is left free. It stretches the windows rather than lowering the counts: two bursts
     then stay apart by more than the network can push them together."""
@@ -136,10 +148,11 @@ class Bounds:
             rate = own.chat_per_second or limits.chat_per_second
             bounds.append(self._bound("user", user, keys.limit_user(user), alert, rate))
         if message:
-            rate = limits.message_per_second
+            rate = own.message_per_second or limits.message_per_second
             bounds.append(self._bound("message", message, keys.limit_message(message), alert, rate))
         if card:
-            bounds.append(self._bound("card", card, keys.limit_card(card), alert, limits.card_per_second))
+            rate = own.card_per_second or limits.card_per_second
+            bounds.append(self._bound("card", card, keys.limit_card(card), alert, rate))
         bounds.append(app)
         return tuple(bounds)
 
@@ -169,7 +182,9 @@ class Bounds:
     ) -> Bound:
         windows, grace = self._rates(rates, alert)
         pause = self._keys.limit_pause(key)
-        return Bound(kind, name, api, self._keys.limit_alerts(key) if alert else key, pause, windows, grace)
+        if alert:
+            kind, key = "alert", self._keys.limit_alerts(key)
+        return Bound(kind, name, api, key, pause, windows, grace)
 
     def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int]:
         """Windows for rates, each so many in so many of Feishu's seconds, and what is left of them for lateness."""

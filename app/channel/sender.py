@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Unpack
 from app.channel.cardkit import CardKit
 from app.channel.exchange import Call, Exchange, Patience, segment
 from app.channel.facts import BotFacts, BotInfo
+from app.channel.hooks import Hooks
 from app.channel.lark import call_of, response_of
 from app.channel.limiter import Limiter
 from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
@@ -60,6 +61,7 @@ class Sender:
         self._facts = BotFacts(self.exchange, cache)
         kit = CardKit(self.exchange, clock)
         self._typewriter = Typewriter(self.exchange, self._once, kit, self.say, clock)
+        self._hooks = Hooks(api, limiter, clock=clock, chance=chance)
 
     async def send(
         self,
@@ -224,6 +226,12 @@ class Sender:
             timeout=_FILE_TIMEOUT,
         )
         return (await self.exchange.run(spec, call, **patience)).raw
+
+    async def send_hook(
+        self, url: str, secret: str | None, message: Mapping[str, Any], *, deadline: float | None = None
+    ) -> None:
+        """Send a message to the custom bot at `url`, signed where it has a secret; see `Hooks.send`."""
+        await self._hooks.send(url, secret, message, deadline=deadline)
 
     async def bot_info(self, spec: BotSpec) -> BotInfo:
         """The bot's own open_id and name; five minutes old at most while Feishu answers."""

@@ -47,6 +47,7 @@ class Keys:
         self.nodes = f"{prefix}nodes"
         self.keycheck = f"{prefix}keycheck"
         self.probe = f"{prefix}probe"
+        self.limits = f"{prefix}{{limits}}"
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
         self.cache_changes = f"{prefix}cache"  # a pub/sub channel: what every process' memory must forget
         self.cache_stats = f"{prefix}cachestats"
@@ -137,6 +138,18 @@ class Keys:
     def limit_alerts(self, limit: str) -> str:
         """The share of `limit`, one of the keys above, that is kept for alerts; in the same slot."""
         return f"{limit}:alerts"
+
+    def limit_use(self, process: str) -> str:
+        """What a process that sends used of the limits lately, and who waits there."""
+        return f"{self.prefix}{{limits}}:{process}"
+
+    def quota(self, group: str, month: str) -> str:
+        """Calls of the bots that share an account."""
+        return f"{self.prefix}quota:{{{group}}}:{month}"
+
+    def quota_stop(self, group: str) -> str:
+        """Set where Feishu said that the account's month is used up."""
+        return f"{self.prefix}quota:{{{group}}}:stop"
 
     def node(self, node_id: str) -> str:
         return f"{self.prefix}node:{node_id}"

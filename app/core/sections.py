@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from app.core.shape import Frozen
-from app.core.values import Networks, Number, Size, Span, Whole
+from app.core.values import Networks, Size, Span, Whole
 
 _REDIS_SCHEMES: Final = (
     "redis://",
@@ -132,15 +132,6 @@ class Security(Frozen):
     allow_ips: Networks = Field((), description="source networks that may post; empty allows all")
     deny_ips: Networks = Field((), description="source networks that may not, whatever allow_ips says")
     trusted_proxies: Networks = Field((), description="proxies whose X-Forwarded-For is believed")
-
-
-class Limits(Frozen):
-    """`limits`: Feishu's bounds on sends, kept over all nodes together."""
-
-    app_per_second: Number = Field(50.0, gt=0, description="calls of one API by one app in a second")
-    app_per_minute: Number = Field(1000.0, gt=0, description="calls of one API by one app in a minute")
-    chat_per_second: Number = Field(5.0, gt=0, description="messages into one chat, of all bots, in a second")
-    headroom: Number = Field(0.1, ge=0, lt=1, description="share of each bound left free for callers outside the hub")
 
 
 class LogSettings(Frozen):

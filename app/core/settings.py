@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 
 from app.core.document import Document, KeyPath, dotted, read_document
 from app.core.errors import ConfigError, Fault
+from app.core.limit_settings import Limits
 from app.core.sections import (
     ArchiveSettings,
     Database,
-    Limits,
     LogSettings,
     OutboxSettings,
     RedisSettings,

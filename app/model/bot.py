@@ -127,6 +127,12 @@ class BotLimits(Frozen):
     chat_per_second: Number | None = Field(
         None, gt=0, description="messages into one chat in a second; null: as hub.yaml has it"
     )
+    message_per_second: Number | None = Field(
+        None, gt=0, description="changes of one message in a second; null: as hub.yaml has it"
+    )
+    card_per_second: Number | None = Field(
+        None, gt=0, description="operations on one card that types in a second; null: as hub.yaml has it"
+    )
 
 
 class BotConfig(Frozen):

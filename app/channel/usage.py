@@ -1,0 +1,140 @@
+"""How much of Feishu's limits is used, and who waits: read from Redis alone, for alerts, metrics and dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from app.channel.limits import BoundKind, Limits
+from app.channel.meter import TOP
+from app.channel.quotas import DEFAULT_GROUP, month_begin, month_end, month_of
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.keys import Keys
+from app.core.lua import Pipeliner, Script
+from app.core.redis import RedisLink, guard
+
+_USE = Script(Path(__file__).parent / "use.lua")
+_MICROS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """One bound over one span, as all nodes together use it now."""
+
+    kind: BoundKind
+    name: str
+    """The app id, chat id, open id, message id or card id; of a custom bot a digest of its address."""
+    api: str
+    """Set for `app`: each API of an app has a bound of its own."""
+    used: int
+    """Calls within the last `span`."""
+    allowed: int
+    """Calls that the hub allows itself within it, headroom taken off."""
+    span: float
+    """Seconds, as Feishu counts: 1 or 60."""
+    waiting: int
+    """Calls that wait for a slot under this bound; a second old."""
+    wait: float
+    """Seconds: how long the one that waits longest has waited, or how far ahead the last slot given is."""
+    paused_until: float | None
+    """Seconds since the epoch, where Feishu asked to pause."""
+
+    @property
+    def share(self) -> float:
+        """Used of allowed, 0 to 1."""
+        return self.used / self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """Calls of one account in this month."""
+
+    group: str
+    month: str
+    used: int
+    allowed: int | None
+    """None: not known, the calls are only counted."""
+    projected: int
+    """Calls that it will be when the month ends, if it goes on like this."""
+    stopped: bool
+    """Whether Feishu said that the month is used up."""
+
+
+class Usage:
+    """Reads what processes that send told within the last seconds; each call raises StoreUnavailable."""
+
+    def __init__(self, link: RedisLink, keys: Keys, limits: Limits, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._link = link
+        self._keys = keys
+        self._allowed: dict[str, int | None] = {DEFAULT_GROUP: None}
+        self._allowed |= {name: quota.per_month for name, quota in limits.quotas.items()}
+        self._clock = clock
+        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
+
+    async def read(self) -> list[LimitUse]:
+        """Every API of every app that was called within the minute, and of chats and the like the busiest ones."""
+        lines = await self._lines()
+        asked = [
+            self._pipe.submit(_USE, [line["key"], line["pause"]], [span for _, span, _ in line["spans"]])
+            for line in lines
+        ]
+        found: list[LimitUse] = []
+        for line, (now, last, paused, *used) in zip(lines, await asyncio.gather(*asked), strict=True):
+            ahead = max(0.0, (last - now) / _MICROS)
+            for count, (allowed, _, seconds) in zip(used, line["spans"], strict=True):
+                found.append(
+                    LimitUse(
+                        kind=line["kind"],
+                        name=line["name"],
+                        api=line["api"],
+                        used=count,
+                        allowed=allowed,
+                        span=seconds,
+                        waiting=line["waiting"],
+                        wait=max(line["wait"], ahead),
+                        paused_until=paused / _MICROS if paused > now else None,
+                    )
+                )
+        return found
+
+    async def quotas(self) -> list[QuotaUse]:
+        """Every account with calls in this month or a quota."""
+        now = self._clock.now()
+        month, begin, end = month_of(now), month_begin(now), month_end(now)
+        found: list[QuotaUse] = []
+        for group, allowed in self._allowed.items():
+            with guard():
+                used = int(await self._link.commands.get(self._keys.quota(group, month)) or 0)
+                stopped = await self._link.commands.get(self._keys.quota_stop(group)) == month.encode()
+            if used or allowed or stopped:
+                projected = int(used * (end - begin) / max(now - begin, 1.0))
+                found.append(QuotaUse(group, month, used, allowed, projected, stopped))
+        return found
+
+    async def resume(self, group: str) -> bool:
+        """Have the bots of an account call again though Feishu said that its month is used up; whether it had."""
+        with guard():
+            return bool(await self._link.commands.delete(self._keys.quota_stop(group)))
+
+    async def _lines(self) -> Sequence[dict[str, Any]]:
+        """What all processes told, one line a bound, bounded."""
+        with guard():
+            names: Any = await self._link.commands.zrange(self._keys.limits, 0, -1)
+            keys = [self._keys.limit_use(name.decode()) for name in names]
+            reports: Any = await self._link.commands.mget(keys) if keys else []
+        lines: dict[str, dict[str, Any]] = {}
+        for report in reports:
+            for line in orjson.loads(report or b"[]"):
+                known = lines.setdefault(line["key"], line)
+                if known is not line:
+                    known["waiting"] += line["waiting"]
+                    known["wait"] = max(known["wait"], line["wait"])
+        apps = [line for line in lines.values() if line["kind"] == "app"]
+        others = [line for line in lines.values() if line["kind"] != "app"]
+        others.sort(key=lambda line: line["waiting"], reverse=True)
+        return [*apps, *others[:TOP]]
