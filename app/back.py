@@ -10,7 +10,9 @@ from typing import Any
 
 import orjson
 
+from app.alerting import Alerting
 from app.control.admin.access import Access
+from app.control.admin.alerts import alerts_router
 from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
 from app.control.admin.cache import cache_router
@@ -35,6 +37,7 @@ def open_back(
     measures: Measures,
     membership: Membership,
     health: Health,
+    alerting: Alerting,
     *,
     token: str,
     metrics_path: str,
@@ -67,6 +70,7 @@ def open_back(
             nodes_router(membership.nodes),
             tasks_router(stores.tasks, open_note),
             cache_router(partial(cache_stats, stores.link, stores.keys)),
+            alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
         ],
         metrics=metrics,
         health=health,

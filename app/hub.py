@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from app.alerting import Alerting, open_alerts
 from app.archive import open_archive
 from app.back import details, open_back
 from app.control.admin.auth import admin_token
@@ -64,6 +65,7 @@ class Node:
         self._engine: EmbeddedEngine | None = None
         self._front: Front | None = None
         self._lanes: Lanes | None = None
+        self._alerts: Alerting | None = None
         self._code_seen = False
 
     @property
@@ -166,6 +168,9 @@ class Node:
             self.public = public.getsockname()[:2]
             await self._serve(closing, listener(self._front.app, protocol=OneWriteProtocol), public)
         measures.lanes = self._lanes
+        self._alerts = await closing.enter_async_context(
+            open_alerts(stores, measures, self._membership, sender, f"{self._name}:{self._boot}")
+        )
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]
         back = open_back(
@@ -173,6 +178,7 @@ class Node:
             measures,
             self._membership,
             self.health,
+            self._alerts,
             token=self.token,
             metrics_path=self.plan.metrics_path,
             health_path=self.plan.health_path,
@@ -234,6 +240,8 @@ class Node:
             "bots": str(len(self.registry.bots)),
             "state": self.health.ready()[1]["status"],
             **self._upkeep.says,
+            "group": self.plan.group,
+            **(self._alerts.said if self._alerts else {}),
         }
 
     # -- changes ------------------------------------------------------------------------------------------------

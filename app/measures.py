@@ -10,6 +10,7 @@ from app.control.health.exporter import GatewayNumbers, Gauges, Spans
 from app.control.registry.snapshot import Registry
 from app.core.errors import StoreUnavailable
 from app.front import Front
+from app.queue.depths import Depths
 from app.wiring import Stores
 from app.worker.lanes import Lanes
 
@@ -70,6 +71,7 @@ class Measures:
         counts = self.front.counts
         seconds = counts.accept_seconds
         return GatewayNumbers(
+            requests=counts.requests,
             accepted=dict(counts.accepted),
             duplicates=dict(counts.duplicates),
             spooled=dict(counts.spooled),
@@ -81,13 +83,22 @@ class Measures:
             accept_seconds=Spans(seconds.bounds, tuple(seconds.counts), seconds.total),
         )
 
+    @property
+    def spooled(self) -> int:
+        """How many events wait in this node's spool."""
+        return self.front.spooled if self.front else 0
+
+    def faults(self) -> dict[str, int]:
+        """How many faults each broken bot has, in its directory and its code."""
+        counts = {
+            bot: len(status.faults) + len(self._code_faults(bot)) for bot, status in self.registry.statuses.items()
+        }
+        return {bot: count for bot, count in counts.items() if count}
+
     async def _depths(self) -> tuple[dict[str, int], dict[str, int], bool]:
-        waiting: dict[str, int] = {}
-        dead: dict[str, int] = {}
         try:
-            for bot in self.registry.statuses:
-                waiting[bot] = await self.stores.mailbox.depth(bot)
-                dead[bot] = await self.stores.letters.count(bot)
+            found = await Depths(self.stores.link, self.stores.keys).read(self.registry.statuses)
         except StoreUnavailable:
-            return waiting, dead, False
-        return waiting, dead, True
+            return {}, {}, False
+        waiting = {bot: depth.waiting for bot, depth in found.items()}
+        return waiting, {bot: depth.dead for bot, depth in found.items()}, True

@@ -12,6 +12,8 @@ from typing import Final
 
 import uvloop
 
+from app.control.alerts.book import Book
+from app.control.alerts.button import silence_button
 from app.control.registry.modules import handler_directories
 from app.control.registry.shelf import Shelf
 from app.control.registry.snapshot import Registry
@@ -85,6 +87,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 open_heartbeat=partial(connect_in_thread, stores.redis_url),
                 drain_timeout=settings.drain_timeout,
                 schedules="scheduler" in settings.active_roles,
+                own=silence_button(Book(stores.link, stores.keys), settings.alerts),
             ),
         )
         return await worker.run()

@@ -23,6 +23,7 @@ from app.core.errors import (
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
+from app.core.metrics import TOKEN_FETCHES
 from app.core.redis import RedisLink, guard
 from app.feishu.client import FeishuApi
 from app.feishu.codes import error_for
@@ -204,6 +205,17 @@ class Tokens:
         return await self._fetch(place, spec)
 
     async def _fetch(self, place: _Place, spec: BotSpec) -> _Token:
+        try:
+            token = await self._ask(place, spec)
+        except FeishuError:
+            TOKEN_FETCHES.labels(spec.id, "failed").inc()
+            raise
+        TOKEN_FETCHES.labels(spec.id, "fetched").inc()
+        self._held[place] = token
+        await self._share(place, spec, token)
+        return token
+
+    async def _ask(self, place: _Place, spec: BotSpec) -> _Token:
         label = f"the token of bot {spec.id} (app {place.app_id})"
         asked = self._clock.now()
         self.fetches += 1
@@ -224,10 +236,7 @@ class Tokens:
         value, life = answer.document.get(f"{place.kind}_access_token"), answer.document.get("expire")
         if not isinstance(value, str) or not value or isinstance(life, bool) or not isinstance(life, int | float):
             raise FeishuUnavailable(f"Feishu's answer holds no token: {label}", status=answer.status)
-        token = self._token(value, asked + life)
-        self._held[place] = token
-        await self._share(place, spec, token)
-        return token
+        return self._token(value, asked + life)
 
     def _token(self, value: str, expires: float) -> _Token:
         left = expires - self._clock.now()

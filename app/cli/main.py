@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import bots, cache, config, dead, keys, messages, tasks
+from app.cli import alerts, bots, cache, config, dead, keys, messages, tasks
 from app.cli.dev import dev
 from app.cli.doctor import doctor
 from app.cli.engine import engine
@@ -28,6 +28,7 @@ app.command()(doctor)
 app.add_typer(bots.app, name="bots")
 app.add_typer(config.app, name="config")
 app.add_typer(dead.app, name="dead")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(messages.app, name="messages")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tasks.app, name="tasks")

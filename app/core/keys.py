@@ -28,6 +28,7 @@ LASTING: Final[dict[str, str]] = {
     "out": "the outbox: the parts above once more, of messages that wait",
     "msg": "the state of a message: as long as it waits, and a week after its end",
     "keycheck": "proof of the master key",
+    "alerts": "alerts that are not over, silences, what is still to be sent; the history, which is cut to its length",
     "wake": "bots with ready conversations; an empty list vanishes",
     "outwake": "the same of the outbox",
 }
@@ -169,3 +170,7 @@ class Keys:
     def swept(self, bot: str, bots: str) -> str:
         """When the bots of which `bots` is a digest, or those of them beside `bot`, were swept last."""
         return f"{self.root(bot)}swept:{bots}"
+
+    def alerts(self, part: str) -> str:
+        """A key of the cluster's alerts: lease, fence, states, silences, notices, channels, history."""
+        return f"{self.prefix}alerts:{{all}}:{part}"

@@ -23,3 +23,6 @@ SENDS = Counter("hub_sends", "Calls to Feishu, by what came of them", ["bot", "a
 SLOT_WAIT_SECONDS = Histogram("hub_send_slot_wait_seconds", "Waits for a send slot", ["bot"], buckets=_SPANS)
 ARCHIVED = Counter("hub_archived", "Log entries written to the message store", ["outcome"])
 CACHE_READS = Counter("hub_cache_reads", "Reads of the cache, by the tier asked and what it gave", ["tier", "outcome"])
+RESPONSE_SECONDS = Histogram("hub_response_seconds", "From accepted to its handler's end", ["bot"], buckets=_SPANS)
+TOKEN_FETCHES = Counter("hub_token_fetches", "Access tokens asked of Feishu, by what came of it", ["bot", "outcome"])
+ALERT_DELIVERIES = Counter("hub_alert_deliveries", "Tries to send alerts, by what came of them", ["channel", "outcome"])

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 
+from app.core.alert_settings import Alerts
 from app.core.document import Document, KeyPath, dotted, read_document
 from app.core.errors import ConfigError, Fault
 from app.core.limit_settings import Limits
@@ -102,7 +103,7 @@ class Settings(Frozen):
     admin_token: SecretStr | None = Field(
         None, description="bearer token of the admin API; made at the first start and kept in data_dir"
     )
-    alerts: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")
+    alerts: Alerts = Alerts()
     pools: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")
 
     _unknown_env: tuple[str, ...] = PrivateAttr(())

@@ -12,12 +12,13 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import BadRequest, Fenced, HubError, SealBroken, StoreUnavailable
 from app.core.failpoint import failpoint
 from app.core.logs import get_logger
-from app.core.metrics import HANDLE_SECONDS, WAIT_SECONDS
+from app.core.metrics import HANDLE_SECONDS, RESPONSE_SECONDS, WAIT_SECONDS
 from app.feishu.parse import parse_event
 from app.model.event import Event
 from app.queue.envelope import event_aad
 from app.queue.work import Work
 from app.sdk.answer import Call, Done, run_handler, run_hook
+from app.sdk.bot import Bot
 from app.sdk.context import Context
 from app.sdk.me import Me
 from app.sdk.subject import subject_of
@@ -47,9 +48,12 @@ class Attempts:
         answers: Answers,
         means: Means,
         keyring: Keyring,
+        own: Bot[Any] | None = None,
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        """`own` are the hub's own handlers, which stand before those of every bot."""
+        self._own = own or Bot()
         self._roster = roster
         self._runner = runner
         self._sieve = sieve
@@ -110,7 +114,10 @@ class Attempts:
             return DONE
         if not resident.started and (failed := await self._start(resident)) is not None:
             return failed
-        found = resident.bot.find(subject_of(event, me), me)
+        subject = subject_of(event, me)
+        bot, found = self._own, self._own.find(subject, me)
+        if found is None:
+            bot, found = resident.bot, resident.bot.find(subject, me)
         if found is None:
             log.info("nobody took the event", bot=work.bot, event_id=event.id, type=event.type)
             return UNHANDLED
@@ -122,13 +129,14 @@ class Attempts:
         try:
             return await self._runner.run(
                 work.bot,
-                lambda call: run_handler(resident.bot, found, ctx, call=call),
+                lambda call: run_handler(bot, found, ctx, call=call),
                 ctx,
                 allowance,
                 orjson.dumps,
             )
         finally:
             HANDLE_SECONDS.labels(work.bot).observe(self._clock.monotonic() - began)
+            RESPONSE_SECONDS.labels(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
 
     async def _answer(self, work: Work, resident: Resident, cipher: Cipher, event: Event, outcome: Outcome) -> Outcome:
         """Give a callback its answer; one that failed gets an error toast at once, and is not tried again."""

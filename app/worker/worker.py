@@ -23,6 +23,7 @@ from app.queue.ledger import Ledgers
 from app.queue.mailbox import LEASE_MS, Mailbox
 from app.queue.tasks import Tasks
 from app.queue.work import Work
+from app.sdk.bot import Bot
 from app.storage.cache import CacheTiers
 from app.storage.keyring import Keyring
 from app.worker.attempt import Attempts
@@ -72,6 +73,8 @@ class Parts:
     drain_timeout: float = 25.0
     schedules: bool = True
     """Whether this worker fires schedules."""
+    own: Bot[Any] | None = None
+    """Handlers of the hub's own, which stand before those of every bot."""
     clock: Clock = SYSTEM_CLOCK
 
 
@@ -96,6 +99,7 @@ class Worker:
             answers,
             Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox),
             parts.keyring,
+            parts.own,
             clock=clock,
         )
         self._solos = Solos(self._line.tell)

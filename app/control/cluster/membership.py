@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import psutil
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -45,6 +46,12 @@ class Membership:
         self._node_id = node_id
         self._boot = boot
         self._describe = describe
+        self._away_since: float | None = None
+
+    @property
+    def away(self) -> float:
+        """Seconds for which no heartbeat has reached Redis; 0 while they do."""
+        return 0.0 if self._away_since is None else self._clock.monotonic() - self._away_since
 
     async def join(self) -> None:
         """Take the id; StartError while another process holds it alive."""
@@ -63,23 +70,30 @@ class Membership:
 
     async def run(self) -> None:
         """Beat until cancelled; outlives every outage."""
-        away = False
         while True:
             await self._clock.sleep(BEAT)
+            began = self._clock.monotonic()
             try:
                 holder = await self._beat()
                 if holder is not None:
                     log.error("another process took this node's id", node=self._node_id, holder=holder)
-                away = False
+                self._away_since = None
             except StoreUnavailable as error:
-                if not away:
+                if self._away_since is None:
+                    self._away_since = began
                     log.warning("heartbeats do not reach Redis", error=str(error))
-                away = True
 
     async def leave(self) -> None:
         """Say that this node is gone, so that its id is free at once."""
         with guard():
             await self._link.commands.delete(self._keys.node(self._node_id))
+            # Known no more: a node that ended in order is not missed.
+            await self._link.commands.zrem(self._keys.nodes, self._node_id)
+
+    async def forget(self, node_id: str) -> None:
+        """Know a node that died no more; one that lives says so again within a second."""
+        with guard():
+            await self._link.commands.zrem(self._keys.nodes, node_id)
 
     async def nodes(self) -> list[dict[str, Any]]:
         """Every node ever seen."""
@@ -105,7 +119,9 @@ async def nodes_of(link: RedisLink, keys: Keys) -> list[dict[str, Any]]:
         for name, last in seen:
             node = name.decode()
             fields: Any = await link.commands.hgetall(keys.node(node))
-            said = {key.decode(): value.decode() for key, value in fields.items()}
+            said: dict[str, Any] = {key.decode(): value.decode() for key, value in fields.items()}
+            if "vitals" in said:
+                said["vitals"] = orjson.loads(said["vitals"])
             found.append({"id": node, "last_seen": last, "alive": bool(said), **said})
     return found
 

@@ -41,6 +41,7 @@ class Spans:
 class GatewayNumbers:
     """The gateway's counters, by bot; `refused` by bot, public code and failed check."""
 
+    requests: int = 0
     accepted: Mapping[str, int] = field(default_factory=dict)
     duplicates: Mapping[str, int] = field(default_factory=dict)
     spooled: Mapping[str, int] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class _Node(Collector):
             ("hub_callbacks_unanswered", "Callbacks answered late, or with an error", numbers.calls_unanswered),
         ):
             yield _family(CounterMetricFamily(name, text, labels=["bot"]), by_bot)
+        yield CounterMetricFamily("hub_requests", "Requests to the public listener", numbers.requests)
         yield CounterMetricFamily("hub_commit_failures", "Times Redis took no events", numbers.commit_failures)
         refused = CounterMetricFamily("hub_requests_refused", "Requests refused", labels=["bot", "code", "check"])
         for labels, count in numbers.refused.items():
@@ -89,14 +91,22 @@ class _Node(Collector):
 
 def exposition(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> bytes:
     """The metrics page; `multiprocess_dir` is where the node's processes write their numbers (None: only this one)."""
+    pages = [generate_latest(REGISTRY)] if multiprocess_dir is None else []
+    return b"".join([*pages, generate_latest(_registry(gauges, gateway, multiprocess_dir))])
+
+
+def families(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> list[Metric]:
+    """The numbers of the metrics page, unwritten."""
+    alone = list(REGISTRY.collect()) if multiprocess_dir is None else []
+    return [*alone, *_registry(gauges, gateway, multiprocess_dir).collect()]
+
+
+def _registry(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> CollectorRegistry:
     registry = CollectorRegistry()
-    if multiprocess_dir is None:
-        pages = [generate_latest(REGISTRY)]
-    else:
+    if multiprocess_dir is not None:
         MultiProcessCollector(registry, path=multiprocess_dir)  # type: ignore[no-untyped-call]
-        pages = []
     registry.register(_Node(gauges, gateway))
-    return b"".join([*pages, generate_latest(registry)])
+    return registry
 
 
 def _family(

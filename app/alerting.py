@@ -1,0 +1,137 @@
+"""A node's part in the alerts, built: its numbers, its lookout, and where it may, the evaluation of the cluster's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from app.channel.sender import Sender
+from app.channel.usage import Usage
+from app.control.alerts.book import Book
+from app.control.alerts.channels.build import channels_of
+from app.control.alerts.evaluator import Evaluator
+from app.control.alerts.expiry import Expiry
+from app.control.alerts.lookout import Lookout
+from app.control.alerts.notify import Notifier
+from app.control.alerts.readings import gone, of_limits, of_nodes, of_quotas
+from app.control.alerts.round import Readings
+from app.control.alerts.states import Timing
+from app.control.cluster.membership import Membership
+from app.control.health.exporter import Gauges, families
+from app.control.health.machine import Machine
+from app.control.health.vitals import Totals, Vitals
+from app.core.clock import SYSTEM_CLOCK
+from app.core.settings import Settings
+from app.front import ended
+from app.measures import Measures
+from app.queue.depths import Depths
+from app.wiring import Stores, limits_of
+
+# What is on its way when the node ends may still arrive.
+_LAST_SENDS: Final = 2.0
+
+
+@dataclass(slots=True)
+class Alerting:
+    """What other parts of the node see of its alerts."""
+
+    book: Book
+    notifier: Notifier
+    said: dict[str, str] = field(default_factory=dict)
+    """What the heartbeat adds: the node's numbers."""
+
+
+@asynccontextmanager
+async def open_alerts(
+    stores: Stores, measures: Measures, membership: Membership, sender: Sender, owner: str
+) -> AsyncIterator[Alerting]:
+    """The node's alerts, running; `owner` is node and boot."""
+    settings = stores.settings
+    alerts, catalog = settings.alerts, measures.registry
+    async with AsyncExitStack() as closing:
+        session = await closing.enter_async_context(aiohttp.ClientSession())
+        book = Book(stores.link, stores.keys, history=alerts.history)
+        notifier = Notifier(channels_of(alerts, sender, session, lambda: catalog.bots))
+        closing.push_async_callback(notifier.stop, _LAST_SENDS)
+        alerting = Alerting(book, notifier)
+        rules = alerts.effective()
+        timing = Timing(alerts.settle, alerts.repeat)
+        node = owner.partition(":")[0]
+        lookout = Lookout(
+            node,
+            book,
+            notifier,
+            rules,
+            lambda: membership.away,
+            lambda: measures.spooled,
+            interval=alerts.interval,
+            timing=timing,
+        )
+        work = [_keep_vitals(alerting, measures, lookout, settings)]
+        if alerts.enabled:
+            work.append(lookout.run())
+            if "scheduler" in settings.active_roles:
+                sources = _sources(stores, measures, membership)
+                evaluator = Evaluator(book, notifier, rules, sources, owner, interval=alerts.interval, timing=timing)
+                work.append(evaluator.run())
+        for task in map(asyncio.create_task, work):
+            closing.push_async_callback(ended, task)
+        yield alerting
+
+
+async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout, settings: Settings) -> None:
+    """Take the node's numbers again and again, in a thread: there may be many of them."""
+    machine, vitals = Machine(), Vitals(settings.alerts.window)
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+    def totals() -> Totals:
+        return Totals.of(families(Gauges(), measures.gateway(), directory))
+
+    while True:
+        said: dict[str, Any] = {
+            **vitals.take(SYSTEM_CLOCK.monotonic(), await asyncio.to_thread(totals)),
+            "cpu": machine.cpu(),
+            "memory": machine.memory(),
+            # What the lookout has told of already goes to the book first.
+            "spool_events": 0 if lookout.holds else measures.spooled,
+            "faults": measures.faults(),
+        }
+        alerting.said = {"vitals": orjson.dumps(said).decode()}
+        await SYSTEM_CLOCK.sleep(settings.alerts.interval)
+
+
+def _sources(stores: Stores, measures: Measures, membership: Membership) -> list[Any]:
+    """What the evaluator reads, beside how the alerts' own channels do."""
+    alerts, depths = stores.settings.alerts, Depths(stores.link, stores.keys)
+    usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
+    expiry = Expiry(alerts.certificates, alerts.secrets)
+
+    async def nodes(now: float) -> Readings:
+        found = await membership.nodes()
+        for name in gone(found, now):
+            await membership.forget(name)
+        bots = {*measures.registry.statuses, *(node["group"] for node in found if node.get("group"))}
+        return {**of_nodes(found, now), **await queues(bots, now)}
+
+    async def queues(bots: set[str], now: float) -> Readings:
+        found = await depths.read(bots)
+        fresh = await depths.fresh([bot for bot, depth in found.items() if depth.dead], now - alerts.window)
+        return {
+            "queue_waiting": {bot: depth.waiting for bot, depth in found.items()},
+            "dead_letters_per_minute": {bot: count * 60 / alerts.window for bot, count in fresh.items()},
+        }
+
+    async def limits(_now: float) -> Readings:
+        return of_limits(await usage.read())
+
+    async def quotas(_now: float) -> Readings:
+        return of_quotas(await usage.quotas())
+
+    return [nodes, limits, quotas, expiry.read]

@@ -1,0 +1,157 @@
+"""`feishu-hub alerts`: what is wrong, what was, what is not to be sent for a while, and whether alerts arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+
+if TYPE_CHECKING:
+    from app.control.alerts.book import Book
+    from app.core.settings import Settings
+    from app.wiring import Stores
+
+app = typer.Typer(help="Alerts: list, silence, test.", no_args_is_help=True)
+
+_STANDING = ("state", "severity", "name", "subject", "value", "since", "silenced until")
+_PAST = ("at", "what", "severity", "name", "subject", "value", "since")
+
+
+@app.command("list")
+def list_alerts(
+    past: Annotated[bool, typer.Option("--past", help="What fired and what was over, the newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the past.")] = 50,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """The alerts that stand, those that fire first; with --past the history."""
+
+    async def work(stores: Stores, book: Book) -> list[dict[str, Any]]:
+        from app.control.alerts.view import alerts_shown, past_shown
+        from app.core.clock import SYSTEM_CLOCK
+
+        rules = stores.settings.alerts.effective()
+        if past:
+            return past_shown(await book.history(limit), rules)
+        return alerts_shown(await book.standing(), rules, SYSTEM_CLOCK.now())
+
+    rows = _with_book(config, data_dir, work)
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+    elif not rows:
+        typer.echo("no alert has been" if past else "no alert stands")
+    else:
+        _print(rows, _PAST if past else _STANDING)
+
+
+@app.command()
+def silence(
+    name: Annotated[str, typer.Argument(help="The rule, as `alerts list` shows it; `*` stands for any letters.")],
+    span: Annotated[str, typer.Option("--for", help="How long: 30m, 1h, 2d.")] = "1h",
+    subject: Annotated[str, typer.Option(help="Only of this bot, node or limit.")] = "*",
+    lift: Annotated[bool, typer.Option("--lift", help="End the silence instead.")] = False,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Have alerts not sent for a while; they are evaluated and shown all the same."""
+    from app.core.values import parse_span
+
+    try:
+        seconds = parse_span(span)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from None
+
+    async def work(stores: Stores, book: Book) -> str:
+        from app.control.alerts.request import silence_asked
+        from app.core.clock import SYSTEM_CLOCK
+        from app.core.errors import HubError
+
+        if lift:
+            if not await book.lift(name, subject):
+                raise HubError(f"there is no silence of {name} {subject}")
+            return f"{name} {subject} is sent again"
+        rules = stores.settings.alerts.effective()
+        made = silence_asked(rules, name, subject, seconds, SYSTEM_CLOCK.now(), "command")
+        await book.silence(made)
+        return f"{name} {subject} is not sent until {_instant(made.until)}"
+
+    typer.echo(_with_book(config, data_dir, work))
+
+
+@app.command("test")
+def try_channel(
+    channel: Annotated[str, typer.Argument(help="As `alerts.channels` in hub.yaml has it.")],
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Send a test message; exit status 1 and the reason where it does not arrive."""
+
+    async def work(stores: Stores, _book: Book) -> str:
+        import aiohttp
+
+        from app.control.alerts.channels.build import channels_of
+        from app.control.alerts.request import trial
+        from app.control.registry.snapshot import Registry
+        from app.core.clock import SYSTEM_CLOCK
+        from app.core.errors import HubError
+        from app.wiring import open_sender
+
+        alerts = stores.settings.alerts
+        if channel not in alerts.channels:
+            raise HubError(f"alerts.channels has no {channel}; it has {', '.join(alerts.channels) or 'none'}")
+        registry = Registry(config, os.environ, quiet=True)
+        registry.load()
+        async with aiohttp.ClientSession() as session, open_sender(stores, os.environ) as sender:
+            built = channels_of(alerts, sender, session, lambda: registry.bots)
+            await built[channel].send(trial(channel, SYSTEM_CLOCK.now()))
+        return f"{channel} took it"
+
+    typer.echo(_with_book(config, data_dir, work))
+
+
+def _with_book(config: Path, data_dir: Path | None, work: Callable[[Stores, Book], Awaitable[Any]]) -> Any:
+    from app.control.alerts.book import Book
+    from app.core.logs import configure_logs
+    from app.core.settings import load_settings
+    from app.wiring import open_stores
+
+    configure_logs("console", "warning")
+    settings: Settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+
+    async def run() -> Any:
+        async with open_stores(settings) as stores:
+            return await work(stores, Book(stores.link, stores.keys, history=settings.alerts.history))
+
+    return asyncio.run(run())
+
+
+def _print(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=SIMPLE_HEAD)
+    for row in rows:
+        shown = {
+            **row,
+            "value": row["value_text"],
+            "since": _instant(row["since"]),
+            "at": _instant(row.get("at")),
+            "silenced until": _instant(row.get("silenced_until")),
+        }
+        table.add_row(*(Text(str(shown[column]), overflow="fold") for column in columns))
+    Console().print(table)
+
+
+def _instant(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,56 @@
+"""Alerts by apprise: Slack, email, DingTalk, WeCom, and a hundred other services, each by a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.control.alerts.notice import Notice
+from app.control.alerts.wording import Wording
+from app.core.errors import HubError
+
+# Its sockets give up after 4 s to connect and 4 s to read; an email takes several exchanges.
+_TIMEOUT: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ByApprise:
+    """The library blocks, so it runs in a thread; it is imported only when an alert is sent."""
+
+    name: str
+    standby: bool
+    url: str = field(repr=False)
+    wording: Wording
+
+    async def send(self, notice: Notice) -> None:
+        title = self.wording.title(notice)
+        body = "\n".join(self.wording.lines(notice))
+        burning = any(item.news != "resolved" for item in notice.items)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                sent = await asyncio.to_thread(_notify, self.url, title, body, burning)
+        except TimeoutError:
+            sent = False
+        if sent is None:
+            raise HubError(f"alerts.channels.{self.name}: apprise does not know a URL of this form")
+        if not sent:
+            # Why, the library says in its log alone, where the URL's secrets may stand too.
+            raise HubError(
+                f"alerts.channels.{self.name}: {self.url.partition(':')[0]} did not take it; "
+                "try the URL with the command `apprise -vv`",
+                retryable=True,
+            )
+
+
+def _notify(url: str, title: str, body: str, burning: bool) -> bool | None:
+    """Whether it was taken; None where the URL means nothing to apprise."""
+    import apprise
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    way = apprise.Apprise()
+    if not way.add(url):
+        return None
+    kind = apprise.NotifyType.WARNING if burning else apprise.NotifyType.SUCCESS
+    return bool(way.notify(body, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT))
