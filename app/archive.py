@@ -16,10 +16,12 @@ from app.wiring import Stores
 async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> AsyncIterator[None]:
     """The archiver, running; at the end it writes what it has read."""
     settings = stores.settings
+    overflow = Overflow(settings.data_dir / "archive-overflow.db")
+    stores.shreds.tell(overflow.forget)
     archiver = Archiver(
         stores.log,
         stores.messages,
-        Overflow(settings.data_dir / "archive-overflow.db"),
+        overflow,
         bots=lambda: tuple(catalog.bots),
         consumer=consumer,
         max_lag=settings.archive.max_lag,

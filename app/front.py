@@ -52,6 +52,7 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
             spool = Spool(settings.data_dir / "spool.db", settings.spool.max_size)
             await spool.open()
             closing.push_async_callback(spool.close)
+            stores.shreds.tell(spool.forget)
         acceptor = Acceptor(stores.mailbox, spool, counts=counts)
         closing.push_async_callback(acceptor.close)
 

@@ -184,6 +184,8 @@ class Node:
             health_path=self.plan.health_path,
         )
         await self._serve(closing, listener(self.plan.wrap_admin(back) if self.plan.wrap_admin else back), admin)
+        # Last: what keeps things on this node's disk is told too.
+        self._task(closing, stores.shreds.run(), "shreds")
 
     async def _redis_url(self, closing: AsyncExitStack) -> str:
         url = self.settings.redis.url

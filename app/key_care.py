@@ -9,6 +9,7 @@ from app.control.cluster.membership import holds_master, nodes_of
 from app.storage.key_upkeep import KeyUpkeep
 from app.storage.rewrap import Rewrap
 from app.storage.rotation import Rotation
+from app.storage.shred import SCRATCH, Shredder
 from app.storage.vault import DatabaseVault
 from app.wiring import Stores
 
@@ -16,6 +17,12 @@ from app.wiring import Stores
 def rewrap_of(stores: Stores) -> Rewrap:
     """Renews the wrapping of data keys."""
     return Rewrap(stores.keyring, DatabaseVault(stores.database))
+
+
+def shredder_of(stores: Stores) -> Shredder:
+    """Destroys the data keys of a bot."""
+    scratch = stores.settings.data_dir / SCRATCH
+    return Shredder(stores.keyring, DatabaseVault(stores.database), stores.link, stores.keys, scratch)
 
 
 def upkeep_of(stores: Stores) -> KeyUpkeep:

@@ -33,6 +33,7 @@ from app.storage.database import Database
 from app.storage.keyring import Keyring
 from app.storage.master_key import KEYS_DIRECTORY, MasterKey, load_master
 from app.storage.messages import Messages
+from app.storage.shred_news import ShredNews
 from app.storage.vault import DatabaseVault
 
 
@@ -58,6 +59,8 @@ class Stores:
     tasks: Tasks = field(repr=False)
     cache: CacheTiers = field(repr=False)
     """Runs in processes that have a sender."""
+    shreds: ShredNews = field(repr=False)
+    """Runs in processes that hold keys for long."""
 
 
 def master_of(settings: Settings, *, may_create: bool = True) -> MasterKey:
@@ -110,6 +113,7 @@ async def stores_at(
             Outbox(OutboxQueue(link, keys), Seal(keyring), max_waiting=settings.outbox.max_waiting),
             Tasks(link, keys),
             CacheTiers(link, keys, keyring),
+            ShredNews(keyring, link, keys),
         )
 
 

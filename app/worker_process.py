@@ -62,8 +62,8 @@ async def _work(birth: Birth, lane: Lane) -> int:
         registry.load()
         sender = await closing.enter_async_context(open_sender(stores, birth.env))
         watch = Watch(registry.root, registry.stamps, partial(registry.reload, everything=False))
-        watching = asyncio.create_task(watch.run(), name="watch")
-        closing.callback(watching.cancel)
+        for work, name in ((watch.run(), "watch"), (stores.shreds.run(), "shreds")):
+            closing.callback(asyncio.create_task(work, name=name).cancel)
         # An event that runs alone has its bot's code imported before it, and nobody else's.
         shelf = Shelf(registry, handler_directories(birth.bots_dir), at_once=lane.kind == "solo")
         if lane.kind != "solo":

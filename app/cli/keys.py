@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.stores import with_stores
 
 if TYPE_CHECKING:
+    from app.storage.shred import Shredded
     from app.wiring import Stores
 
 app = typer.Typer(help="The keys under which everything is sealed.", no_args_is_help=True)
-T = TypeVar("T")
 
 
 @app.command()
@@ -31,7 +29,7 @@ def status(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json
     """What each master key still wraps, which nodes hold it, and what each data key still seals."""
     import json
 
-    document = _with_stores(config, data_dir, _status)
+    document = with_stores(config, data_dir, _status)
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
@@ -50,7 +48,7 @@ def rotate(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
         typer.echo(f"master key {key} was made in {stores.keyring.master.source}: back it up now")
         return key, await rotation.finish()
 
-    key, copies = _with_stores(config, data_dir, work)
+    key, copies = with_stores(config, data_dir, work)
     typer.echo(f"{copies} copies are wrapped under {key} now; `feishu-hub keys retire` takes the old key out")
 
 
@@ -63,7 +61,7 @@ def rewrap(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
 
         return await rotation_of(stores).finish()
 
-    typer.echo(f"{_with_stores(config, data_dir, work)} copies wrapped anew")
+    typer.echo(f"{with_stores(config, data_dir, work)} copies wrapped anew")
 
 
 @app.command()
@@ -75,8 +73,34 @@ def retire(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
 
         return await rotation_of(stores).retire()
 
-    gone = _with_stores(config, data_dir, work)
+    gone = with_stores(config, data_dir, work)
     typer.echo(f"taken out: {', '.join(gone)}" if gone else "there is no old master key")
+
+
+@app.command()
+def shred(
+    bot: Annotated[str, typer.Argument(help="Bot id; it need not be configured any more.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Destroy a bot's data keys: nothing that the hub has kept of it can be read again, in no backup either."""
+    if not yes:
+        typer.echo(f"Everything that was kept of bot {bot} is lost for ever: its queue, dead letters, state, messages.")
+        if typer.prompt(f"Type {bot} to go on", default="", show_default=False) != bot:
+            typer.echo("nothing was changed", err=True)
+            raise typer.Exit(1)
+
+    async def work(stores: Stores) -> Shredded:
+        from app.key_care import shredder_of
+
+        return await shredder_of(stores).shred(bot)
+
+    done = with_stores(config, data_dir, work)
+    typer.echo(f"shredded {', '.join(done.keys)}; {done.deleted} keys of the bot deleted from Redis")
+    for note in done.notes:
+        typer.echo(f"still to do: {note}", err=True)
+    typer.echo("exports of its data keys and copies of Redis that others made still open it: destroy them")
 
 
 async def _status(stores: Stores) -> dict[str, Any]:
@@ -103,7 +127,7 @@ async def _status(stores: Stores) -> dict[str, Any]:
         "source": master.source,
         "master_keys": keys,
         "retirable": len(master.ids) > 1 and not wraps.other_than(master.ids[0]),
-        "data_keys": [asdict(row) for row in await count_sealed(stores.link, stores.keys, stores.database, held)],
+        "data_keys": [asdict(row) for row in await count_sealed(stores.link, stores.keys, stores.messages, held)],
     }
 
 
@@ -120,26 +144,9 @@ def _show(document: dict[str, Any]) -> None:
         masters.add_row(name, *counts, "yes" if row["proof"] else "", ", ".join(row["nodes"]))
     console.print(f"master key from {document['source']}; wrapped data keys by master key:", highlight=False)
     console.print(masters)
-    keys = Table("BOT", "DATA KEY", "STORED", "WAITING", "DEAD", box=SIMPLE_HEAD)
+    keys = Table("BOT", "DATA KEYS", "STORED", "WAITING", "DEAD", box=SIMPLE_HEAD)
     for row in document["data_keys"]:
-        keys.add_row(row["bot"], row["key_id"], *(str(row[count]) for count in ("stored", "waiting", "dead")))
+        keys.add_row(row["bot"], " ".join(row["keys"]), *(str(row[count]) for count in ("stored", "waiting", "dead")))
     console.print(keys)
     if document["retirable"]:
         console.print("nothing is wrapped under an old master key any more: it can go (`feishu-hub keys retire`)")
-
-
-def _with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
-    import os
-
-    from app.core.logs import configure_logs
-    from app.core.settings import load_settings
-    from app.wiring import open_stores
-
-    configure_logs("console", "warning")
-    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
-
-    async def run() -> T:
-        async with open_stores(settings) as stores:
-            return await work(stores)
-
-    return asyncio.run(run())

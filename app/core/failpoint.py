@@ -21,12 +21,14 @@ KeyStep = Literal[
     "old_master_key_out",
 ]
 """Steps of a rotation of the master key."""
+ShredStep = Literal["shredded_redis", "shredded_database"]
+"""Steps of the shredding of a bot's keys."""
 
 _NAME, _, _FILE = os.environ.get("HUB_FAILPOINT", "").partition(":")
 _SET: Final = bool(_NAME and _FILE)
 
 
-def failpoint(step: Step | KeyStep) -> None:
+def failpoint(step: Step | KeyStep | ShredStep) -> None:
     """Die here, once, if a test asked for it."""
     if _SET and step == _NAME:
         try:

@@ -52,6 +52,7 @@ class Keys:
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
         self.cache_changes = f"{prefix}cache"  # a pub/sub channel: what every process' memory must forget
         self.cache_stats = f"{prefix}cachestats"
+        self.shreds = f"{prefix}shreds"  # a pub/sub channel: bots whose data keys were shredded
         self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
         self._group = group
         self._box = f"{box}:" if box else ""

@@ -20,7 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from app.core.errors import ConfigError, Fault
 from app.core.outage import guard, unavailable
 
-__all__ = ["AnyRedis", "RedisLink", "check_external", "connect", "guard", "unavailable"]
+__all__ = ["AnyRedis", "RedisLink", "ask", "check_external", "connect", "each_node", "guard", "unavailable"]
 
 AnyRedis: TypeAlias = Redis | RedisCluster
 
@@ -200,15 +200,15 @@ async def check_external(link: RedisLink) -> list[str]:
     """What makes this Redis unsafe for a queue, a sentence each; StoreUnavailable if it does not answer."""
     warnings: list[str] = []
     with guard():
-        for info in _each_node(await _ask(link, "INFO", "server")):
+        for info in each_node(await ask(link, "INFO", "server")):
             version = str(info.get("redis_version", ""))
             if version and int(version.partition(".")[0]) < 7:
                 warnings.append(
                     f"Redis {version} is older than 7.0, the oldest that the hub is tested with: upgrade it."
                 )
         try:
-            appendonly = _each_node(await _ask(link, "CONFIG GET", "appendonly"))
-            policy = _each_node(await _ask(link, "CONFIG GET", "maxmemory-policy"))
+            appendonly = each_node(await ask(link, "CONFIG GET", "appendonly"))
+            policy = each_node(await ask(link, "CONFIG GET", "maxmemory-policy"))
         except (NoPermissionError, ResponseError) as error:
             if unavailable(error) is not None and not isinstance(error, NoPermissionError):
                 raise
@@ -228,13 +228,14 @@ async def check_external(link: RedisLink) -> list[str]:
     return _unique(warnings)
 
 
-async def _ask(link: RedisLink, *command: str) -> Any:
+async def ask(link: RedisLink, *command: str) -> Any:
+    """Say a command that is about the server: on a Cluster to every primary."""
     if isinstance(link.commands, RedisCluster):
         return await link.commands.execute_command(*command, target_nodes=RedisCluster.PRIMARIES)
     return await link.commands.execute_command(*command)
 
 
-def _each_node(answer: Any) -> list[Mapping[Any, Any]]:
+def each_node(answer: Any) -> list[Mapping[Any, Any]]:
     """A Cluster answers with one mapping a node, a single Redis with the mapping itself."""
     nested = isinstance(answer, dict) and answer and all(isinstance(value, dict) for value in answer.values())
     return list(answer.values()) if nested else [answer]

@@ -126,9 +126,18 @@ class Spool:
     async def remove(self, spooled: Sequence[Spooled]) -> None:
         """Forget events that were handed on."""
         places = [item.place for item in spooled]
-        await self._guarded(lambda: self._opened.remove(places))
-        for item in spooled:
-            self._release(item.incoming)
+        there = await self._guarded(lambda: self._opened.remove(places))
+        for item, was_there in zip(spooled, there, strict=True):
+            if was_there:
+                self._release(item.incoming)
+
+    async def forget(self, bot: str, key_ids: frozenset[bytes]) -> None:
+        """Delete a bot's events that are sealed under data keys which were shredded."""
+        count, size = await self._guarded(lambda: self._opened.forget(bot, key_ids))
+        self.bytes -= size
+        self._held[bot] -= count
+        if self._held[bot] <= 0:
+            del self._held[bot]
 
     @property
     def _opened(self) -> SpoolFile:

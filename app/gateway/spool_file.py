@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ import orjson
 
 from app.queue.envelope import Entry
 from app.queue.work import Incoming
+from app.storage.cipher import KEY_ID_LENGTH
 
 _FORMAT: Final = 1
 _SCHEMA: Final = """
@@ -69,16 +71,9 @@ class SpoolFile:
 
     def insert(self, items: Sequence[Incoming]) -> list[bool]:
         """Add events with one sync, all or none; for each whether it is new here."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._writing():
             # Feishu's repetition of an event that lies here already must not take room twice.
-            new = [self._database.execute(_INSERT, _row(item)).rowcount > 0 for item in items]
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-        return new
+            return [self._database.execute(_INSERT, _row(item)).rowcount > 0 for item in items]
 
     def oldest(self, limit: int, max_bytes: int, without: frozenset[str]) -> list[Spooled]:
         """The first events in order (at least one, then up to both bounds), leaving out the bots in `without`."""
@@ -98,16 +93,38 @@ class SpoolFile:
             found.append(Spooled(place, incoming))
         return found
 
-    def remove(self, places: Sequence[int]) -> None:
-        """Delete events; an emptied file gives its room back to the disk."""
+    def remove(self, places: Sequence[int]) -> list[bool]:
+        """Delete events, for each whether it was still there; an emptied file gives its room back to the disk."""
+        with self._writing():
+            there = [self._database.execute("DELETE FROM spool WHERE id=?", (place,)).rowcount > 0 for place in places]
+        self._shrink()
+        return there
+
+    def forget(self, bot: str, key_ids: Iterable[bytes]) -> tuple[int, int]:
+        """Delete a bot's events that are sealed under these data keys; how many, and their bytes."""
+        keys = list(key_ids)
+        marks = ",".join("?" * len(keys))
+        where = f"FROM spool WHERE bot=? AND substr(sealed,2,{KEY_ID_LENGTH}) IN ({marks})"
+        with self._writing():
+            count, size = self._database.execute(
+                f"SELECT count(*), coalesce(sum(size),0) {where}", (bot, *keys)
+            ).fetchone()
+            self._database.execute(f"DELETE {where}", (bot, *keys))
+        self._shrink()
+        return count, size
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._database.executemany("DELETE FROM spool WHERE id=?", [(place,) for place in places])
+            yield
             self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+
+    def _shrink(self) -> None:
         if self._database.execute("SELECT 1 FROM spool LIMIT 1").fetchone() is None:
             # As a script, since `execute` takes one step of it and frees one page.
             self._database.executescript("PRAGMA incremental_vacuum")

@@ -84,10 +84,16 @@ class EventLog:
         entries: list[Read] = []
         for bot in bots:
             name = self._keys.bot(bot, "log")
-            with guard():
-                own = await self._link.commands.xreadgroup(GROUP, consumer, {name: "0"}, count=count)
-                entries += self._parsed(own)
-                claimed = await self._link.commands.xautoclaim(name, GROUP, consumer, _ABANDONED_MS, count=count)
+            try:
+                with guard():
+                    own = await self._link.commands.xreadgroup(GROUP, consumer, {name: "0"}, count=count)
+                    entries += self._parsed(own)
+                    claimed = await self._link.commands.xautoclaim(name, GROUP, consumer, _ABANDONED_MS, count=count)
+            except ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                self._grouped.discard(bot)  # Redis forgot, or the bot was shredded
+                continue
             own_ids = {log_id for _, log_id, _ in entries}
             entries += [read for read in self._parsed({name.encode(): [claimed[1]]}) if read[1] not in own_ids]
         return entries

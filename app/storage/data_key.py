@@ -46,3 +46,8 @@ def unwrap_good(master: MasterKey, bot: str, copies: Iterable[bytes]) -> tuple[l
         except SealBroken:
             bad += 1
     return good, bad
+
+
+def distinct(keys: Iterable[DataKey]) -> list[DataKey]:
+    """One of each id, in the order of the first, as the last one has it: a newer wrapping counts."""
+    return list({key.key_id: key for key in keys}.values())

@@ -14,7 +14,7 @@ from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.redis import RedisLink
 from app.storage.cipher import Cipher
-from app.storage.data_key import DataKey, make, unwrap_good
+from app.storage.data_key import DataKey, distinct, make, unwrap_good
 from app.storage.key_files import KeyFiles
 from app.storage.key_record import KeyRecord
 from app.storage.master_key import MasterKey
@@ -90,6 +90,17 @@ class Keyring:
         """The bot's cipher if it is in memory."""
         return self._ciphers.get(bot)
 
+    @property
+    def bots(self) -> Iterable[str]:
+        """The bots whose ciphers are in memory."""
+        return tuple(self._ciphers)
+
+    def drop(self, bot: str) -> None:
+        """Forget a bot's keys; asked for again, they are read anew."""
+        self._ciphers.pop(bot, None)
+        if self._copies is not None:
+            self._copies.forget(bot)
+
     async def cipher(self, bot: str) -> Cipher:
         """The bot's cipher, its key made where there is none.
 
@@ -161,7 +172,7 @@ class Keyring:
         own = self.files.of(bot)
         known = await self._opened(bot, own.wrapped)
         gone = own.destroyed | others.destroyed
-        known = [key for key in _distinct([*known, *others.keys]) if key.key_id not in gone]
+        known = [key for key in distinct([*known, *others.keys]) if key.key_id not in gone]
         try:
             shared = await self._agreed(bot, known, gone)
         except StoreUnavailable as error:
@@ -176,7 +187,7 @@ class Keyring:
             ) from error
         gone |= shared.destroyed
         # The shared key comes first: it seals. What only this node has still opens what was sealed under it.
-        held = [key for key in _distinct([*known, *shared.keys]) if key.key_id not in gone]
+        held = [key for key in distinct([*known, *shared.keys]) if key.key_id not in gone]
         held.sort(key=lambda key: key.key_id != shared.keys[0].key_id)
         kept = KeyRecord(tuple(key.wrapped for key in held), gone)
         if kept != own:
@@ -284,8 +295,3 @@ class Keyring:
 
 def _cipher(bot: str, held: Sequence[DataKey]) -> Cipher:
     return Cipher(bot, {key.key_id: key.plain for key in held}, held[0].key_id)
-
-
-def _distinct(keys: Iterable[DataKey]) -> list[DataKey]:
-    """One of each id, in the order of the first, as the last one has it: a newer wrapping counts."""
-    return list({key.key_id: key for key in keys}.values())

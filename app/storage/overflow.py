@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from app.core.errors import StoreUnavailable
+from app.storage.cipher import KEY_ID_LENGTH
 from app.storage.messages import NewMessage
 from app.storage.private_files import create_private
 
@@ -54,6 +55,10 @@ class Overflow:
         """Forget rows that are in the database now; the file goes with the last one."""
         await self._run(partial(self._drop, numbers))
 
+    async def forget(self, bot: str, key_ids: frozenset[bytes]) -> None:
+        """Delete a bot's rows that are sealed under data keys which were shredded."""
+        await self._run(partial(self._forget, bot, tuple(key_ids)))
+
     async def count(self) -> int:
         """How many rows wait."""
         return await self._run(self._count)
@@ -86,6 +91,18 @@ class Overflow:
     def _drop(self, numbers: Sequence[int]) -> None:
         with self._opened() as connection:
             connection.executemany("DELETE FROM waiting WHERE rowid = ?", [(number,) for number in numbers])
+        self._end_if_empty()
+
+    def _forget(self, bot: str, key_ids: tuple[bytes, ...]) -> None:
+        if not self._path.exists():
+            return
+        marks = ", ".join("?" * len(key_ids))
+        query = f"DELETE FROM waiting WHERE bot = ? AND substr(sealed, 2, {KEY_ID_LENGTH}) IN ({marks})"
+        with self._opened() as connection:
+            connection.execute(query, (bot, *key_ids))
+        self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
         if self._count() == 0:
             # Deleted rows stay readable in the file's free pages: only its end gives disk and secrecy back.
             self._close()

@@ -55,6 +55,21 @@ class DatabaseVault:
         async with self._database.writing() as connection:
             return bool((await connection.execute(statement)).rowcount)
 
+    async def ids(self, bot: str) -> frozenset[bytes]:
+        """The ids of the bot's keys, whatever wraps them, and of those that were shredded."""
+        query = select(data_keys.c.key_id).where(data_keys.c.bot == bot)
+        async with self._database.reading() as connection:
+            return frozenset(bytes.fromhex(key_id) for key_id in (await connection.execute(query)).scalars())
+
+    async def destroy(self, bot: str, ids: frozenset[bytes]) -> None:
+        """Keep that these keys are gone, in place of the keys, and leave nothing of them in the database's file."""
+        created = int(self._clock.now() * 1000)
+        rows = [{"bot": bot, "key_id": key_id.hex(), "wrapped": b"", "created": created} for key_id in sorted(ids)]
+        async with self._database.writing() as connection:
+            await connection.execute(update(data_keys).where(data_keys.c.bot == bot).values(wrapped=b""))
+            await insert_new(connection, data_keys, rows)
+        await self._database.scrub(data_keys.name)
+
     async def _records(self, bot: str | None) -> list[tuple[str, KeyRecord]]:
         query = select(data_keys).order_by(data_keys.c.bot, data_keys.c.created.desc())
         if bot is not None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from app.core.redis import RedisLink, connect
 from tests.system.hub_process import HubProcess, feishu_hub
 from tests.system.world import Site
 from tests.waiting import until
@@ -63,3 +67,80 @@ async def test_the_master_key_is_replaced_while_the_hub_runs(site: Site) -> None
     assert await site.asks("echo", "anew") == "echo anew"
     assert old_key not in hub.said()
     assert "Traceback" not in hub.said()
+
+
+@pytest.fixture
+async def links() -> AsyncIterator[Callable[[str], Awaitable[RedisLink]]]:
+    """Ways to engines, closed afterwards."""
+    async with AsyncExitStack() as closing:
+
+        async def link_to(url: str) -> RedisLink:
+            link = await connect(url)
+            closing.push_async_callback(link.close)
+            return link
+
+        yield link_to
+
+
+async def test_a_shredded_bot_cannot_be_read_any_more_and_begins_anew(
+    site: Site, links: Callable[[str], Awaitable[RedisLink]]
+) -> None:
+    for bot in ("echo", "other"):
+        site.bot(bot)
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    where = ("-c", site.config, "--data-dir", hub.data_dir)
+    for bot in ("echo", "other"):
+        assert await site.asks(bot, "kept words") == "echo kept words"
+
+    async def archived(bot: str) -> list[int]:
+        status, printed, error = await feishu_hub("messages", "list", "--bot", bot, "--json", *where)
+        assert status == 0, error
+        return [row["id"] for row in json.loads(printed)]
+
+    async def both_archived() -> bool:
+        return len(await archived("echo")) == len(await archived("other")) == 2
+
+    await until(both_archived, 20)
+    messages = {bot: (await archived(bot))[0] for bot in ("echo", "other")}
+    names = {bot: f"hub:{{{bot}}}:key" for bot in ("echo", "other")}
+    link = await links(hub.engine_url)
+    wrapped = {bot: cast(bytes, await link.commands.get(name)) for bot, name in names.items()}
+    assert files_with(hub.data_dir, wrapped["echo"]) != []
+
+    status, printed, error = await feishu_hub("keys", "shred", "echo", *where)
+    assert status == 1, "it was not confirmed"
+    assert "shredded" in await keys(site, hub, "shred", "echo", "--yes")
+    # Redis deletes the file that it has replaced a moment later.
+    await until(lambda: files_with(hub.data_dir, wrapped["echo"]) == [], 10)
+    assert files_with(hub.data_dir, wrapped["other"]) != []
+    left = {name.decode().removeprefix("hub:{echo}:") async for name in link.commands.scan_iter(match="hub:{echo}:*")}
+    # The stream is there again, empty, for who waits on it; the sweep has been round.
+    assert {name for name in left if "swept:" not in name} <= {"key", "fence", "log"}
+
+    status, printed, error = await feishu_hub("messages", "show", str(messages["echo"]), *where)
+    assert (status, printed) == (1, "")
+    assert "shredded" in error
+    status, printed, _ = await feishu_hub("messages", "show", str(messages["other"]), *where)
+    assert (status, "kept words" in printed) == (0, True)
+
+    assert await site.asks("echo", "a new beginning") == "echo a new beginning"
+    assert await site.asks("other", "as before") == "echo as before"
+    assert hub.said().count("data key of a bot was shredded") >= 2, "node and worker are told"
+    assert await hub.stop() == 0
+    await hub.start()
+    assert await site.asks("echo", "later") == "echo later"
+    assert "Traceback" not in hub.said()
+
+
+def files_with(data_dir: Path, secret: bytes) -> list[str]:
+    """The files in which it stands; those that vanish meanwhile do not count."""
+    found = []
+    for path in data_dir.rglob("*"):
+        try:
+            if path.is_file() and secret in path.read_bytes():
+                found.append(path.name)
+        except FileNotFoundError:
+            continue
+    return found

@@ -13,6 +13,7 @@ import pytest
 
 from app.core.errors import StartError, StoreUnavailable
 from app.gateway.spool import Spool
+from app.storage.cipher import Cipher
 from tests.unit.gateway.kit import incoming
 
 MANY = 1000
@@ -128,6 +129,7 @@ _KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from app.gateway.spool import Spool
+from app.storage.cipher import Cipher
 from tests.unit.gateway.kit import incoming
 
 async def main():
@@ -181,3 +183,21 @@ async def test_the_file_is_private_and_shrinks_when_emptied(spool: Spool, tmp_pa
     await spool.put([incoming(number, size=50_000) for number in range(100)])
     await spool.remove(await spool.oldest(MANY, LARGE))
     assert path.stat().st_size + path.with_name("spool.db-wal").stat().st_size < 100_000
+
+
+async def test_events_of_a_shredded_key_go_and_no_others(spool: Spool) -> None:
+    old, new = (Cipher("support", {key: bytes(32)}, key) for key in (b"old_", b"new_"))
+    events = [incoming(number, bot=bot) for number, bot in enumerate(("support", "support", "other", "support"))]
+    events = [
+        event._replace(entry=event.entry._replace(sealed=cipher.seal(b"x", b"1")))
+        for event, cipher in zip(events, (old, new, old, old), strict=True)
+    ]
+    await spool.put(events)
+    in_hand = await spool.oldest(1, LARGE)
+    await spool.forget("support", frozenset({b"old_"}))
+    assert await ids(spool) == ["e1", "e2"]
+    assert spool.depth == 2
+    # The drainer had one of them in its hands.
+    await spool.remove(in_hand)
+    await spool.remove(await spool.oldest(MANY, LARGE))
+    assert (spool.depth, spool.bytes) == (0, 0)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import StoreUnavailable
+from app.storage.cipher import Cipher
 from app.storage.overflow import Overflow
+from tests.unit.storage.house import CIPHER
 from tests.unit.storage.test_messages import row
+
+OTHER = Cipher("echo", {b"next": bytes(32)}, b"next")
 
 
 @pytest.fixture
@@ -76,3 +81,15 @@ async def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="move it away"):
         await overflow.first(10)
     await overflow.close()
+
+
+async def test_rows_of_a_shredded_key_go_and_no_others(overflow: Overflow, path: Path) -> None:
+    gone, kept = CIPHER.seal(b"x", b"1"), OTHER.seal(b"x", b"1")
+    rows = [replace(row(1), sealed=gone), replace(row(2), sealed=kept), replace(row(3), sealed=gone, bot="other")]
+    await overflow.put(rows)
+    await overflow.forget(rows[0].bot, frozenset({CIPHER.current_id}))
+    assert [item for _, item in await overflow.first(10)] == rows[1:]
+    await overflow.forget("other", frozenset({CIPHER.current_id}))
+    await overflow.forget(rows[0].bot, frozenset({CIPHER.current_id, OTHER.current_id}))
+    assert modes(path.parent) == {}
+    await overflow.forget("other", frozenset({CIPHER.current_id}))

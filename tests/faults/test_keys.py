@@ -1,4 +1,4 @@
-"""A rotation of the master key dies at each of its steps: everything stays readable, and it goes on from there."""
+"""What is done to the keys dies at each of its steps: nothing is half done for good, and it goes on from there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from app.core.failpoint import KeyStep
+from app.core.failpoint import KeyStep, ShredStep
 from tests.system.hub_process import feishu_hub
 from tests.system.world import Site
 from tests.waiting import until
@@ -15,7 +15,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.faults
 
 
-async def test_death_at_each_step(site: Site) -> None:
+async def test_death_while_the_master_key_is_replaced(site: Site) -> None:
     site.bot("echo")
     hub = site.hub()
     await hub.start()
@@ -39,6 +39,28 @@ async def test_death_at_each_step(site: Site) -> None:
     assert len(key_file.read_text().split()) == 1
     await hub.start()
     assert await site.asks("echo", "again") == "echo again"
+
+
+async def test_death_while_a_bot_is_shredded(site: Site) -> None:
+    site.bot("echo")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    await site.asks("echo", "kept words")
+    where = ("-c", site.config, "--data-dir", hub.data_dir)
+    message = await newest(*where)
+    assert await hub.stop() == 0
+    for step in get_args(ShredStep):
+        failing = {"HUB_FAILPOINT": f"{step}:{site.root / step}"}
+        status, _, _ = await feishu_hub("keys", "shred", "echo", "--yes", *where, env=failing)
+        assert status == -9, step
+    # Once it has begun there is no way back, and it can be said again until it is done.
+    status, printed, error = await feishu_hub("messages", "show", str(message), *where)
+    assert (status, printed) == (1, ""), error
+    status, _, error = await feishu_hub("keys", "shred", "echo", "--yes", *where)
+    assert status == 0, error
+    await hub.start()
+    assert await site.asks("echo", "anew") == "echo anew"
 
 
 async def newest(*where: object) -> int:

@@ -1,0 +1,147 @@
+"""Destroys a bot's data keys everywhere, so that nothing that was sealed under them can be read again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import HubError
+from app.core.failpoint import failpoint
+from app.core.keys import Keys
+from app.core.logs import get_logger
+from app.core.redis import RedisLink, guard
+from app.core.redis_files import rewrite_files
+from app.storage.data_key import unwrap_good
+from app.storage.key_record import KeyRecord
+from app.storage.keyring import Keyring
+
+SCRATCH: Final = "backup.scratch"
+"""Where in a data directory a backup is made: one that was killed leaves copies there."""
+# What stays of a bot in Redis: that its keys are gone, and numbers that must never go back.
+_KEPT: Final = frozenset({"key", "fence", "out:fence"})
+# Until every process has heard of it and seals under the old key no more.
+_HEARD_WITHIN: Final = 1.0
+
+log = get_logger(__name__)
+
+
+class ShredVault(Protocol):
+    """The database's copies of wrapped data keys."""
+
+    async def of(self, bot: str) -> KeyRecord:
+        """The bot's record."""
+        ...
+
+    async def ids(self, bot: str) -> frozenset[bytes]:
+        """The ids of the bot's keys, whatever wraps them."""
+        ...
+
+    async def destroy(self, bot: str, ids: frozenset[bytes]) -> None:
+        """Keep that these keys are gone, in place of the keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shredded:
+    """What was done."""
+
+    keys: tuple[str, ...]
+    """Ids of the data keys that are gone."""
+    deleted: int
+    """Redis keys of the bot."""
+    notes: tuple[str, ...]
+    """What is left to the operator, a sentence each."""
+
+
+class Shredder:
+    """Shreds bots one by one; said again it does what an earlier one, killed half way, has left."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        vault: ShredVault,
+        link: RedisLink,
+        keys: Keys,
+        scratch: Path,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`scratch` is where a backup that was killed may have left copies."""
+        self._keyring = keyring
+        self._vault = vault
+        self._link = link
+        self._keys = keys
+        self._scratch = scratch
+        self._clock = clock
+
+    async def shred(self, bot: str) -> Shredded:
+        """Destroy every data key that the bot has now; a bot that goes on gets a new one, and begins anew.
+
+        StoreUnavailable, and nothing changed, while Redis or the database is away; HubError for a bot without any key.
+        """
+        ids = await self._ids(bot)
+        if not ids:
+            raise HubError(f"bot {bot} has no data key: there is nothing to shred; `feishu-hub keys status` lists them")
+        await self._destroy_in_redis(bot, ids)
+        failpoint("shredded_redis")
+        await self._vault.destroy(bot, ids)
+        failpoint("shredded_database")
+        self._keyring.drop(bot)
+        await self._keyring.files.write(bot, KeyRecord(destroyed=ids))
+        with guard():
+            await self._link.commands.publish(self._keys.shreds, bot.encode())
+        await self._clock.sleep(_HEARD_WITHIN)
+        deleted = await self._delete(bot)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        notes = await rewrite_files(self._link, clock=self._clock)
+        names = tuple(key_id.hex() for key_id in sorted(ids))
+        log.warning("data keys of a bot shredded", bot=bot, keys=names)
+        return Shredded(names, deleted, tuple(notes))
+
+    async def _ids(self, bot: str) -> frozenset[bytes]:
+        shared = self._keyring.shared
+        stored = await self._vault.of(bot)
+        record = KeyRecord.parse(await shared.get(shared.name(bot)))
+        own = self._keyring.files.of(bot)
+        good, bad = unwrap_good(self._keyring.master, bot, [*record.wrapped, *own.wrapped, *stored.wrapped])
+        if bad:
+            raise HubError(
+                f"bot {bot}: {bad} copies of its data keys open under no master key of {self._keyring.master.source}: "
+                "which keys they are cannot be said; give this command every master key (`feishu-hub keys status`)"
+            )
+        known = frozenset(key.key_id for key in good)
+        return known | await self._vault.ids(bot) | record.destroyed | record.absent | own.destroyed
+
+    async def _destroy_in_redis(self, bot: str, ids: frozenset[bytes]) -> None:
+        shared = self._keyring.shared
+        name, gone = shared.name(bot), KeyRecord(destroyed=ids).packed()
+        while True:
+            value = await shared.get(name)
+            if value is None:
+                value = await shared.set_once(name, gone)
+            if value == gone or await shared.replace(name, value, gone):
+                return
+
+    async def _delete(self, bot: str) -> int:
+        root = self._keys.root(bot)
+        deleted = 0
+        batch: list[bytes] = []
+        with guard():
+            async for name in self._link.commands.scan_iter(match=_literally(root) + "*", count=1000):
+                if name.decode(errors="replace").removeprefix(root) not in _KEPT:
+                    batch.append(name)
+                if len(batch) >= 500:
+                    deleted += int(await self._link.commands.unlink(*batch))
+                    batch.clear()
+            if batch:
+                deleted += int(await self._link.commands.unlink(*batch))
+        return deleted
+
+
+def _literally(text: str) -> str:
+    """A pattern that matches only the text itself."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
