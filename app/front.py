@@ -14,6 +14,9 @@ from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks
 from app.gateway.counts import Counts
 from app.gateway.drain import Drainer
+from app.gateway.floods import Floods
+from app.gateway.rates import Rates
+from app.gateway.refusals import Refusals
 from app.gateway.routes import Gateway
 from app.gateway.spool import Spool
 from app.gateway.webhook import Webhook
@@ -62,12 +65,19 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
                 await stores.link.commands.set(stores.keys.probe, b"1", ex=10)
 
         drainer = Drainer(acceptor, stores.mailbox, spool, probe, counts=counts)
-        for work, name in ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers")):
+        rates, refusals = Rates(), Refusals()
+        floods = Floods(rates, refusals, stores.link, stores.keys)
+        beside = ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers"), (floods.run(), "floods"))
+        for work, name in beside:
             task = asyncio.create_task(work, name=name)
             closing.push_async_callback(ended, task)
         security = settings.security
         admission = Admission(
-            allow=security.allow_ips, deny=security.deny_ips, trusted_proxies=security.trusted_proxies
+            allow=security.allow_ips,
+            deny=security.deny_ips,
+            trusted_proxies=security.trusted_proxies,
+            rates=rates,
+            refusals=refusals,
         )
         callbacks = Callbacks(acceptor, stores.calls, counts=counts)
         webhook = Webhook(admission, stores.keyring, acceptor, callbacks, counts=counts)

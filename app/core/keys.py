@@ -112,6 +112,14 @@ class Keys:
         """How often a bot answered other bots in a chat within the minute."""
         return f"{self.prefix}{{{bot}}}:turns:{chat}"
 
+    def rate(self, bot: str) -> str:
+        """How many more events a bot may get in this second, over all gateways."""
+        return f"{self.prefix}{{{bot}}}:rate"
+
+    def refused(self, bot: str) -> str:
+        """How many requests for a bot were refused of each address within the minute."""
+        return f"{self.prefix}{{{bot}}}:refused"
+
     def token(self, app_id: str, domain: str) -> str:
         return f"{self.prefix}{{app:{app_id}}}:token:{domain}"
 

@@ -1,26 +1,18 @@
-"""Who may knock: source addresses, floods of refused requests, and a bot's bound on events a second."""
+"""Who may knock: source addresses, and what is asked of floods."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
 
-from cachetools import TTLCache
-
-from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import Forbidden, TooMany, Unavailable
+from app.core.errors import Forbidden
+from app.gateway.rates import Rates
+from app.gateway.refusals import Refusals
 from app.model.bot import BotSpec
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-
-# So many refused requests of one address for one bot within the window; after it, the rest of the window is 429.
-_REFUSALS: Final = 20
-_WINDOW: Final = 60.0
-# Addresses watched at once. A caller with more than these can only make the gateway forget refusals.
-_WATCHED: Final = 10_000
 
 
 class Admission:
@@ -32,17 +24,17 @@ class Admission:
         allow: Sequence[Network] = (),
         deny: Sequence[Network] = (),
         trusted_proxies: Sequence[Network] = (),
-        refusals: int = _REFUSALS,
-        clock: Clock = SYSTEM_CLOCK,
+        rates: Rates | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._allow = tuple(allow)
         self._deny = tuple(deny)
         self._trusted = tuple(trusted_proxies)
         self._lists = bool(allow or deny)
-        self._refusals = refusals
-        self._clock = clock
-        self._refused: TTLCache[tuple[str, str], int] = TTLCache(_WATCHED, _WINDOW, timer=clock.monotonic)
-        self._next_free: dict[str, float] = {}
+        self.check_rate = (rates or Rates()).check
+        """Called for each event that is proved."""
+        self.note_refusal = (refusals or Refusals()).note
+        """Called for each request that is not."""
 
     def check_address(self, spec: BotSpec, peer: str, forwarded: Sequence[bytes]) -> None:
         """Forbidden when the request's source may not post for the bot."""
@@ -75,33 +67,6 @@ class Admission:
                 break
             source = hop
         return source
-
-    def check_rate(self, spec: BotSpec) -> None:
-        """Unavailable when the bot gets more than its `events_per_second` through this gateway.
-
-        A second's worth may come at once.
-        """
-        rate = spec.config.events_per_second
-        if rate is None:
-            return
-        now = self._clock.monotonic()
-        next_free = max(self._next_free.get(spec.id, 0.0), now)
-        if next_free - now > max(1.0, 1.0 / rate) - 1.0 / rate + 1e-9:
-            raise Unavailable("the bot gets more events than its events_per_second", retry_after=1.0)
-        self._next_free[spec.id] = next_free + 1.0 / rate
-
-    def note_refusal(self, bot: str, source: str) -> None:
-        """Count a request that was not proved; TooMany when its source has had too many.
-
-        Asked only after a request has failed, so that one that verifies is never refused for what others did
-        from the same address.
-        """
-        count = self._refused.get((bot, source), 0) + 1
-        if count <= self._refusals:
-            # Not renewed beyond the bound: writing would start the window anew.
-            self._refused[bot, source] = count
-            return
-        raise TooMany("too many refused requests from this address", retry_after=_WINDOW)
 
     def _is_trusted(self, text: str) -> bool:
         address = _parsed(text)

@@ -157,7 +157,7 @@ class BotConfig(Frozen):
     )
     message: BotMessage = BotMessage()
     limits: BotLimits = BotLimits()
-    events_per_second: Number | None = Field(None, gt=0, description="inbound bound of each gateway; null: none")
+    events_per_second: Number | None = Field(None, gt=0, description="inbound bound, over all gateways; null: none")
     dedup_ttl: Span = Field(
         12 * 3600.0, ge=1, description="how long an event id is remembered; Feishu redelivers for 7.1 h"
     )

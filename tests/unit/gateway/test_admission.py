@@ -1,4 +1,4 @@
-"""Admission: whose address counts, whom the lists let in, and when refused requests become too many."""
+"""Admission: whose address counts, and whom the lists let in."""
 
 from __future__ import annotations
 
@@ -6,27 +6,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from app.core.errors import Forbidden, TooMany, Unavailable
+from app.core.errors import Forbidden
 from app.gateway.admission import Admission
 from tests.unit.gateway.kit import bot
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
-
-
-class HandClock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 @pytest.mark.parametrize(
@@ -90,61 +74,3 @@ def test_an_unknown_address_is_on_no_list() -> None:
     assert not admits(Admission(allow=[ip_network("0.0.0.0/0")]), "")
     assert not admits(Admission(deny=[ip_network("192.0.2.0/24")]), "no address")
     assert admits(Admission(), "")
-
-
-def test_too_many_refusals_of_one_address_for_one_bot() -> None:
-    clock = HandClock()
-    admission = Admission(refusals=3, clock=clock)
-    for _ in range(3):
-        admission.note_refusal("a", "192.0.2.1")
-    with pytest.raises(TooMany) as refused:
-        admission.note_refusal("a", "192.0.2.1")
-    assert refused.value.retry_after == 60
-    admission.note_refusal("a", "192.0.2.2")
-    admission.note_refusal("b", "192.0.2.1")
-    clock.time += 61
-    admission.note_refusal("a", "192.0.2.1")
-
-
-def test_memory_of_refusals_is_bounded() -> None:
-    admission = Admission(refusals=1)
-    for number in range(12_000):
-        admission.note_refusal("a", f"2001:db8::{number:x}")
-    assert len(admission._refused) == 10_000
-
-
-def allowed(admission: Admission, rate: float, tries: int) -> int:
-    spec, count = bot(events_per_second=rate), 0
-    for _ in range(tries):
-        try:
-            admission.check_rate(spec)
-        except Unavailable:
-            continue
-        count += 1
-    return count
-
-
-def test_events_per_second() -> None:
-    clock = HandClock()
-    admission = Admission(clock=clock)
-    assert allowed(admission, 5, 20) == 5
-    clock.time += 0.5
-    assert allowed(admission, 5, 20) in (2, 3)
-    clock.time += 100
-    assert allowed(admission, 5, 20) == 5
-
-
-def test_less_than_one_event_a_second() -> None:
-    clock = HandClock()
-    admission = Admission(clock=clock)
-    assert allowed(admission, 0.5, 3) == 1
-    clock.time += 1.9
-    assert allowed(admission, 0.5, 3) == 0
-    clock.time += 0.2
-    assert allowed(admission, 0.5, 3) == 1
-
-
-def test_without_a_rate_everything_passes() -> None:
-    admission = Admission()
-    for _ in range(1000):
-        admission.check_rate(bot())
