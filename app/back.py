@@ -11,12 +11,17 @@ from typing import Any
 import orjson
 
 from app.alerting import Alerting
-from app.control.admin.access import Access
+from app.channel.attach import Attachments
+from app.channel.fetch import Fetcher
+from app.channel.sender import Sender
+from app.control.admin.accept import Acceptance
+from app.control.admin.access import Access, Caller
 from app.control.admin.alerts import alerts_router
 from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
 from app.control.admin.cache import cache_router
 from app.control.admin.dead import dead_router
+from app.control.admin.messages import messages_router
 from app.control.admin.nodes import nodes_router
 from app.control.admin.tasks import tasks_router
 from app.control.cluster.membership import Membership
@@ -38,6 +43,7 @@ def open_back(
     membership: Membership,
     health: Health,
     alerting: Alerting,
+    sender: Sender,
     *,
     token: str,
     metrics_path: str,
@@ -62,8 +68,12 @@ def open_back(
         with guard():
             await stores.link.commands.publish(stores.keys.changes, (bot or "reload").encode())
 
+    settings = stores.settings
+    callers = [Caller(one.name, one.token.get_secret_value(), frozenset(one.bots)) for one in settings.api_tokens]
+    attachments = Attachments(sender, Fetcher(settings.outbox.fetch_allow))
+    acceptance = Acceptance(stores.outbox, measures.registry, attachments)
     return admin_app(
-        access=Access(token),
+        access=Access(token, callers),
         routers=[
             bots_router(measures, reload),
             dead_router(stores.letters, open_letter),
@@ -72,6 +82,7 @@ def open_back(
             cache_router(partial(cache_stats, stores.link, stores.keys)),
             alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
         ],
+        sending=[messages_router(stores.outbox.queue, acceptance, lambda: health.draining)],
         metrics=metrics,
         health=health,
         metrics_path=metrics_path,

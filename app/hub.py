@@ -179,6 +179,7 @@ class Node:
             self._membership,
             self.health,
             self._alerts,
+            sender,
             token=self.token,
             metrics_path=self.plan.metrics_path,
             health_path=self.plan.health_path,

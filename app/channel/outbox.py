@@ -116,6 +116,10 @@ class Outbox:
             return "new"
         return "known" if await self._same(bot, id, fingerprint, found) else "other"
 
+    async def is_whole(self, bot: str, batch: str, total: int) -> bool:
+        """Whether all messages of a batch were put: a request that broke off in the middle can be repeated."""
+        return None not in await self.queue.states(bot, [f"{batch}-{n}" for n in range(1, total + 1)])
+
     async def open(self, work: Work) -> Letter:
         """The message that a channel node has taken; SealBroken, or FeishuRefused where its content is gone."""
         bot, entry = work.bot, work.entry

@@ -22,6 +22,7 @@ HubError
 │   └── TargetGone              the message, chat or user is no longer there
 ├── OutcomeUnknown              it may have been sent: repeating it could say it twice
 ├── SlotTimeout                 no send slot before the deadline
+├── FetchRefused                a URL is not fetched: where it leads to, or what it answers, is not allowed
 └── HandlerTimeout              bot code took longer than its `timeout`
 """
 
@@ -200,6 +201,10 @@ class SlotTimeout(HubError):
     retryable = True
     whole_app: bool = False
     """Whether every call of that API by the app has to wait, not only those to one chat."""
+
+
+class FetchRefused(HubError):
+    """A URL was not fetched; the message names its host, never the rest of it."""
 
 
 class HandlerTimeout(HubError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.core.shape import Frozen
-from app.core.values import Networks, Size, Span, Whole
+from app.core.values import Networks, Size, Span, Whole, Words
 
 _REDIS_SCHEMES: Final = (
     "redis://",
@@ -124,6 +124,14 @@ class OutboxSettings(Frozen):
     fetch_allow: Networks = Field(
         (), description="networks of your own that images and files may be fetched from by URL; public ones always"
     )
+
+
+class ApiToken(Frozen):
+    """One of `api_tokens`: a program that may have some bots send messages, and nothing else."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="who it is for")
+    token: SecretStr = Field(min_length=16, description="what it sends as `Authorization: Bearer …`")
+    bots: Words = Field(min_length=1, description="the bots that it may send as; * is every bot")
 
 
 class Security(Frozen):

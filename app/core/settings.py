@@ -14,6 +14,7 @@ from app.core.document import Document, KeyPath, dotted, read_document
 from app.core.errors import ConfigError, Fault
 from app.core.limit_settings import Limits
 from app.core.sections import (
+    ApiToken,
     ArchiveSettings,
     Database,
     LogSettings,
@@ -53,6 +54,12 @@ def _reserved(value: dict[str, Any]) -> dict[str, Any]:
 def _roles(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError(f"name at least one of all, {', '.join(ROLES)}")
+    return value
+
+
+def _by_name(value: tuple[ApiToken, ...]) -> tuple[ApiToken, ...]:
+    if len({token.name for token in value}) < len(value):
+        raise ValueError("two tokens have the same name: each has to have its own")
     return value
 
 
@@ -102,6 +109,11 @@ class Settings(Frozen):
     )
     admin_token: SecretStr | None = Field(
         None, description="bearer token of the admin API; made at the first start and kept in data_dir"
+    )
+    api_tokens: Annotated[tuple[ApiToken, ...], AfterValidator(_by_name)] = Field(
+        (),
+        repr=False,
+        description="tokens that may only send: a list of {name, token, bots}; take the token from the environment",
     )
     alerts: Alerts = Alerts()
     pools: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")

@@ -99,6 +99,15 @@ class OutboxQueue:
             found: Any = await self._link.commands.hmget(self._keys.msg(bot, message), _FIELDS)
         return _message(message, found)
 
+    async def states(self, bot: str, messages: Sequence[str]) -> list[MessageState | None]:
+        """The same of several, in one round trip."""
+        with guard():
+            async with self._link.commands.pipeline(transaction=False) as pipe:
+                for message in messages:
+                    pipe.hmget(self._keys.msg(bot, message), _FIELDS)
+                found: Any = await pipe.execute()
+        return [_message(message, fields) for message, fields in zip(messages, found, strict=True)]
+
     async def batch(self, bot: str, batch: str) -> BatchState | None:
         """How far a batch is."""
         names = ("total", "created", "sent", "failed", "cancelled")

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from app.queue.dead_letters import DeadLetter
+from app.queue.outgoing import BatchState, MessageState, State
 
 
 class Done(BaseModel):
@@ -74,3 +75,54 @@ class DeadLetterDetail(DeadLetterSummary):
     """One dead letter with its event."""
 
     event: Any
+
+
+class Message(BaseModel):
+    """A message to be sent, and what became of it; times in seconds since the epoch."""
+
+    id: str
+    state: State
+    created: float
+    changed: float
+    due: float
+    message_id: str | None = None
+    """Feishu's, of one that was sent; may be missing, where Feishu did not tell it."""
+    reason: str | None = None
+    batch: str | None = None
+
+    @classmethod
+    def of(cls, state: MessageState) -> Message:
+        return cls(
+            id=state.id,
+            state=state.state,
+            created=state.created,
+            changed=state.changed,
+            due=state.due,
+            message_id=state.message_id or None,
+            reason=state.reason or None,
+            batch=state.batch or None,
+        )
+
+
+class Batch(BaseModel):
+    """How far the messages of one request are; message n of it has the id `ID-n`."""
+
+    id: str
+    total: int
+    waiting: int
+    sent: int
+    failed: int
+    cancelled: int
+    created: float
+
+    @classmethod
+    def of(cls, state: BatchState) -> Batch:
+        return cls(
+            id=state.id,
+            total=state.total,
+            waiting=state.waiting,
+            sent=state.sent,
+            failed=state.failed,
+            cancelled=state.cancelled,
+            created=state.created,
+        )

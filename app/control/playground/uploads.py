@@ -6,12 +6,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.control.playground.ask import Ask
 from app.control.playground.receivers import message_for
 from app.control.playground.wire import Answer, Refusal, Request
 from app.control.playground.world import App, Upload
+from app.core.multipart import read_form as read_multipart
 
 IMAGE_BYTES: Final = 10 * 1024 * 1024
 FILE_BYTES: Final = 30 * 1024 * 1024
@@ -91,62 +91,18 @@ def resource(ask: Ask) -> Answer:
 
 def read_form(request: Request) -> tuple[dict[str, str], dict[str, tuple[str, bytes]]]:
     """Short fields, and all parts as files, of a multipart body; 234001 where it is none."""
-    content_type, options = parse_options_header(request.headers.get("content-type", ""))
-    if content_type != b"multipart/form-data" or b"boundary" not in options:
-        raise Refusal(BAD_PARAMETER, "the body must be multipart/form-data")
-    parts = _Parts()
     try:
-        parser = MultipartParser(
-            options[b"boundary"],
-            {
-                "on_part_begin": parts.begin,
-                "on_header_field": parts.name,
-                "on_header_value": parts.value,
-                "on_header_end": parts.header,
-                "on_part_data": parts.data,
-                "on_part_end": parts.end,
-            },
-        )
-        parser.write(request.body)
-        parser.finalize()
+        parts = read_multipart(request.headers.get("content-type", ""), request.body)
     except ValueError:
-        raise Refusal(BAD_PARAMETER, "the multipart body is malformed") from None
-    return parts.fields, parts.files
-
-
-class _Parts:
-    """Collects the parts that the parser finds."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, str] = {}
-        self.files: dict[str, tuple[str, bytes]] = {}
-        self._name = self._value = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-
-    def begin(self) -> None:
-        self._headers, self._body = {}, []
-
-    def name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-
-    def value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def header(self) -> None:
-        self._headers[self._name.lower()] = self._value
-        self._name = self._value = b""
-
-    def data(self, data: bytes, start: int, end: int) -> None:
-        self._body.append(data[start:end])
-
-    def end(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name, body = options.get(b"name", b"").decode(), b"".join(self._body)
-        # lark-oapi's synchronous client sends files without a filename, so any part may be one.
-        self.files[name] = (options.get(b"filename", b"").decode("utf-8", "replace"), body)
-        if b"filename" not in options and len(body) <= LONGEST_FIELD:
-            self.fields[name] = body.decode("utf-8", "replace")
+        raise Refusal(BAD_PARAMETER, "the body must be well-formed multipart/form-data") from None
+    # lark-oapi's synchronous client sends files without a filename, so any part may be one.
+    files = {name: (part.filename or "", part.data) for name, part in parts.items()}
+    fields = {
+        name: part.data.decode("utf-8", "replace")
+        for name, part in parts.items()
+        if part.filename is None and len(part.data) <= LONGEST_FIELD
+    }
+    return fields, files
 
 
 def _file(files: dict[str, tuple[str, bytes]], field: str, most: int) -> tuple[str, bytes]:

@@ -163,6 +163,8 @@ def _kind(annotation: Any) -> str:
         return "keys"
     if _names(annotation, parse_network):
         return "networks"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys"
     simple = {bool: "true or false", int: "whole number", float: "number", str: "text"}
     if annotation in simple:
         return simple[annotation]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from functools import partial
 
 import orjson
 import pytest
 
 from app.channel.deliver import Delivery
-from app.channel.drain import Drainer
 from app.channel.limiter import Limiter
 from app.channel.limits import Limits
 from app.channel.outbox import Outbox
@@ -24,37 +22,27 @@ from app.model.outbound import Outbound, target_of
 from app.queue.leases import Leases
 from app.queue.outbox import OutboxQueue
 from app.queue.outgoing import MessageState
+from tests.unit.channel.node import Catalog, channel_node
 from tests.unit.channel.parts import FastClock, PlainSeal, bot, cache_of, text
 from tests.unit.channel.stand_in import Fault, StandIn
 from tests.waiting import until
 
 
-class Bots:
-    """A catalog whose content a test changes."""
-
-    def __init__(self, *specs: BotSpec) -> None:
-        self.bots: Mapping[str, BotSpec] = {spec.id: spec for spec in specs}
-
-    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:
-        pass
-
-
 class Channel:
-    """A channel node on the test's Redis and Feishu."""
+    """An outbox over the test's Redis and Feishu, and the node that drains it."""
 
     def __init__(
-        self, link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, bots: Bots, limits: Limits, name: str = "n1"
+        self, link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, bots: Catalog, limits: Limits
     ) -> None:
         self.outbox = Outbox(OutboxQueue(link, keys), PlainSeal())
         self.leases = Leases(link, keys.outbox())
         self.bots = bots
         self.sender = Sender(api, tokens, Limiter(link, keys, limits), cache_of(link, keys))
-        delivery = Delivery(self.outbox, self.sender, keep_trying=60, chance=lambda: 0.0)
-        self.drainer = Drainer(self.outbox, delivery, self.leases, bots, f"{name}:b:out", slots=8)
+        self.draining = partial(channel_node, link, keys, self.outbox, self.sender, bots)
 
-    async def put(self, number: int, chat: str = "oc_1", bot: str = "support", *, due: float = 0.0) -> str:
+    async def put(self, number: int, chat: str = "oc_1", bot: str = "support") -> str:
         message_id = f"{bot}-{chat}-{number}"
-        assert await self.outbox.put(bot, message_id, text(chat, f"{number}"), due=due) == "queued"
+        assert await self.outbox.put(bot, message_id, text(chat, f"{number}")) == "queued"
         return message_id
 
     async def state(self, message_id: str, bot: str = "support") -> MessageState:
@@ -65,29 +53,13 @@ class Channel:
     async def is_final(self, *message_ids: str) -> bool:
         return all([(await self.state(one)).is_final for one in message_ids])
 
-    @asynccontextmanager
-    async def draining(self) -> AsyncIterator[None]:
-        async def sweep() -> None:
-            while True:
-                await self.leases.sweep(list(self.bots.bots))
-                await asyncio.sleep(0.05)
-
-        tasks = [asyncio.create_task(self.drainer.run()), asyncio.create_task(sweep())]
-        try:
-            yield
-        finally:
-            await self.drainer.stop(1.0)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
 
 FREE = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
 
 
 @pytest.fixture
 def channel(link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, spec: BotSpec) -> Channel:
-    return Channel(link, keys, api, tokens, Bots(spec), FREE)
+    return Channel(link, keys, api, tokens, Catalog(spec), FREE)
 
 
 def said(feishu: StandIn, chat: str = "oc_1") -> list[str]:
@@ -146,7 +118,7 @@ async def test_a_limited_chat_is_parked_and_others_go_on(
     link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, spec: BotSpec, feishu: StandIn
 ) -> None:
     # One message in some three seconds into a chat: a second one does not find its slot while it may wait.
-    channel = Channel(link, keys, api, tokens, Bots(spec), Limits(chat_per_second=0.4))
+    channel = Channel(link, keys, api, tokens, Catalog(spec), Limits(chat_per_second=0.4))
     slow = [await channel.put(number) for number in range(2)]
     async with channel.draining():
         await until(lambda: channel.is_final(slow[0]))
@@ -189,16 +161,16 @@ async def test_another_node_goes_on_under_the_same_uuid(
         raise Dies
 
     record.record = dies  # type: ignore[method-assign, assignment]
-    delivery = channel.drainer._delivery
+    delivery = Delivery(channel.outbox, channel.sender, keep_trying=60)
     channel.outbox.queue.record = lambda work: record  # type: ignore[method-assign]
     with pytest.raises(Dies):
         await delivery.one(work, spec, 1.0, False)
     assert said(feishu) == ["0"]
     assert letter.priority == "send"
 
-    other = Channel(link, keys, api, tokens, Bots(spec), FREE, "n2")
+    other = Channel(link, keys, api, tokens, Catalog(spec), FREE)
     await other.leases.abandon_node("dead", ["support"])
-    async with other.draining():
+    async with other.draining(name="n2"):
         await until(lambda: other.is_final(*ids))
     assert said(feishu) == ["0", "1"]
     assert (await other.state(ids[0])).message_id == feishu.said[0].message_id
@@ -233,7 +205,7 @@ async def test_bots_have_slots_of_their_own(
 ) -> None:
     """A bot whose Feishu does not answer holds up no other."""
     hangs = bot("http://127.0.0.1:9", "hangs", "b")
-    channel = Channel(link, keys, api, tokens, Bots(bot(feishu.url), hangs), FREE)
+    channel = Channel(link, keys, api, tokens, Catalog(bot(feishu.url), hangs), FREE)
     for n in range(40):
         await channel.put(n, f"oc_h{n}", "hangs")
     message = await channel.put(1)

@@ -1,0 +1,61 @@
+"""Makes of an image or a file, given by key, by URL or as bytes, the content of a message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Final, Literal
+
+import orjson
+
+from app.channel.fetch import Fetcher
+from app.channel.sender import FILE_LIMIT, IMAGE_LIMIT, FileType, Sender
+from app.model.bot import BotSpec
+from app.model.outbound import MessageType
+
+_TYPES: Final[dict[str, FileType]] = {
+    ".pdf": "pdf",
+    **dict.fromkeys((".doc", ".docx"), "doc"),
+    **dict.fromkeys((".xls", ".xlsx"), "xls"),
+    **dict.fromkeys((".ppt", ".pptx"), "ppt"),
+}
+# Feishu docs: audio has to be uploaded as opus, video as mp4, and each is a message type of its own.
+_MESSAGES: Final[dict[str, MessageType]] = {"opus": "audio", "mp4": "media"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An image or file to be sent; one of `key`, `url` and `data` is given."""
+
+    kind: Literal["image", "file"]
+    key: str = ""
+    url: str = field(default="", repr=False)
+    data: bytes = field(default=b"", repr=False)
+    name: str = ""
+    file_type: FileType | None = None
+    """None: by the name."""
+
+
+class Attachments:
+    """Brings attachments to Feishu."""
+
+    def __init__(self, sender: Sender, fetcher: Fetcher) -> None:
+        self._sender = sender
+        self._fetcher = fetcher
+
+    async def message(self, spec: BotSpec, attachment: Attachment, deadline: float) -> tuple[MessageType, str]:
+        """Message type and content; `deadline` in seconds since the epoch.
+
+        Raises FetchRefused, FeishuError, or SlotTimeout.
+        """
+        name, data = attachment.name, attachment.data
+        if attachment.url:
+            most = IMAGE_LIMIT if attachment.kind == "image" else FILE_LIMIT
+            fetched = await self._fetcher.fetch(attachment.url, most)
+            name, data = name or fetched.name, fetched.data
+        if attachment.kind == "image":
+            key = attachment.key or await self._sender.upload_image(spec, data, deadline=deadline)
+            return "image", orjson.dumps({"image_key": key}).decode()
+        file_type = attachment.file_type or _TYPES.get(PurePosixPath(name).suffix.lower(), "stream")
+        key = attachment.key or await self._sender.upload_file(spec, data, name or "file", file_type, deadline=deadline)
+        return _MESSAGES.get(file_type, "file"), orjson.dumps({"file_key": key}).decode()

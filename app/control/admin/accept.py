@@ -1,0 +1,131 @@
+"""Accepts a message for a bot: read, its files brought to Feishu, put on the outbox once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from fastapi import HTTPException
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from app.channel.attach import Attachment, Attachments
+from app.channel.outbox import Outbox, Put, id_of, new_id
+from app.channel.render import render
+from app.control.admin.body import Body
+from app.control.admin.new_message import FileSource, NewMessage, Source
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import FeishuRefused, FetchRefused, StoreUnavailable
+from app.model.bot import BotSpec
+from app.model.catalog import Catalog
+from app.model.outbound import MessageType, Outbound
+from app.sdk.content import Content, Post
+
+# Who sends a file waits for its upload, but not for ever.
+_UPLOAD_PATIENCE: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a caller can ask for from now on."""
+
+    id: str
+    noun: Literal["messages", "batches"]
+
+
+class Acceptance:
+    """What POST …/messages does."""
+
+    def __init__(
+        self, outbox: Outbox, catalog: Catalog, attachments: Attachments, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._outbox = outbox
+        self._catalog = catalog
+        self._attachments = attachments
+        self._clock = clock
+
+    async def accept(self, bot: str, caller: str, key: str | None, body: Body) -> Accepted:
+        """Put it on the outbox; an HTTP error with the field named where it cannot be."""
+        spec = self._catalog.bots.get(bot)
+        if spec is None:
+            raise HTTPException(404, f"there is no bot {bot}")
+        message = _read(body)
+        # Named by its key: the same request, again, finds what the first one put there.
+        id = new_id() if key is None else id_of("api", bot, caller, key)
+        accepted = Accepted(id, "batches" if message.is_batch else "messages")
+        if key is not None:
+            # Looked at before files are fetched and uploaded a second time.
+            known = await self._outbox.is_known(bot, id, body.fingerprint)
+            _check(known)
+            if known == "known" and (
+                not message.is_batch or await self._outbox.is_whole(bot, id, len(message.targets))
+            ):
+                return accepted
+        msg_type, content = await self._content(spec, message, body)
+        put: Put
+        if message.is_batch:
+            put = await self._outbox.put_many(
+                bot, id, message.targets, msg_type, content, due=message.at, fingerprint=body.fingerprint
+            )
+        else:
+            outbound = Outbound(message.targets[0], msg_type, content)
+            put = await self._outbox.put(bot, id, outbound, due=message.at, fingerprint=body.fingerprint)
+        _check(put)
+        if put == "full":
+            raise StoreUnavailable(f"the outbox of bot {bot} is full (outbox.max_waiting): try again later")
+        return accepted
+
+    async def _content(self, spec: BotSpec, message: NewMessage, body: Body) -> tuple[MessageType, str]:
+        kind = message.kind
+        given: Any = getattr(message, kind)
+        try:
+            if isinstance(given, Source):
+                return await self._attachments.message(
+                    spec, _attachment(kind, given, body), self._clock.now() + _UPLOAD_PATIENCE
+                )
+            said: Content | dict[str, Any] = Post(given) if kind == "markdown" else given
+            msg_type, content = render(said)
+        except (TypeError, FeishuRefused, FetchRefused) as error:
+            raise _wrong(kind, str(error)) from None
+        expected = {"text": "text", "post": "post", "markdown": "post", "card": "interactive"}[kind]
+        if msg_type != expected:
+            raise _wrong(kind, f"this is no {kind}, it has the form of a {msg_type}")
+        return msg_type, content
+
+
+def _read(body: Body) -> NewMessage:
+    try:
+        return NewMessage.model_validate(body.document)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *_path(one["loc"]))} for one in error.errors(include_input=False)]
+        ) from None
+
+
+def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Without what pydantic adds for the two forms of `to`."""
+    return tuple(part for part in loc if isinstance(part, int) or not part.startswith(("function-plain", "tuple[")))
+
+
+def _attachment(kind: str, source: Source, body: Body) -> Attachment:
+    own = source if isinstance(source, FileSource) else None
+    part = body.part if body.carried == kind else None
+    if part is None and not (source.key or source.url):
+        raise _wrong(kind, "give key or url, or send the file in a form")
+    return Attachment(
+        "image" if kind == "image" else "file",
+        key=source.key,
+        url=source.url,
+        data=part.data if part is not None else b"",
+        name=(own.name if own else "") or (part.filename or "" if part is not None else ""),
+        file_type=own.type if own else None,
+    )
+
+
+def _wrong(field: str, problem: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "msg": problem, "type": "value_error"}])
+
+
+def _check(put: str) -> None:
+    if put == "other":
+        raise HTTPException(409, "Idempotency-Key: it was used for another request; choose a new one for a new message")

@@ -1,0 +1,269 @@
+"""Programs have bots send messages through the API, over a real outbox and the playground's Feishu."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from tests.scenario.api import ADMIN, Api, open_api
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
+SUPPORT = "/api/v1/bots/support"
+
+
+@pytest.fixture
+async def api(link: RedisLink, keys: Keys, no_key_without_ttl: None) -> AsyncIterator[Api]:
+    async with open_api(link, keys) as api:
+        yield api
+
+
+async def test_a_text_is_accepted_sent_and_its_state_read(api: Api) -> None:
+    answer = await api.send({"to": api.chat.chat_id, "text": "from a program"})
+    assert answer.status_code == 202
+    accepted = answer.json()
+    assert answer.headers["location"] == f"{SUPPORT}/messages/{accepted['id']}"
+
+    found = await api.ended("messages", accepted["id"])
+    assert found["state"] == "sent"
+    [message] = api.playground.ledger.messages(api.chat.chat_id)
+    assert found["message_id"] == message.message_id
+    assert api.heard() == [("text", {"text": "from a program"})]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ({"post": {"zh_cn": {"title": "t", "content": [[{"tag": "text", "text": "a"}]]}}}, "post"),
+        ({"card": {"schema": "2.0", "body": {"elements": [{"tag": "markdown", "content": "hi"}]}}}, "interactive"),
+        ({"markdown": "**bold**"}, "post"),
+    ],
+    ids=["post", "card", "markdown"],
+)
+async def test_every_kind_of_content_is_sent(api: Api, content: dict[str, Any], kind: str) -> None:
+    accepted = (await api.send({"to": {"chat_id": api.chat.chat_id}, **content})).json()
+    assert (await api.ended("messages", accepted["id"]))["state"] == "sent"
+    assert [kind for kind, _ in api.heard()] == [kind]
+
+
+async def test_files_in_a_form_are_uploaded_when_they_are_accepted(api: Api) -> None:
+    async def post(document: Any, name: str, filename: str, data: bytes) -> Any:
+        files = {name: (filename, data), "message": (None, orjson.dumps(document))}
+        return (await api.http.post(f"{SUPPORT}/messages", files=files)).json()
+
+    image = await post({"to": api.chat.chat_id}, "image", "a.png", PNG)
+    await api.ended("messages", image["id"])
+    document = await post({"to": api.chat.chat_id, "file": {"name": "b.pdf"}}, "file", "other.pdf", b"%PDF")
+    await api.ended("messages", document["id"])
+
+    (_, shown), (kind, sent) = api.heard()
+    uploads = api.playground.world.uploads
+    assert uploads[shown["image_key"]].data == PNG
+    assert (kind, uploads[sent["file_key"]].name, uploads[sent["file_key"]].kind) == ("file", "b.pdf", "pdf")
+    again = await api.send({"to": api.chat.chat_id, "file": {"key": sent["file_key"]}})
+    await api.ended("messages", again.json()["id"])
+    assert api.heard()[2] == ("file", sent)
+
+
+async def test_a_url_is_fetched_once_and_only_where_it_may_be(api: Api) -> None:
+    asked: list[str] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(body=PNG)
+
+    app = web.Application()
+    app.router.add_get("/{name}", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    try:
+        document = {"to": api.chat.chat_id, "image": {"url": f"http://127.0.0.1:{port}/a.png"}}
+        headers = {"Idempotency-Key": "k"}
+        first, second = await api.send(document, headers=headers), await api.send(document, headers=headers)
+        assert first.json()["id"] == second.json()["id"]
+        await api.ended("messages", first.json()["id"])
+        assert asked == ["/a.png"]
+        assert len(api.heard()) == 1
+
+        refused = await api.send({"to": api.chat.chat_id, "image": {"url": "http://127.0.0.2/secret?token=abc"}})
+        assert refused.status_code == 422
+        message = refused.json()["error"]["message"]
+        assert message.startswith("body.image: 127.0.0.2 is no public address")
+        assert "abc" not in message
+    finally:
+        await runner.cleanup()
+
+
+async def test_one_request_to_many_shows_its_progress(api: Api) -> None:
+    chats = [api.playground.group(f"g{n}", [api.app], []) for n in range(12)]
+    to = [*(chat.chat_id for chat in chats), "oc_nobody_knows"]
+    batch = (await api.send({"to": to, "text": "to all"})).json()
+    assert (batch["total"], batch["waiting"] <= 13) == (13, True)
+
+    found = await api.ended("batches", batch["id"])
+    assert (found["sent"], found["failed"], found["cancelled"]) == (12, 1, 0)
+    assert all(api.heard(chat) == [("text", {"text": "to all"})] for chat in chats)
+    page = (await api.http.get(f"{SUPPORT}/batches/{batch['id']}/messages?after=11&limit=5")).json()
+    assert [one["state"] for one in page] == ["sent", "failed"]
+    assert page[1]["reason"]
+    assert page[1]["batch"] == batch["id"]
+
+
+async def test_the_same_key_sends_once_and_another_body_is_refused(api: Api) -> None:
+    headers = {"Idempotency-Key": "order 4711"}
+    document = {"to": api.chat.chat_id, "text": "once"}
+    answers = await asyncio.gather(*(api.send(document, headers=headers) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {202}
+    [id] = {answer.json()["id"] for answer in answers}
+    await api.ended("messages", id)
+    assert (await api.send(dict(reversed(document.items())), headers=headers)).json()["state"] == "sent"
+
+    other = await api.send({**document, "text": "twice"}, headers=headers)
+    many = await api.send({**document, "to": [api.chat.chat_id]}, headers=headers)
+    assert (other.status_code, many.status_code) == (409, 409)
+    assert "Idempotency-Key" in other.json()["error"]["message"]
+    # Another caller's keys are its own.
+    mine = await api.send(document, headers={**headers, "Authorization": f"Bearer {ADMIN}"})
+    assert mine.json()["id"] != id
+    await api.ended("messages", mine.json()["id"])
+    assert len(api.heard()) == 2
+
+
+async def test_a_batch_that_broke_off_is_completed_by_the_same_request(api: Api) -> None:
+    to = [f"oc_{n}" for n in range(60)]  # room is for 50
+    document = {"to": to, "text": "to all", "at": time.time() + 3600}
+    headers = {"Idempotency-Key": "all"}
+    full = await api.send(document, headers=headers)
+    assert full.status_code == 503
+    for number in range(1, 21):
+        [batch] = {one["batch"] for one in [await _first(api, headers, document, number)]}
+    again = await api.send(document, headers=headers)
+    assert again.status_code == 202
+    assert (again.json()["id"], again.json()["total"], again.json()["cancelled"]) == (batch, 60, 20)
+    page = (await api.http.get(f"{SUPPORT}/batches/{batch}/messages?limit=100")).json()
+    assert len(page) == 60
+    assert (await api.http.delete(f"{SUPPORT}/batches/{batch}")).json()["cancelled"] == 60
+
+
+async def _first(api: Api, headers: dict[str, str], document: Any, number: int) -> Any:
+    """Cancels message `number` of the batch that the request made."""
+    from app.channel.outbox import id_of
+
+    id = id_of("api", "support", "program", headers["Idempotency-Key"])
+    return (await api.http.delete(f"{SUPPORT}/messages/{id}-{number}")).json()
+
+
+async def test_what_has_a_time_waits_for_it_and_can_be_cancelled(api: Api) -> None:
+    document = {"to": api.chat.chat_id, "text": "tomorrow", "at": time.time() + 86400}
+    accepted = (await api.send(document)).json()
+    assert accepted["due"] - accepted["created"] > 86000
+    soon = (await api.send({**document, "at": "2020-01-01T09:00:00+08:00"})).json()
+    assert (await api.ended("messages", soon["id"]))["state"] == "sent"
+
+    assert (await api.http.delete(f"{SUPPORT}/messages/{accepted['id']}")).json()["state"] == "cancelled"
+    late = await api.http.delete(f"{SUPPORT}/messages/{soon['id']}")
+    assert (late.status_code, "is sent" in late.json()["error"]["message"]) == (409, True)
+    assert len(api.heard()) == 1
+
+
+async def test_changes_are_streamed_until_the_end(api: Api) -> None:
+    accepted = (await api.send({"to": api.chat.chat_id, "text": "x", "at": time.time() + 0.6})).json()
+    answer = await api.http.get(f"{SUPPORT}/messages/{accepted['id']}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [orjson.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    states = [event["state"] for event in events]
+    assert (states[0], states[-1]) == ("queued", "sent")
+
+    batch = (await api.send({"to": [api.chat.chat_id], "text": "y"})).json()
+    answer = await api.http.get(f"{SUPPORT}/batches/{batch['id']}/events")
+    assert '"waiting":0' in answer.text
+    assert (await api.http.get(f"{SUPPORT}/messages/none/events")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "named"),
+    [
+        ({"to": "somebody"}, 422, "body.to"),
+        ({"to": ["oc_1", "nobody"]}, 422, "body.to.1"),
+        ({"to": []}, 422, "body.to"),
+        ({"to": ["oc_1", "oc_1"]}, 422, "to.1 is the same receiver as to.0"),
+        ({"to": [f"oc_{n}" for n in range(10_001)]}, 422, "body.to"),
+        ({"to": {"phone": "1"}}, 422, "body.to"),
+        ({"text": ""}, 422, "body.text"),
+        ({"text": 7}, 422, "body.text"),
+        ({"text": None}, 422, "exactly one of text"),
+        ({"card": {"schema": "2.0"}}, 422, "text and card"),
+        ({"text": None, "card": {"no": "card"}}, 422, "body.card"),
+        ({"text": None, "post": {"schema": "2.0"}}, 422, "body.post"),
+        ({"text": None, "image": {}}, 422, "body.image"),
+        ({"text": None, "image": {"key": "k", "url": "http://x"}}, 422, "body.image"),
+        ({"text": None, "image": {"url": "file:///etc/passwd"}}, 422, "body.image"),
+        ({"text": None, "file": {"key": "k", "type": "exe"}}, 422, "body.file.type"),
+        ({"text": "x" * 200_000}, 422, "body.text"),
+        ({"at": "tomorrow"}, 422, "body.at"),
+        ({"at": "2026-01-31T09:00:00"}, 422, "body.at: Value error, a time needs its time zone"),
+        ({"at": 9e12}, 422, "body.at"),
+        ({"txt": "x"}, 422, "body.txt"),
+    ],
+    ids=lambda value: str(value)[:40] if not isinstance(value, dict) else "-".join(value),
+)
+async def test_a_wrong_request_is_refused_with_its_field_named(
+    api: Api, change: dict[str, Any], status: int, named: str
+) -> None:
+    document = {"to": api.chat.chat_id, "text": "right", **change}
+    answer = await api.send({name: value for name, value in document.items() if value is not None})
+    assert answer.status_code == status
+    assert named in answer.json()["error"]["message"]
+    assert api.playground.ledger.messages() == []
+
+
+async def test_wrong_bodies_and_headers_are_refused(api: Api) -> None:
+    async def post(**more: Any) -> tuple[int, str]:
+        answer = await api.http.post(f"{SUPPORT}/messages", **more)
+        return answer.status_code, answer.json()["error"]["message"]
+
+    status, message = await post(content=b"{")
+    assert (status, message[:4]) == (400, "body")
+    status, message = await post(content=b"[]")
+    assert (status, message) == (422, "body: expected an object")
+    status, _ = await post(content=b" " * 5_000_000)
+    assert status == 413
+    status, message = await post(json={}, headers={"Idempotency-Key": "x" * 256})
+    assert (status, "idempotency-key" in message) == (422, True)
+    status, message = await post(files={"picture": ("a", b"x"), "message": (None, b"{}")})
+    assert (status, "picture" in message) == (422, True)
+    form = {"message": (None, orjson.dumps({"to": "oc_1", "image": {"key": "k"}})), "image": ("a", PNG)}
+    status, message = await post(files=form)
+    assert (status, message[:18]) == (422, "body.message.image")
+    assert (await api.http.get(f"{SUPPORT}/messages/none")).status_code == 404
+    assert (await api.http.get(f"{SUPPORT}/batches/none")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("token", "bot", "status"),
+    [(None, "support", 401), ("wrong", "support", 401), ("ours", "other", 403), (ADMIN, "nobody", 404)],
+    ids=["none", "wrong", "another-bot", "no-bot"],
+)
+async def test_nobody_sends_without_a_token_for_the_bot(api: Api, token: str | None, bot: str, status: int) -> None:
+    document = {"to": api.chat.chat_id, "text": "x"}
+    if token != "ours":
+        api.http.headers.pop("Authorization")
+    headers = {"Authorization": f"Bearer {token}"} if token not in (None, "ours") else {}
+    path = f"/api/v1/bots/{bot}"
+    answer = await api.http.post(f"{path}/messages", json=document, headers=headers)
+    assert answer.status_code == status
+    if status != 404:
+        for ask in (f"{path}/messages/x", f"{path}/batches/x", f"{path}/messages/x/events"):
+            assert (await api.http.get(ask, headers=headers)).status_code == status
+        assert (await api.http.delete(f"{path}/messages/x", headers=headers)).status_code == status
+    assert api.playground.ledger.messages() == []
