@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from app.core.redis import RedisLink, connect
 from tests.postgres_server import PostgresServer, find_program
 from tests.redis_servers import Server
 from tests.system import world
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 # `{bot}:part:rest`, `part:rest` or `part`
 _PART = re.compile(r"^(?:\{[^}]*\}:)?([^:]+)")
@@ -99,3 +103,12 @@ async def no_key_without_ttl(link: RedisLink, keys: Keys) -> AsyncIterator[None]
 
 async def _written(link: RedisLink, keys: Keys) -> list[bytes]:
     return [name async for name in link.commands.scan_iter(match=f"{keys.prefix}*", count=1000)]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Headless Chromium."""
+    from tests.browsers import chromium
+
+    async with chromium() as browser:
+        yield browser

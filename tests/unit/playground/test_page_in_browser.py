@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from app.control.playground.wire import Answer
+from tests.browsers import new_page
 from tests.unit.playground.conftest import Town
 
 pytestmark = pytest.mark.system
-expect.set_options(timeout=20_000)  # on a busy machine; what is awaited ends the wait
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 CARD: dict[str, Any] = {
     "schema": "2.0",
     "header": {"title": {"tag": "plain_text", "content": "Approve?"}, "template": "blue"},
@@ -44,25 +39,9 @@ CARD: dict[str, Any] = {
 DONE = {"schema": "2.0", "body": {"elements": [{"tag": "markdown", "content": "approved"}]}}
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium: install it, this test must run in CI")
-        pytest.skip("no Chromium on this machine")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, "--no-first-run"])
-        yield browser
-        await browser.close()
-
-
 async def opened(town: Town, browser: Browser, **options: Any) -> tuple[Page, list[str]]:
-    """The page, and whatever its console complains of (a refused inline script, a failed file, an error)."""
-    context = await browser.new_context(**options)
-    page = await context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    """The page, and whatever its console complains of."""
+    page, complaints = await new_page(browser, **options)
     await page.goto(f"{town.url}/playground")
     return page, complaints
 

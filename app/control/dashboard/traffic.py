@@ -1,0 +1,133 @@
+"""How much goes through each bot, over all nodes: read from the logs in Redis, which count every entry ever added."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import StoreUnavailable
+from app.core.keys import Keys
+from app.core.redis import RedisLink, guard
+
+STEP: Final = 10.0
+"""Seconds between two samples."""
+_KEPT: Final = 361  # an hour and the sample before it
+_RATE_OVER: Final = 6  # samples: a minute
+_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BotTraffic:
+    """What is known of one bot's traffic."""
+
+    per_minute: float = 0.0
+    """Messages in and out."""
+    dead_per_hour: int = 0
+    last: float | None = None
+    """When the last message came or went, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The last hour: moments (seconds since the epoch), and messages a minute and dead letters a minute at each."""
+
+    moments: tuple[float, ...] = ()
+    messages: tuple[float, ...] = ()
+    dead: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    at: float
+    messages: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
+
+
+class Traffic:
+    """Samples the logs of all bots every ten seconds, and remembers an hour of it."""
+
+    def __init__(
+        self, link: RedisLink, keys: Keys, bots: Callable[[], Iterable[str]], *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._link = link
+        self._keys = keys
+        self._bots = bots
+        self._clock = clock
+        self._samples: deque[_Sample] = deque(maxlen=_KEPT)
+
+    async def run(self) -> None:
+        """Sample until cancelled; without Redis a sample is left out."""
+        while True:
+            try:
+                await self.sample()
+            except StoreUnavailable:
+                pass  # the page says that Redis is away
+            await self._clock.sleep(STEP)
+
+    async def sample(self) -> None:
+        """Read where the logs stand now."""
+        bots = tuple(self._bots())
+        messages: dict[str, int] = {}
+        dead: dict[str, int] = {}
+        last: dict[str, float] = {}
+        for start in range(0, len(bots), _AT_ONCE):
+            some = bots[start : start + _AT_ONCE]
+            logs, letters = await asyncio.gather(
+                asyncio.gather(*(self._stream(self._keys.bot(bot, "log")) for bot in some)),
+                asyncio.gather(*(self._stream(self._keys.bot(bot, "dead")) for bot in some)),
+            )
+            for bot, log, letter in zip(some, logs, letters, strict=True):
+                messages[bot], dead[bot] = log[0], letter[0]
+                if log[1]:
+                    last[bot] = log[1] / 1000
+        self._samples.append(_Sample(self._clock.now(), messages, dead, last))
+
+    def of(self, bot: str) -> BotTraffic:
+        """One bot's traffic by the last minute's samples."""
+        if not self._samples:
+            return BotTraffic()
+        now = self._samples[-1]
+        before = self._samples[max(0, len(self._samples) - 1 - _RATE_OVER)]
+        span = now.at - before.at
+        rate = _gain(now.messages, before.messages, bot) * 60 / span if span > 0 else 0.0
+        return BotTraffic(rate, _gain(now.dead, self._samples[0].dead, bot), now.last.get(bot))
+
+    def chart(self) -> Chart:
+        """The last hour of all bots together."""
+        samples = tuple(self._samples)
+        moments, messages, dead = [], [], []
+        for before, now in pairwise(samples):
+            minutes = (now.at - before.at) / 60
+            if minutes <= 0:
+                continue
+            moments.append(now.at)
+            messages.append(sum(_gain(now.messages, before.messages, bot) for bot in now.messages) / minutes)
+            dead.append(sum(_gain(now.dead, before.dead, bot) for bot in now.dead) / minutes)
+        return Chart(tuple(moments), tuple(messages), tuple(dead))
+
+    async def _stream(self, key: str) -> tuple[int, int]:
+        """How many entries were ever added to a stream, and when the last one was (ms); zeros where there is none."""
+        try:
+            with guard():
+                found: Any = await self._link.commands.execute_command("XINFO", "STREAM", key)
+        except ResponseError:
+            return 0, 0
+        fields = {_text(name): value for name, value in found.items()}
+        return int(fields.get("entries-added") or 0), int(_text(fields["last-generated-id"]).partition("-")[0])
+
+
+def _gain(now: Mapping[str, int], before: Mapping[str, int], bot: str) -> int:
+    # A bot that is new, or whose log was emptied with its key, began at nothing.
+    return max(0, now.get(bot, 0) - before.get(bot, now.get(bot, 0)))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
