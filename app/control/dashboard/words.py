@@ -39,7 +39,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "limits_hint": ("Used and allowed by what Feishu counts; the waiting have their turn later.",
                     "按飞书的计数方式统计：已用、允许；等待者稍后发送。"),
     "no_limits": ("Nothing was sent lately.", "近期没有发送。"),
-    "used_of": ("{used} of {allowed} in {span}", "{span} 内 {used} / {allowed}"),
+    "used_of": ("{used} of {allowed} in {span}", "{used} / {allowed}（{span}）"),
     "waiting_for": ("{count} waiting, {seconds} s", "{count} 个等待，{seconds} 秒"),
     "paused": ("paused by Feishu for {seconds} s", "飞书要求暂停 {seconds} 秒"),
     "kind_app": ("app and API", "应用与接口"),
@@ -61,15 +61,14 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "silence": ("Silence", "静默"),
     "silenced": ("silenced until {time}", "静默至 {time}"),
     "since": ("since {time}", "自 {time}"),
-    "from_to": ("{since} to {until}", "{since} 至 {until}"),
     "state_firing": ("firing", "告警中"),
     "state_pending": ("pending", "观察中"),
     "state_resolved": ("resolved", "已恢复"),
+    "time": ("Time", "时间"),
     "traffic": ("Traffic of the last hour", "最近一小时流量"),
     "traffic_hint": ("Messages in and out and dead letters a minute, of all bots on all nodes.",
                      "所有节点所有机器人每分钟的收发消息与死信。"),
     "away": ("Redis does not answer: what stands here may be old.", "Redis 无响应：此处内容可能已过时。"),
-    "done": ("Done.", "已完成。"),
 }  # fmt: skip
 
 _EN: Final = MappingProxyType({key: pair[0] for key, pair in _WORDS.items()})

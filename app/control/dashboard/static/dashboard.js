@@ -3,6 +3,7 @@
 
 const locale = document.documentElement.lang;
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 
 function localTimes(root) {
@@ -45,11 +46,14 @@ function chart(place) {
       height: 220,
       cursor: { drag: { x: false, y: false } },
       series: [
-        {},
+        { label: place.dataset.time, value: (_plot, seconds) => seconds ? clock.format(seconds * 1000) : "–" },
         { label: place.dataset.messages, stroke: colour("--blue"), width: 2, fill: colour("--blue-soft") },
         { label: place.dataset.dead, stroke: colour("--red"), width: 2 },
       ],
-      axes: [axis, { ...axis, size: 56 }],
+      axes: [
+        { ...axis, values: (_plot, moments) => moments.map((seconds) => minute.format(seconds * 1000)) },
+        { ...axis, size: 56 },
+      ],
       scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] } },
       tzDate: (seconds) => new Date(seconds * 1000),
     }, shown, place);
