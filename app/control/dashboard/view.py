@@ -18,6 +18,7 @@ class AlertRow:
     subject: str
     """What it is about: a bot, a node, a limit; empty where it is the hub."""
     text: str
+    text_zh: str
     severity: str
     state: str
     since: float

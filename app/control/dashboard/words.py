@@ -54,6 +54,8 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "quota_line": ("{used} of {allowed}, {projected} by the end of the month",
                    "{used} / {allowed}，预计月末 {projected}"),
     "quota_open": ("{used} calls, {projected} by the end of the month", "{used} 次，预计月末 {projected}"),
+    "quota_stopped": ("used up, as Feishu says: nothing is sent until the month ends",
+                      "飞书称配额已用尽：本月内不再发送"),
     "alerts": ("Alerts", "告警"),
     "no_alerts": ("Nothing fires.", "当前没有告警。"),
     "past": ("Past alerts", "历史告警"),

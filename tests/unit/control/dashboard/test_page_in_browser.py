@@ -29,13 +29,24 @@ def busy(town: Town) -> Town:
         {"id": "echo", "state": "ready", "handler": "echo", "faults": [], "waiting": None, "dead": None},
     ]  # fmt: skip
     town.uses = [
-        LimitUse("app", "cli_a1b2c3", "im.message.create", 48, 50, 1.0, 12, 2.5, 0.0),
-        LimitUse("chat", "oc_0123456789abcdef0123456789abcdef", "", 4, 5, 1.0, 0, 0.0, 0.0),
-        LimitUse("chat", "oc_team", "", 1, 5, 1.0, 0, 0.0, 0.0),
+        LimitUse("app", "cli_a1b2c3", "im.message.create", 48, 50, 1.0, 12, 2.5, None),
+        LimitUse("chat", "oc_0123456789abcdef0123456789abcdef", "", 4, 5, 1.0, 0, 0.0, None),
+        LimitUse("chat", "oc_team", "", 1, 5, 1.0, 0, 0.0, None),
     ]
-    town.months = [QuotaUse("acme", "2026-11", 8_100, 10_000, 11_500), QuotaUse("cli_x", "2026-11", 12, None, 20)]
-    town.firing = [AlertRow("send_wait", "cli_a1b2c3", "2.5 s for a send slot", "warning", "firing", since=START)]
-    town.over = [AlertRow("node_offline", "hub-2", "node hub-2 was away", "critical", "resolved", START, START + 90)]
+    town.months = [
+        QuotaUse("acme", "2026-11", 8_100, 10_000, 11_500, False),
+        QuotaUse("cli_x", "2026-11", 12, None, 20, False),
+    ]
+    town.firing = [
+        AlertRow(
+            "send_wait", "cli_a1b2c3", "2.5 s for a send slot", "等待发送 2.5 秒", "warning", "firing", since=START
+        )
+    ]
+    town.over = [
+        AlertRow(
+            "node_offline", "hub-2", "node hub-2 was away", "节点 hub-2 离线", "critical", "resolved", START, START + 90
+        )
+    ]
     moments = tuple(START + 10 * n for n in range(100))
     town.curve = Chart(moments, tuple(60.0 + n % 20 for n in range(100)), tuple(float(n % 9 == 0) for n in range(100)))
     return town
@@ -79,7 +90,7 @@ async def test_it_renews_itself(busy: Town, browser: Browser) -> None:
     page, _ = await new_page(browser)
     await log_in(page, busy)
     await page.locator("#past summary").click()
-    busy.uses = [LimitUse("hook", "team hook", "", 5, 5, 1.0, 1, 0.3, 0.0)]
+    busy.uses = [LimitUse("hook", "team hook", "", 5, 5, 1.0, 1, 0.3, None)]
     await expect(page.locator("#limits")).to_contain_text("team hook")
     busy.firing = []
     await expect(page.locator("#alerts")).to_contain_text("Nothing fires.")

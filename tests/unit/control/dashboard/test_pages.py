@@ -13,7 +13,9 @@ from app.control.dashboard.sessions import COOKIE
 from app.control.dashboard.view import AlertRow
 from tests.unit.control.dashboard.conftest import TOKEN, Town
 
-ALERT = AlertRow("queue_waiting", "support", "240 events wait", "warning", "firing", since=1_790_000_000.0)
+ALERT = AlertRow(
+    "queue_waiting", "support", "240 events wait", "240 个事件等待", "warning", "firing", since=1_790_000_000.0
+)
 
 
 @pytest.fixture
@@ -110,11 +112,12 @@ async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient)
         {"id": "hr", "state": "broken", "handler": None, "faults": ["config.yaml: <b>x</b>"], "waiting": 0, "dead": 0},
     ]
     town.uses = [LimitUse("chat", "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0)]
-    town.months = [QuotaUse("acme", "2026-11", 9_000, 10_000, 12_000)]
+    town.months = [QuotaUse("acme", "2026-11", 9_000, 10_000, 12_000, stopped=True)]
     town.firing = [ALERT]
     page = (await admin.get("/")).text
     for text in ("support", "12", "ready", "broken", "oc_1", "4 of 5 in 1 s", "3 waiting, 1.5 s", "240 events wait"):
         assert text in page
+    assert "used up, as Feishu says" in page
     assert "9,000 of 10,000, 12,000 by the end of the month" in page
     # What others wrote is text, never markup.
     assert "config.yaml: &lt;b&gt;x&lt;/b&gt;" in page
