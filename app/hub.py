@@ -29,8 +29,10 @@ from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.redis import check_external, guard
 from app.core.settings import Settings
+from app.dashboard import open_dashboard
 from app.front import Front, ended, open_front
 from app.gateway.http import OneWriteProtocol
+from app.handling import open_lanes
 from app.key_care import upkeep_of
 from app.main import Listener, bind, listener
 from app.measures import Measures
@@ -145,17 +147,9 @@ class Node:
         if "channel" in roles:
             await closing.enter_async_context(open_outgoing(stores, self.registry, sender, self._name, self._boot))
         if self._workers is not None:
-            self._lanes = Lanes(
-                self._workers.nursery,
-                self._workers.dials,
-                stores.leases,
-                self.registry,
-                name=f"{self._name}:{self._boot}",
-                processes=settings.worker.processes,
+            self._lanes = await closing.enter_async_context(
+                open_lanes(stores, self.registry, self._workers, f"{self._name}:{self._boot}")
             )
-            await _quietly(lambda: stores.leases.abandon_node(self._name, tuple(self.registry.bots)))
-            closing.push_async_callback(self._lanes.stop, settings.drain_timeout)
-            await self._lanes.start()
             if self.plan.watch_code:
                 directories = handler_directories(self.plan.bots_dir)
                 code = Watch(directories[0], lambda: code_stamp(directories), self._code_changed)
@@ -173,6 +167,7 @@ class Node:
         )
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]
+        dashboard = await closing.enter_async_context(open_dashboard(stores, measures, self._alerts.book, self.token))
         back = open_back(
             stores,
             measures,
@@ -180,6 +175,7 @@ class Node:
             self.health,
             self._alerts,
             sender,
+            dashboard,
             token=self.token,
             metrics_path=self.plan.metrics_path,
             health_path=self.plan.health_path,

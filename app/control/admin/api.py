@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp
 
 from app.control.admin.access import Access
 from app.control.admin.reference import REFERENCE_PAGE
@@ -24,17 +25,23 @@ def admin_app(
     access: Access,
     routers: Sequence[APIRouter],
     sending: Sequence[APIRouter] = (),
+    dashboard: ASGIApp | None = None,
     metrics: Metrics,
     health: Health,
     metrics_path: str = "/metrics",
     health_path: str = "/healthz",
 ) -> FastAPI:
-    """The admin listener's app: `routers` for the admin, those of `sending` (`/bots/{bot}/…`) for senders too."""
+    """The admin listener's app: `routers` for the admin, those of `sending` (`/bots/{bot}/…`) for senders too.
+
+    `dashboard` sees to its own log-in.
+    """
     app = FastAPI(title="Feishu Hub", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     for router in routers:
         app.include_router(router, prefix="/api/v1", dependencies=[Depends(access.admins)])
     for router in sending:
         app.include_router(router, prefix="/api/v1", dependencies=[Depends(access.senders)])
+    if dashboard is not None:
+        app.mount("/dashboard", dashboard)
     _operations(app, metrics, health, metrics_path, health_path)
     _errors(app)
     return app

@@ -1,0 +1,72 @@
+"""The dashboard, built: what it looks at, and the samples of traffic that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from app.channel.usage import Usage
+from app.control.alerts.book import Book
+from app.control.alerts.silences import Silence
+from app.control.alerts.view import alerts_shown, past_shown
+from app.control.dashboard.pages import Dashboard, Sight
+from app.control.dashboard.traffic import Traffic
+from app.control.dashboard.view import AlertRow
+from app.core.alert_rules import Rule
+from app.core.clock import SYSTEM_CLOCK
+from app.front import ended
+from app.measures import Measures
+from app.wiring import Stores, limits_of
+
+
+@asynccontextmanager
+async def open_dashboard(stores: Stores, measures: Measures, book: Book, token: str) -> AsyncIterator[Any]:
+    """The ASGI app to be mounted at `/dashboard`, with its samples running; `token` is the admin token."""
+    traffic = Traffic(stores.link, stores.keys, lambda: tuple(measures.registry.statuses))
+    usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
+    alerts = _Alerts(book, stores.settings.alerts.effective())
+    sampling = asyncio.create_task(traffic.run(), name="traffic")
+    try:
+        yield Dashboard(Sight(measures, traffic, usage, alerts), token).app
+    finally:
+        await ended(sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alerts:
+    """The book of alerts as the dashboard reads it."""
+
+    book: Book
+    rules: dict[str, Rule]
+
+    async def now(self) -> Sequence[AlertRow]:
+        return [
+            _row(shown, shown["state"], until=None)
+            for shown in alerts_shown(await self.book.standing(), self.rules, SYSTEM_CLOCK.now())
+        ]
+
+    async def past(self, count: int) -> Sequence[AlertRow]:
+        # The history tells of each alert twice, when it fires and when it is over.
+        entries = past_shown(await self.book.history(2 * count), self.rules)
+        over = [_row(entry, "resolved", until=entry["at"]) for entry in entries if entry["what"] == "resolved"]
+        return over[:count]
+
+    async def silence(self, name: str, subject: str, seconds: float) -> None:
+        await self.book.silence(Silence(name, subject or "*", SYSTEM_CLOCK.now() + seconds, by="dashboard"))
+
+
+def _row(shown: dict[str, Any], state: str, until: float | None) -> AlertRow:
+    return AlertRow(
+        name=shown["name"],
+        subject=shown["subject"],
+        text=f"{shown['summary']} ({shown['value_text']})",
+        text_zh=f"{shown['summary_zh']}（{shown['value_text']}）",
+        severity=shown["severity"],
+        state=state,
+        since=shown["fired"] or shown["since"],
+        until=until,
+        silenced_until=shown.get("silenced_until"),
+    )
