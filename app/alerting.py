@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +18,7 @@ from app.control.alerts.book import Book
 from app.control.alerts.channels.build import channels_of
 from app.control.alerts.evaluator import Evaluator
 from app.control.alerts.expiry import Expiry
+from app.control.alerts.figures import Figures
 from app.control.alerts.lookout import Lookout
 from app.control.alerts.notify import Notifier
 from app.control.alerts.readings import gone, of_limits, of_nodes, of_quotas
@@ -44,8 +45,27 @@ class Alerting:
 
     book: Book
     notifier: Notifier
-    said: dict[str, str] = field(default_factory=dict)
-    """What the heartbeat adds: the node's numbers."""
+    evaluator: Evaluator
+    membership: Membership
+    vitals: Mapping[str, Any] = field(default_factory=dict)
+    """The node's numbers, as they were taken last."""
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What the heartbeat adds."""
+        return {"vitals": orjson.dumps(self.vitals).decode()} if self.vitals else {}
+
+    def figures(self) -> Figures:
+        """The alerts' part of the metrics page."""
+        said = self.vitals
+        return Figures(
+            cpu=said.get("cpu", 0.0),
+            memory=said.get("memory", 0.0),
+            redis_away=self.membership.away,
+            faults=said.get("faults", {}),
+            readings=self.evaluator.readings,
+            alerts=tuple(self.evaluator.alerts),
+        )
 
 
 @asynccontextmanager
@@ -60,7 +80,6 @@ async def open_alerts(
         book = Book(stores.link, stores.keys, history=alerts.history)
         notifier = Notifier(channels_of(alerts, sender, session, lambda: catalog.bots))
         closing.push_async_callback(notifier.stop, _LAST_SENDS)
-        alerting = Alerting(book, notifier)
         rules = alerts.effective()
         timing = Timing(alerts.settle, alerts.repeat)
         node = owner.partition(":")[0]
@@ -74,12 +93,20 @@ async def open_alerts(
             interval=alerts.interval,
             timing=timing,
         )
+        evaluator = Evaluator(
+            book,
+            notifier,
+            rules,
+            _sources(stores, measures, membership),
+            owner,
+            interval=alerts.interval,
+            timing=timing,
+        )
+        alerting = Alerting(book, notifier, evaluator, membership)
         work = [_keep_vitals(alerting, measures, lookout, settings)]
         if alerts.enabled:
             work.append(lookout.run())
             if "scheduler" in settings.active_roles:
-                sources = _sources(stores, measures, membership)
-                evaluator = Evaluator(book, notifier, rules, sources, owner, interval=alerts.interval, timing=timing)
                 work.append(evaluator.run())
         for task in map(asyncio.create_task, work):
             closing.push_async_callback(ended, task)
@@ -95,7 +122,7 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout,
         return Totals.of(families(Gauges(), measures.gateway(), directory))
 
     while True:
-        said: dict[str, Any] = {
+        alerting.vitals = {
             **vitals.take(SYSTEM_CLOCK.monotonic(), await asyncio.to_thread(totals)),
             "cpu": machine.cpu(),
             "memory": machine.memory(),
@@ -103,7 +130,6 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout,
             "spool_events": 0 if lookout.holds else measures.spooled,
             "faults": measures.faults(),
         }
-        alerting.said = {"vitals": orjson.dumps(said).decode()}
         await SYSTEM_CLOCK.sleep(settings.alerts.interval)
 
 

@@ -55,7 +55,9 @@ def open_back(
     async def metrics() -> tuple[bytes, str]:
         gauges = await measures.gauges()
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        return await asyncio.to_thread(exposition, gauges, measures.gateway(), directory), CONTENT_TYPE
+        return await asyncio.to_thread(
+            exposition, gauges, measures.gateway(), directory, alerting.figures()
+        ), CONTENT_TYPE
 
     async def open_letter(letter: DeadLetter) -> Any:
         cipher = await stores.keyring.cipher(letter.bot)

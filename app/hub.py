@@ -39,6 +39,7 @@ from app.measures import Measures
 from app.model.bot import BotSpec
 from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
+from app.reporting import open_reporting
 from app.wiring import Stores, open_sender, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
@@ -165,6 +166,7 @@ class Node:
         self._alerts = await closing.enter_async_context(
             open_alerts(stores, measures, self._membership, sender, f"{self._name}:{self._boot}")
         )
+        await closing.enter_async_context(open_reporting(measures, self._alerts))
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]
         dashboard = await closing.enter_async_context(open_dashboard(stores, measures, self._alerts.book, self.token))

@@ -8,7 +8,12 @@ import subprocess
 import sys
 
 # Debian keeps PostgreSQL's own programs off the PATH; this one, of the same package, is on it.
-NEEDED = {"chromium": "chromium", "redis-server": "redis-server", "pg_ctlcluster": "postgresql"}
+NEEDED = {
+    "chromium": "chromium",
+    "promtool": "prometheus",
+    "redis-server": "redis-server",
+    "pg_ctlcluster": "postgresql",
+}
 BENCH = {"wrk": "wrk"}
 
 

@@ -23,7 +23,7 @@ from app.core.errors import (
     OutcomeUnknown,
 )
 from app.core.logs import get_logger
-from app.core.metrics import SENDS, SLOT_WAIT_SECONDS
+from app.core.metrics import SEND_REFUSALS, SENDS, SLOT_WAIT_SECONDS
 from app.feishu.client import Answer, FeishuApi, Part, Query
 from app.feishu.codes import BEING_SENT, error_for
 from app.model.bot import BotSpec
@@ -226,7 +226,10 @@ class Exchange:
         if answer.code == 0:
             return answer
         self.codes[answer.code] += 1
-        raise error_for(answer, f"{call.api} of bot {spec.id}")
+        error = error_for(answer, f"{call.api} of bot {spec.id}")
+        bound = error.bound if isinstance(error, FeishuLimited) else ""
+        SEND_REFUSALS.labels(spec.id, call.api, answer.code, bound).inc()
+        raise error
 
     async def _pause(
         self, spec: BotSpec, call: Call, error: FeishuLimited, limited: int, bounds: Sequence[Bound], slot: Slot

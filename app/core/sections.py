@@ -147,3 +147,19 @@ class LogSettings(Frozen):
 
     format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
+
+
+class StatsdSettings(Frozen):
+    """`metrics.statsd`: the numbers of the metrics page, over UDP."""
+
+    host: str | None = Field(None, description="statsd server that gets the numbers of every node; null: none")
+    port: Whole = Field(8125, ge=1, le=65535, description="its UDP port")
+    prefix: str = Field("hub.", description="what every name starts with")
+    interval: Span = Field(10.0, ge=0.1, description="how often numbers are sent")
+    tags: bool = Field(False, description="labels as DogStatsD tags; else they are parts of the names")
+
+
+class MetricsSettings(Frozen):
+    """`metrics`: where numbers go by themselves, beside `/metrics`."""
+
+    statsd: StatsdSettings = StatsdSettings()

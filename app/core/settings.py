@@ -18,6 +18,7 @@ from app.core.sections import (
     ArchiveSettings,
     Database,
     LogSettings,
+    MetricsSettings,
     OutboxSettings,
     RedisSettings,
     Security,
@@ -116,6 +117,7 @@ class Settings(Frozen):
         description="tokens that may only send: a list of {name, token, bots}; take the token from the environment",
     )
     alerts: Alerts = Alerts()
+    metrics: MetricsSettings = MetricsSettings()
     pools: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")
 
     _unknown_env: tuple[str, ...] = PrivateAttr(())

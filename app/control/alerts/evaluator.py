@@ -10,7 +10,7 @@ from app.control.alerts.book import Book, Turn
 from app.control.alerts.notice import Item, Notice
 from app.control.alerts.notify import Notifier
 from app.control.alerts.round import Readings, evaluate
-from app.control.alerts.states import Timing
+from app.control.alerts.states import Alert, Timing
 from app.core.alert_rules import Rule
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError, StoreUnavailable
@@ -50,17 +50,20 @@ class Evaluator:
         self._timing = timing
         self._clock = clock
         self._troubled: set[Source] = set()
-        self.evaluates = False
-        """Whether this node is the one that does."""
+        self.readings: Readings = {}
+        """What was read last; empty where another node evaluates."""
+        self.alerts: Iterable[Alert] = ()
+        """What stands, likewise."""
 
     async def run(self) -> None:
         """Evaluate until cancelled; outlives every outage."""
         while True:
             await self._clock.sleep(self._interval)
             try:
-                self.evaluates = await self.once()
+                if not await self.once():
+                    self.readings, self.alerts = {}, ()
             except StoreUnavailable:
-                self.evaluates = False  # each node watches itself meanwhile
+                self.readings, self.alerts = {}, ()  # each node watches itself meanwhile
             except Exception as error:
                 # One rule that cannot be evaluated must not silence the others for good.
                 log.error("alerts cannot be evaluated, this is a fault of the hub", error=type(error).__name__)
@@ -77,6 +80,7 @@ class Evaluator:
         notices = self._notices(turn.now, found.items)
         if not await self._book.commit(turn, before, found, notices):
             return False
+        self.readings, self.alerts = readings, found.after.values()
         for entry in found.past:
             log.warning("alert", alert=entry.alert.key, what=entry.what, value=entry.alert.value)
         for notice in (*before.notices, *notices):

@@ -89,23 +89,26 @@ class _Node(Collector):
         yield GaugeMetricFamily("hub_worker_processes", "Worker processes of this node", now.workers)
 
 
-def exposition(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> bytes:
+def exposition(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, *others: Collector) -> bytes:
     """The metrics page; `multiprocess_dir` is where the node's processes write their numbers (None: only this one)."""
     pages = [generate_latest(REGISTRY)] if multiprocess_dir is None else []
-    return b"".join([*pages, generate_latest(_registry(gauges, gateway, multiprocess_dir))])
+    return b"".join([*pages, generate_latest(_registry(gauges, gateway, multiprocess_dir, others))])
 
 
-def families(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> list[Metric]:
+def families(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, *others: Collector) -> list[Metric]:
     """The numbers of the metrics page, unwritten."""
     alone = list(REGISTRY.collect()) if multiprocess_dir is None else []
-    return [*alone, *_registry(gauges, gateway, multiprocess_dir).collect()]
+    return [*alone, *_registry(gauges, gateway, multiprocess_dir, others).collect()]
 
 
-def _registry(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None) -> CollectorRegistry:
+def _registry(
+    gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, others: Iterable[Collector]
+) -> CollectorRegistry:
     registry = CollectorRegistry()
     if multiprocess_dir is not None:
         MultiProcessCollector(registry, path=multiprocess_dir)  # type: ignore[no-untyped-call]
-    registry.register(_Node(gauges, gateway))
+    for collector in (_Node(gauges, gateway), *others):
+        registry.register(collector)
     return registry
 
 

@@ -48,7 +48,7 @@ class Totals:
             case "hub_requests_refused_total" if bot and labels["code"] == "unavailable":
                 self.handled[bot] += value
                 self.errors[bot] += value
-            case "hub_sends_total" if labels["outcome"] == "FeishuLimited":
+            case "hub_send_refusals_total" if labels["bound"] in ("app", "chat"):
                 self.refusals[bot] += value
             case "hub_token_fetches_total" if labels["outcome"] == "failed":
                 self.token_failures[bot] += value

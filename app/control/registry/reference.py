@@ -104,7 +104,7 @@ def _text(key: Key, value: Any) -> str:
     if kind == "size":
         return size_text(value)
     if isinstance(value, dict):
-        return "{}"
+        return f"{{{', '.join(f'{name}: …' for name in value)}}}"
     if isinstance(value, tuple | list):
         return f"[{', '.join(str(one) for one in value)}]"
     if isinstance(value, float):

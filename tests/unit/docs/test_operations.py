@@ -10,8 +10,11 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.cli.main import app as command
+from app.control.alerts.figures import Figures
+from app.control.alerts.states import Alert
 from app.control.health.exporter import GatewayNumbers, Gauges, Spans, exposition
 from app.core import metrics
+from app.core.alert_rules import SIGNALS
 from app.worker.outcome import Ending
 from tests.unit.docs.page import Page
 
@@ -33,6 +36,11 @@ def _shown() -> dict[str, set[str]]:
             accept_seconds=Spans((1.0,), (1, 0), 0.1),
         ),
         None,
+        Figures(
+            faults={"b": 1},
+            readings={signal: {"one": 1.0} for signal in SIGNALS},
+            alerts=[Alert("R", "s", "warning", "firing", 1.0, 1.0)],
+        ),
     ).decode()
     return {
         f"{family.name}_total" if family.type == "counter" else family.name: {

@@ -34,4 +34,4 @@ class FeishuChat:
         kind, content = render(card_of(notice, self.wording, buttons=True))
         message = Outbound(Target("chat_id", self.chat, self.chat), kind, content)
         name = SendName(self.bot, f"alert:{notice.id}", 0, "im.message.create", self.chat, 1)
-        await self.sender.send(spec, message, name, None)
+        await self.sender.send(spec, message, name, None, priority="alert")

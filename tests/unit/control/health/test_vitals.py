@@ -52,12 +52,12 @@ def test_the_metrics_page_is_what_is_counted() -> None:
 
 
 def test_attempts_are_told_apart_by_how_they_ended() -> None:
-    from app.core.metrics import EVENTS, RESPONSE_SECONDS, SENDS, TOKEN_FETCHES
+    from app.core.metrics import EVENTS, RESPONSE_SECONDS, SEND_REFUSALS, TOKEN_FETCHES
 
     for outcome in ("done", "failed", "timed_out", "died", "retry", "fenced", "store_away"):
         EVENTS.labels("vital", outcome).inc()
-    SENDS.labels("vital", "im.message.create", "FeishuLimited").inc()
-    SENDS.labels("vital", "im.message.create", "sent").inc(5)
+    for code, bound in (("230020", "chat"), ("99991403", "quota"), ("230002", "")):
+        SEND_REFUSALS.labels("vital", "im.message.create", code, bound).inc()
     TOKEN_FETCHES.labels("vital", "failed").inc(2)
     TOKEN_FETCHES.labels("vital", "fetched").inc()
     RESPONSE_SECONDS.labels("vital").observe(7.0)

@@ -1,0 +1,56 @@
+"""The alerts' part of the metrics page: what this node says of itself, and who evaluates, of the cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from app.control.alerts.round import Readings
+from app.control.alerts.states import Alert
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figures(Collector):
+    """What is measured already when somebody asks."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    redis_away: float = 0.0
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """Of each broken bot, how many."""
+    readings: Readings = field(default_factory=dict)
+    """Empty but on the node that evaluates."""
+    alerts: Iterable[Alert] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The families; every one is there on every node, some of them empty."""
+        yield GaugeMetricFamily("hub_cpu_share", "CPU of the machine or container in use", self.cpu)
+        yield GaugeMetricFamily("hub_memory_share", "Memory of the machine or container in use", self.memory)
+        yield GaugeMetricFamily("hub_redis_away_seconds", "For how long Redis has not answered", self.redis_away)
+        yield _by("hub_bot_faults", "Faults of a bot's configuration or code", "bot", self.faults)
+        for name, text, label, signal in (
+            ("hub_limit_used_share", "Share of a send limit used", "limit", "limit_used"),
+            ("hub_limit_wait_seconds", "How long a slot under a send limit is waited for", "limit", "slot_wait"),
+            ("hub_quota_used_share", "Share of the month's calls used", "quota", "quota_used"),
+            ("hub_quota_projected_share", "The same by the month's end", "quota", "quota_projected"),
+            ("hub_quota_stopped", "Whether Feishu says that the month is used up", "quota", "quota_stopped"),
+            ("hub_node_offline_seconds", "For how long a node has not been heard", "node", "node_offline"),
+            ("hub_certificate_expires_seconds", "Until a certificate expires", "certificate", "certificate_expires"),
+            ("hub_secret_expires_seconds", "Until a secret expires", "secret", "secret_expires"),
+            ("hub_alert_channel_failures", "Alerts in succession that failed", "channel", "delivery_failures"),
+        ):
+            yield _by(name, text, label, self.readings.get(signal, {}))
+        firing = Counter(alert.rule for alert in self.alerts if alert.state == "firing")
+        yield _by("hub_alerts_firing", "Alerts that fire", "rule", firing)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for subject, value in values.items():
+        family.add_metric([subject], value)
+    return family

@@ -1,0 +1,39 @@
+"""Where a node's numbers go by themselves, built: to a statsd server, if one is named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.alerting import Alerting
+from app.control.health.exporter import families
+from app.control.health.statsd import Statsd
+from app.core.clock import SYSTEM_CLOCK
+from app.front import ended
+from app.measures import Measures
+
+
+@asynccontextmanager
+async def open_reporting(measures: Measures, alerting: Alerting) -> AsyncIterator[None]:
+    """The reports, running."""
+    settings = measures.stores.settings.metrics.statsd
+    if settings.host is None:
+        yield
+        return
+    statsd = Statsd(settings.host, settings.port, settings.prefix, tags=settings.tags)
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+    async def report() -> None:
+        while True:
+            await SYSTEM_CLOCK.sleep(settings.interval)
+            gauges, figures = await measures.gauges(), alerting.figures()
+            found = await asyncio.to_thread(families, gauges, measures.gateway(), directory, figures)
+            await statsd.report(found)
+
+    task = asyncio.create_task(report(), name="statsd")
+    try:
+        yield
+    finally:
+        await ended(task)
