@@ -23,10 +23,12 @@ from app.control.admin.cache import cache_router
 from app.control.admin.dead import dead_router
 from app.control.admin.messages import messages_router
 from app.control.admin.nodes import nodes_router
+from app.control.admin.schedules import schedules_router
 from app.control.admin.tasks import tasks_router
 from app.control.cluster.membership import Membership
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
+from app.control.scheduler.firing import Firing
 from app.core.redis import guard
 from app.feishu.parse import without_token
 from app.measures import Measures
@@ -75,12 +77,15 @@ def open_back(
     callers = [Caller(one.name, one.token.get_secret_value(), frozenset(one.bots)) for one in settings.api_tokens]
     attachments = Attachments(sender, Fetcher(settings.outbox.fetch_allow))
     acceptance = Acceptance(stores.outbox, measures.registry, attachments)
+    registry = measures.registry
+    firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
     return admin_app(
         access=Access(token, callers),
         routers=[
             bots_router(measures, reload),
             dead_router(stores.letters, open_letter),
             nodes_router(membership.nodes),
+            schedules_router(stores.timetable, firing, registry),
             tasks_router(stores.tasks, open_note),
             cache_router(partial(cache_stats, stores.link, stores.keys)),
             alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),

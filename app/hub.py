@@ -40,6 +40,7 @@ from app.model.bot import BotSpec
 from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
 from app.reporting import open_reporting
+from app.schedules import open_schedules
 from app.wiring import Stores, open_sender, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
@@ -147,6 +148,8 @@ class Node:
         sender = await closing.enter_async_context(open_sender(stores, self.plan.env))
         if "channel" in roles:
             await closing.enter_async_context(open_outgoing(stores, self.registry, sender, self._name, self._boot))
+        if "scheduler" in roles:
+            await closing.enter_async_context(open_schedules(stores, self.registry))
         if self._workers is not None:
             self._lanes = await closing.enter_async_context(
                 open_lanes(stores, self.registry, self._workers, f"{self._name}:{self._boot}")

@@ -28,6 +28,7 @@ from app.queue.log import EventLog
 from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
 from app.queue.tasks import Tasks
+from app.queue.timetable import Timetable
 from app.storage.cache import CacheTiers
 from app.storage.database import Database
 from app.storage.keyring import Keyring
@@ -57,6 +58,7 @@ class Stores:
     letters: DeadLetters = field(repr=False)
     outbox: Outbox = field(repr=False)
     tasks: Tasks = field(repr=False)
+    timetable: Timetable = field(repr=False)
     cache: CacheTiers = field(repr=False)
     """Runs in processes that have a sender."""
     shreds: ShredNews = field(repr=False)
@@ -112,6 +114,7 @@ async def stores_at(
             DeadLetters(link, keys),
             Outbox(OutboxQueue(link, keys), Seal(keyring), max_waiting=settings.outbox.max_waiting),
             Tasks(link, keys),
+            Timetable(link, keys),
             CacheTiers(link, keys, keyring),
             ShredNews(keyring, link, keys),
         )

@@ -76,6 +76,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 mailbox=stores.mailbox,
                 ledgers=stores.ledgers,
                 outbox=stores.outbox,
+                timetable=stores.timetable,
                 calls=stores.calls,
                 tasks=stores.tasks,
                 cache=stores.cache,
@@ -86,7 +87,6 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 dials=birth.dials,
                 open_heartbeat=partial(connect_in_thread, stores.redis_url),
                 drain_timeout=settings.drain_timeout,
-                schedules="scheduler" in settings.active_roles,
                 own=silence_button(Book(stores.link, stores.keys), settings.alerts),
             ),
         )

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import alerts, bots, cache, config, dead, keys, messages, tasks
+from app.cli import alerts, bots, cache, config, dead, keys, messages, schedules, tasks
 from app.cli.dev import dev
 from app.cli.doctor import doctor
 from app.cli.engine import engine
@@ -33,6 +33,7 @@ app.add_typer(messages.app, name="messages")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(cache.app, name="cache")
+app.add_typer(schedules.app, name="schedules")
 
 
 def main() -> None:

@@ -10,7 +10,16 @@ import os
 import signal
 from typing import Final, Literal
 
-Step = Literal["after_accept", "before_handler", "before_send", "after_send", "before_record", "after_record"]
+Step = Literal[
+    "after_accept",
+    "before_handler",
+    "before_send",
+    "after_send",
+    "before_record",
+    "after_record",
+    "before_fire",
+    "after_fire",
+]
 """Steps of an event's way."""
 KeyStep = Literal[
     "new_master_key",

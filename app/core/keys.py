@@ -24,6 +24,9 @@ LASTING: Final[dict[str, str]] = {
     "fence": "the last fencing number given; must never go back",
     "dead": "dead letters, until an operator replays or drops them",
     "state": "what an author kept without a time to live",
+    "timers": "when schedules and reminders are due next, and which bot has the first; a member goes with its schedule",
+    "schedules": "the schedules of a bot, as its code and its directory declare them",
+    "reminders": "what ctx.later keeps until it is due; a field goes then",
     "nodes": "when each node was last seen",
     "out": "the outbox: the parts above once more, of messages that wait",
     "msg": "the state of a message: as long as it waits, and a week after its end",
@@ -45,6 +48,7 @@ class Keys:
         """`box` sets a second queue of the same shape beside the first: `out` is the outbox."""
         self.prefix = prefix
         self.wake = f"{prefix}{box}wake:{group}" if group else f"{prefix}{box}wake"
+        self.timers = f"{prefix}timers:{group}" if group else f"{prefix}timers"
         self.nodes = f"{prefix}nodes"
         self.keycheck = f"{prefix}keycheck"
         self.probe = f"{prefix}probe"

@@ -27,3 +27,4 @@ CACHE_READS = Counter("hub_cache_reads", "Reads of the cache, by the tier asked 
 RESPONSE_SECONDS = Histogram("hub_response_seconds", "From accepted to its handler's end", ["bot"], buckets=_SPANS)
 TOKEN_FETCHES = Counter("hub_token_fetches", "Access tokens asked of Feishu, by what came of it", ["bot", "outcome"])
 ALERT_DELIVERIES = Counter("hub_alert_deliveries", "Tries to send alerts, by what came of them", ["channel", "outcome"])
+FIRINGS = Counter("hub_firings", "Schedules and reminders that were due, by what came of it", ["bot", "outcome"])

@@ -139,11 +139,9 @@ def _lacking(how: str, path: KeyPath, model: type[BaseModel]) -> str:
 def _unknown(key: str, path: KeyPath, model: type[BaseModel]) -> str:
     section: type[BaseModel] | None = model
     for part in path[:-1]:
-        section = (
-            _section(section.model_fields[str(part)].annotation)
-            if section and str(part) in section.model_fields
-            else None
-        )
+        if isinstance(part, str):  # else one of a list, whose model is known already
+            field = section.model_fields.get(part) if section else None
+            section = _section(field.annotation, lists=True) if field else None
     allowed = list(section.model_fields) if section else []
     near = difflib.get_close_matches(key, allowed, n=1)
     if not near:
@@ -185,15 +183,15 @@ def _in_data(loc: tuple[str | int, ...], data: Mapping[str, Any]) -> KeyPath:
     return tuple(path)
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation nests (`Server`, `Server | None`); lists of models are values."""
+def _section(annotation: Any, *, lists: bool = False) -> type[BaseModel] | None:
+    """The model that an annotation nests (`Server`, `Server | None`); lists of models are values, unless asked for."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _section(get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return next(filter(None, map(_section, get_args(annotation))), None)
+        return _section(get_args(annotation)[0], lists=lists)
+    if origin in (Union, types.UnionType) or (lists and origin is tuple):
+        return next(filter(None, (_section(one, lists=lists) for one in get_args(annotation))), None)
     return None
 
 

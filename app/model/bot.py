@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from app.core.shape import Frozen
 from app.core.values import Networks, Number, Span, Whole, Words
+from app.model.schedule import BotSchedule, each_once
 
 BOT_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
 HANDLER_NAME: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
@@ -168,8 +169,9 @@ class BotConfig(Frozen):
         20, ge=0, description="answers to other bots in one chat before it stops; 0 answers none"
     )
     retain: Span = Field(30 * 86400.0, gt=0, description="how long messages are to be kept; nothing is deleted yet")
-    schedules: Annotated[tuple[Any, ...], AfterValidator(_reserved)] = Field(
-        (), description="reserved for a later version; a handler's own schedules are `bot.cron`"
+    schedules: Annotated[tuple[BotSchedule, ...], AfterValidator(each_once)] = Field(
+        (),
+        description="list of `{name, cron, tz, handler, chat, message, missed}`, beside the handler's own `bot.cron`",
     )
     security: BotSecurity = BotSecurity()
     monitoring: BotMonitoring = BotMonitoring()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Generic, overload
+from typing import Any, Generic, get_args, overload
 
-from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
 from app.core.errors import Fenced, HubError
 from app.model.event import CALLBACK_TYPES, MESSAGE_TYPE
+from app.model.schedule import TIME_ZONE, Missed, check_cron, time_zone
 from app.sdk.card_action import CardAction
 from app.sdk.context import Context
-from app.sdk.cron_tick import CronTick, time_zone
+from app.sdk.cron_tick import CronTick
 from app.sdk.decorators import Answers, N, Previews, Rescues, Says, Works
 from app.sdk.feishu_event import FeishuEvent
 from app.sdk.filters import Filter, groups_of
@@ -105,14 +104,20 @@ class Bot(Generic[S]):
         """Take links in whose address one of the regular expressions is found; without any, all links."""
         return self._declare("preview", "", "preview", patterns=tuple(re.compile(one) for one in patterns))
 
-    def cron(self, expr: str, *, tz: str = "Asia/Shanghai") -> Works[CronTick, S]:
-        """Run by a schedule (`0 9 * * 1-5`), once in the cluster; a missed time is not made up."""
+    def cron(self, expr: str = "", *, tz: str = TIME_ZONE, missed: Missed = "skip") -> Works[CronTick, S]:
+        """Run by a schedule (`0 9 * * 1-5`), once in the cluster.
+
+        Firings missed in an outage are skipped, or made up for by one (`missed="once"`). Without an expression it runs
+        only where `schedules:` in config.yaml names it, and by `ctx.later`.
+        """
         try:
-            # Any moment will do: the expression alone is checked.
-            CronSim(expr, datetime(2024, 1, 1, tzinfo=time_zone(tz)))
-        except CronSimError as error:
-            raise ValueError(f"@bot.cron({expr!r}): {error}; write minute hour day month weekday") from None
-        return self._declare("cron", "", "tick", expr=expr, tz=tz)
+            time_zone(tz)
+            check_cron(expr or "* * * * *")
+            if missed not in get_args(Missed):
+                raise ValueError(f"missed is skip or once, not {missed!r}")
+        except ValueError as error:
+            raise ValueError(f"@bot.cron({expr!r}): {error}") from None
+        return self._declare("cron", "", "tick", expr=expr, tz=tz, missed=missed)
 
     @overload
     def error(self) -> Rescues[Exception, S]: ...

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.values import parse_span
 from app.model.event import Event
 from app.sdk.cache import Cache
-from app.sdk.content import Content
+from app.sdk.content import Content, message_of
 from app.sdk.state import State
 from app.sdk.stream import CardStream
 from app.sdk.task import Task
@@ -111,6 +112,25 @@ class Context(Generic[S_co]):
         else:
             self._check_somebody_asked()
         return CardStream(lambda: verbs.stream(title, chat_id=chat_id, in_thread=in_thread), self._allowed)
+
+    def later(
+        self, delay: float | str, what: Content | Callable[..., Any], data: Any = None
+    ) -> Coroutine[Any, Any, str]:
+        """Say something here, or run one of the bot's `@bot.cron` functions, after a span (`30m`); gives an id.
+
+        It happens once, after restarts too, however often this handler runs. The function finds `data`, any JSON
+        value, in `tick.data`, and the chat of now in `tick.chat_id`.
+        """
+        verbs = self._allowed()
+        span = parse_span(delay)
+        if not callable(what):
+            if data is not None:
+                raise TypeError("data is for a function: ctx.later(delay, function, data)")
+            if self.event is None or not (self.event.chat_id or self.event.user_id):
+                raise RuntimeError("there is nobody to say it to here: give ctx.later a @bot.cron function")
+            message_of(what)  # what cannot be said is better known now than when it is due
+            return verbs.later(span, content=what)
+        return verbs.later(span, handler=what.__name__, data=data)
 
     def update(self, message_id: str, content: Content) -> Coroutine[Any, Any, None]:
         """Replace a message of the bot's own: cards for 14 days, texts and posts at most 20 times."""

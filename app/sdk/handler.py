@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.model.schedule import Missed
 from app.sdk.filters import Filter
 from app.sdk.subject import Subject
 
@@ -29,8 +30,9 @@ class Handler:
     patterns: tuple[re.Pattern[str], ...] = ()
     errors: tuple[type[Exception], ...] = ()
     expr: str = ""
-    """Of a cron handler: the five fields."""
+    """Of a cron handler: the five fields, or nothing."""
     tz: str = ""
+    missed: Missed = "skip"
 
 
 @dataclass(frozen=True, slots=True)

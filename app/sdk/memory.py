@@ -58,6 +58,21 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Reminder:
+    """What the bot put off: a function of its own, or something to say."""
+
+    id: str
+    delay: float
+    """Seconds."""
+    handler: str
+    data: Any
+    shown: Shown | None
+    content: Content | None
+    chat_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSaid:
     """What the bot said last of a task."""
 
@@ -84,6 +99,7 @@ class Memory:
         self.profiles: dict[str, Mapping[str, Any]] = {}
         self.state: dict[tuple[str, str], tuple[bytes, float | None]] = {}
         self.tasks: dict[str, TaskSaid] = {}
+        self.reminders: list[Reminder] = []
         self.cache = MemoryCache(clock)
         self.clock = clock
         self.on_call = on_call or _no_call
@@ -114,6 +130,16 @@ class MemoryVerbs:
         if chat_id:
             return MemoryTyping(self._memory.sent, SentMessage(chat_id, "", self._next_id()))
         return MemoryTyping(self._memory.replies, self._reply("", in_thread))
+
+    async def later(self, delay: float, *, handler: str = "", data: Any = None, content: Content | None = None) -> str:
+        self._check_write()
+        assert self._event is not None
+        number = len(self._memory.reminders) + 1
+        said = None if content is None else _shown(content)
+        kept = json.loads(json.dumps(data))
+        place = self._event.chat_id, self._event.user_id
+        self._memory.reminders.append(Reminder(f"later_{number}", delay, handler, kept, said, content, *place))
+        return f"later_{number}"
 
     async def update(self, message_id: str, content: Content) -> None:
         self._memory.updates.append(Updated(message_id, _shown(content)))
@@ -205,7 +231,7 @@ class MemoryVerbs:
 
     def _check_write(self) -> None:
         if self._event is None:
-            raise HubError("state and tasks can be written only while an event is handled, not in on_start or on_stop")
+            raise HubError("state, tasks and reminders need an event that is handled: not in on_start or on_stop")
 
     def _next_id(self) -> str:
         return f"om_bot_{len(self._memory.replies) + len(self._memory.sent) + 1}"

@@ -13,13 +13,16 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HandlerTimeout
 from app.core.logs import get_logger
 from app.model.event import Event
+from app.model.schedule import TIME_ZONE
 from app.sdk.answer import Done, Outcome, run_handler, run_hook
 from app.sdk.bot import Bot
 from app.sdk.context import Context
-from app.sdk.cron_tick import cron_event
+from app.sdk.cron_tick import CronTick, cron_event
+from app.sdk.kept_content import kept
 from app.sdk.me import Me
-from app.sdk.memory import Memory, Reaction, SentMessage, Shown, TaskSaid, Updated, Upload
+from app.sdk.memory import Memory, Reaction, Reminder, SentMessage, Shown, TaskSaid, Updated, Upload
 from app.sdk.samples import card_event, message_event, other_event, preview_event
+from app.sdk.schedules import started
 from app.sdk.subject import subject_of
 
 CHAT = "oc_test"
@@ -146,10 +149,20 @@ class BotTest:
         if name not in schedules:
             raise LookupError(f"the bot has no schedule {name!r}; it has {sorted(schedules)}")
         due = self._clock.now() if at is None else at.timestamp()
-        before = len(self._memory.sent)
         tz = schedules[name].tz
-        await self._handle(cron_event(self.bot_id, "cli_test", name, due, tz=tz, chat_id=chat), 1)
-        return [one.content for one in self._memory.sent[before:]]
+        return await self._sent_by(cron_event(self.bot_id, "cli_test", name, due, tz=tz, chat_id=chat))
+
+    async def remind(self, number: int = -1) -> list[Shown]:
+        """Let a reminder of `ctx.later` be due, by default the last one made; what the bot sent."""
+        one = self._memory.reminders[number]
+        more = {"data": one.data} if one.content is None else {"say": kept(one.content)}
+        due = self._clock.now()
+        place = {"chat_id": one.chat_id, "user_id": one.user_id}
+        event = cron_event(self.bot_id, "cli_test", one.handler, due, tz=TIME_ZONE, id=one.id, **place, more=more)
+        sent = await self._sent_by(event)
+        if self.outcome is None:
+            raise LookupError(f"the bot has no @bot.cron function {one.handler!r}")
+        return sent
 
     @property
     def replies(self) -> list[SentMessage]:
@@ -179,6 +192,11 @@ class BotTest:
         return self._memory.calls
 
     @property
+    def reminders(self) -> list[Reminder]:
+        """What `ctx.later` put off; `remind` lets one be due."""
+        return self._memory.reminders
+
+    @property
     def tasks(self) -> Mapping[str, TaskSaid]:
         """What the bot said last of each task, by id."""
         return self._memory.tasks
@@ -206,6 +224,11 @@ class BotTest:
         self._events += 1
         return self._events
 
+    async def _sent_by(self, event: Event) -> list[Shown]:
+        before = len(self._memory.sent)
+        await self._handle(event, 1)
+        return [one.content for one in self._memory.sent[before:]]
+
     async def _replies_to(self, event: Event, attempt: int) -> list[Shown]:
         before = len(self._memory.replies)
         await self._handle(event, attempt)
@@ -217,7 +240,8 @@ class BotTest:
 
     async def _handle(self, event: Event, attempt: int) -> Outcome | None:
         self.outcome = None
-        found = self.bot.find(subject_of(event, self.me), self.me)
+        subject = subject_of(event, self.me)
+        found = started(self.bot, subject, {}) if isinstance(subject, CronTick) else self.bot.find(subject, self.me)
         if found is None:
             return None
         ctx = self._context(event, attempt)

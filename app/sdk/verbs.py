@@ -38,6 +38,10 @@ class Verbs(Protocol):
         """A card that types, as a reply, or sent to `chat_id`; not begun yet."""
         ...
 
+    async def later(self, delay: float, *, handler: str = "", data: Any = None, content: Content | None = None) -> str:
+        """Have a handler run, or something said, after `delay` seconds; an id."""
+        ...
+
     async def update(self, message_id: str, content: Content) -> None:
         """Replace a message of the bot's own."""
         ...

@@ -20,7 +20,9 @@ from app.queue.work import Work
 from app.sdk.answer import Call, Done, run_handler, run_hook
 from app.sdk.bot import Bot
 from app.sdk.context import Context
+from app.sdk.cron_tick import CronTick
 from app.sdk.me import Me
+from app.sdk.schedules import started
 from app.sdk.subject import subject_of
 from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
@@ -116,7 +118,12 @@ class Attempts:
             return failed
         subject = subject_of(event, me)
         bot, found = self._own, self._own.find(subject, me)
-        if found is None:
+        if found is None and isinstance(subject, CronTick):
+            bot, found = resident.bot, started(resident.bot, subject, resident.schedules)
+            if found is None:
+                # Nobody would see that it never happens.
+                return Outcome("failed", f"the bot has no @bot.cron function {subject.name}", final=True)
+        elif found is None:
             bot, found = resident.bot, resident.bot.find(subject, me)
         if found is None:
             log.info("nobody took the event", bot=work.bot, event_id=event.id, type=event.type)

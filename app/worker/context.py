@@ -26,6 +26,7 @@ from app.sdk.stream import Typing
 from app.sdk.verbs import DownloadKind, UploadKind
 from app.storage.cache import BotCache, CacheTiers
 from app.storage.cipher import Cipher
+from app.worker.reminders import Reminders
 
 CREATE: Final = "im.message.create"
 REPLY: Final = "im.message.reply"
@@ -44,6 +45,7 @@ class Means:
     tasks: Tasks
     cache: CacheTiers
     outbox: Outbox
+    reminders: Reminders
 
 
 class EventVerbs:
@@ -72,6 +74,7 @@ class EventVerbs:
         self._on_wait = on_wait
         self._ledger = _Patient(means.ledgers.of(work)) if work is not None else None
         self._sends: Counter[tuple[str, str]] = Counter()
+        self._reminders = 0
 
     # -- saying --------------------------------------------------------------------------------------------
 
@@ -95,6 +98,22 @@ class EventVerbs:
 
     async def react(self, emoji: str, message_id: str | None = None) -> str:
         return await self._means.sender.react(self._spec, self._message(message_id), emoji, on_wait=self._on_wait)
+
+    async def later(self, delay: float, *, handler: str = "", data: Any = None, content: Content | None = None) -> str:
+        work = self._claimed()
+        assert self._event is not None  # who has a claim has an event
+        self._reminders += 1
+        return await self._means.reminders.keep(
+            self._spec,
+            self._cipher,
+            work,
+            self._event,
+            self._reminders,
+            delay,
+            handler=handler,
+            data=data,
+            content=content,
+        )
 
     # -- files and everything else -------------------------------------------------------------------------
 
@@ -202,7 +221,7 @@ class EventVerbs:
 
     def _claimed(self) -> Work:
         if self._work is None:
-            raise HubError("state and tasks can be written only while an event is handled, not in on_start or on_stop")
+            raise HubError("state, tasks and reminders need an event that is handled: not in on_start or on_stop")
         return self._work
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -17,6 +17,7 @@ from app.model.bot import BotSpec
 from app.model.catalog import Catalog
 from app.sdk.bot import Bot
 from app.sdk.me import Me
+from app.sdk.schedules import Scheduled, scheduled, unknown_handlers
 from app.worker.lane import Lane
 from app.worker.outcome import place_of
 
@@ -51,6 +52,7 @@ class Resident:
     """Whether its on_start hooks ran here."""
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     me: Me | None = None
+    schedules: Mapping[str, Scheduled] = field(default_factory=dict)
 
 
 class Roster:
@@ -144,7 +146,18 @@ class Roster:
             self._faulty[spec.id] = (spec.revision, code, f"config.yaml: settings: could not be checked: {place}")
             log.error("settings could not be checked", bot=spec.id, place=place, next=_NEXT[last_good is None])
             return last_good
-        resident = Resident(spec, code, settings, get_logger("bot").bind(bot=spec.id))
+        for number, wrong in unknown_handlers(code, spec.config.schedules):
+            said = f"config.yaml: schedules.{number}: {wrong}"
+            self._faulty[spec.id] = (spec.revision, code, said)
+            log.error("a schedule starts nothing", bot=spec.id, fault=said, next=_NEXT[last_good is None])
+            return last_good
+        resident = Resident(
+            spec,
+            code,
+            settings,
+            get_logger("bot").bind(bot=spec.id),
+            schedules=scheduled(code, spec.config.schedules),
+        )
         if last_good is not None:
             resident.started = last_good.started
         self._residents[spec.id] = resident

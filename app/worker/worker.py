@@ -22,6 +22,7 @@ from app.queue.claims import Claims
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import LEASE_MS, Mailbox
 from app.queue.tasks import Tasks
+from app.queue.timetable import Timetable
 from app.queue.work import Work
 from app.sdk.bot import Bot
 from app.storage.cache import CacheTiers
@@ -30,13 +31,14 @@ from app.worker.attempt import Attempts
 from app.worker.calls import Answers
 from app.worker.consumer import Consumer
 from app.worker.context import Means
-from app.worker.cron import Cron
+from app.worker.declare import Declarer
 from app.worker.dial import Dial, Dials
 from app.worker.dispatcher import Dispatcher
 from app.worker.heartbeat import Heartbeat
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.outcome import PUT_BACK
+from app.worker.reminders import Reminders
 from app.worker.roster import Handlers, Roster
 from app.worker.runner import Runner, Threads
 from app.worker.sift import Sieve
@@ -60,6 +62,7 @@ class Parts:
     mailbox: Mailbox
     ledgers: Ledgers
     outbox: Outbox
+    timetable: Timetable
     calls: Calls
     tasks: Tasks
     cache: CacheTiers
@@ -71,8 +74,6 @@ class Parts:
     open_heartbeat: Callable[[], Any]
     """Makes the synchronous redis client of the heartbeat thread."""
     drain_timeout: float = 25.0
-    schedules: bool = True
-    """Whether this worker fires schedules."""
     own: Bot[Any] | None = None
     """Handlers of the hub's own, which stand before those of every bot."""
     clock: Clock = SYSTEM_CLOCK
@@ -92,12 +93,13 @@ class Worker:
         self._claims = Claims()
         self._roster = Roster(lane, parts.catalog, parts.handlers, parts.sender, clock=clock)
         answers = Answers(parts.calls, parts.sender, parts.ledgers, clock=clock)
+        reminders = Reminders(parts.timetable, clock=clock)
         self._attempts = Attempts(
             self._roster,
             Runner(self._dial),
             Sieve(parts.link, parts.keys, clock=clock),
             answers,
-            Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox),
+            Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox, reminders),
             parts.keyring,
             parts.own,
             clock=clock,
@@ -142,12 +144,12 @@ class Worker:
         return 0
 
     async def _serve(self) -> None:
+        clock = self._parts.clock
         heartbeat = Heartbeat(self._claims, self._parts.keys, self._parts.open_heartbeat, lease_ms=LEASE_MS)
         heartbeat.start()
         consuming = self._go(self._consumer.run()) if self._lane.kind == "shared" else None
-        if self._lane.kind == "shared" and self._parts.schedules:
-            cron = Cron(self._roster, self._parts.mailbox, self._parts.keyring, clock=self._parts.clock)
-            self._go(cron.run())
+        if self._lane.kind == "shared":
+            self._go(Declarer(self._roster, self._parts.timetable, clock=clock).run())
         self._line.tell({"say": "ready", "faults": self._roster.faults()})
         self._parts.catalog.subscribe(self._bots_changed)
         log.info("worker ready", lane=self._lane.kind, owner=self._lane.owner)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from app.control.registry.modules import Handler, check_settings, handler_directories, load_handler, unload
+from app.control.registry.modules import (
+    Handler,
+    check_schedules,
+    check_settings,
+    handler_directories,
+    load_handler,
+    unload,
+)
 from app.control.registry.snapshot import Registry
 from app.core.errors import ConfigError, Fault
 from app.model.bot import Credentials
@@ -47,6 +54,7 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
             # Values that could not be had are faults already.
             unresolved = any(fault.key.startswith("settings") for fault in status.faults)
             faults += [] if unresolved else check_settings(handler, reading.config.settings, reading.directory)[1]
+            faults += check_schedules(handler, reading.config.schedules, reading.directory)
     for handler in loaded.values():
         if isinstance(handler, Handler):
             unload(handler)

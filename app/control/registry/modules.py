@@ -22,6 +22,7 @@ from app.core.errors import ConfigError, Fault
 from app.core.shape import fit
 
 if TYPE_CHECKING:
+    from app.model.schedule import BotSchedule
     from app.sdk import Bot
 
 # Errors whose text is about the code; that of any other may hold what the code was working on, a secret say.
@@ -108,6 +109,14 @@ def check_settings(
         return str(Path(directory) / CONFIG), dotted(("settings", *path)), None
 
     return fit(handler.bot.settings_model, settings, place)
+
+
+def check_schedules(handler: Handler, schedules: Sequence[BotSchedule], directory: str | Path) -> list[Fault]:
+    """`schedules:` of a bot that start what its handler does not have."""
+    from app.sdk.schedules import unknown_handlers
+
+    file = str(Path(directory) / CONFIG)
+    return [Fault(file, f"schedules.{place}", wrong) for place, wrong in unknown_handlers(handler.bot, schedules)]
 
 
 def _source(directory: Path, name: str) -> Path | None:

@@ -39,7 +39,7 @@ async def test_code_of_the_page_runs(number: int) -> None:
 
 
 def test_page_has_the_bots_it_is_written_for() -> None:
-    assert len(SOURCES) == 7
+    assert len(SOURCES) == 8
 
 
 def test_page_names_everything_an_author_can_import() -> None:

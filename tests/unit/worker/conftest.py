@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.queue.dead_letters import DeadLetter, DeadLetters
 from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
+from app.queue.timetable import Timetable
 from app.queue.work import Incoming, Receipt
 from app.sdk.bot import Bot
 from app.storage.cipher import Cipher
@@ -55,6 +56,7 @@ class Site:
         self.leases = Leases(self.link, self.keys)
         self.calls = Calls(self.link, self.keys)
         self.dead = DeadLetters(self.link, self.keys)
+        self.timetable = Timetable(self.link, self.keys)
         self.outbox = Outbox(OutboxQueue(self.link, self.keys), PlainSeal())
 
     def add(self, bot: Bot[Any], one: BotSpec | None = None, **config: Any) -> None:
@@ -79,7 +81,8 @@ class Site:
         self.workers.append(asyncio.create_task(Worker(lane, self.parts(drain)).run()))
 
     def parts(self, drain: float = 1.0) -> Parts:
-        return parts_of(self.link, self.keys, self.url, self.keyring, self.bots, self.mouth, Dials(), drain)
+        parts = parts_of(self.link, self.keys, self.url, self.keyring, self.bots, self.mouth, Dials(), drain)
+        return replace(parts, calls=self.calls)
 
     async def done(self, bot: str = "echo") -> bool:
         """Whether no event of the bot waits or is being handled."""

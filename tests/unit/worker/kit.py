@@ -28,6 +28,7 @@ from app.queue.ledger import Ledgers
 from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
 from app.queue.tasks import Tasks
+from app.queue.timetable import Timetable
 from app.queue.work import Incoming
 from app.sdk.bot import Bot
 from app.sdk.content import Content
@@ -215,6 +216,7 @@ def parts_of(
         calls=Calls(link, keys),
         tasks=Tasks(link, keys),
         cache=CacheTiers(link, keys, keyring),
+        timetable=Timetable(link, keys),
         keyring=keyring,
         sender=cast(Sender, mouth),
         catalog=bots,
@@ -222,5 +224,4 @@ def parts_of(
         dials=dials,
         open_heartbeat=lambda: redis.Redis.from_url(url),
         drain_timeout=drain,
-        schedules=False,
     )

@@ -7,6 +7,7 @@ from typing import Any
 from app.queue.envelope import CALL_PREFIX
 from app.sdk import Bot, Context, Message, Retry
 from app.worker.context import EventVerbs, Means
+from app.worker.reminders import Reminders
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import message, spec
 from tests.waiting import until
@@ -45,7 +46,7 @@ async def test_an_event_that_is_handled_twice_puts_its_messages_once(site: Site)
 
 async def test_a_hook_says_it_at_each_start(site: Site) -> None:
     parts = site.parts()
-    means = Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox)
+    means = Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox, Reminders(parts.timetable))
 
     def hook() -> Any:
         return EventVerbs(means, spec(), site.cipher, None, None, "start")

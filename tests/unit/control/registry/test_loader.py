@@ -43,8 +43,9 @@ def test_several_keys_and_tokens_are_accepted_while_one_is_changed(write_bot: Wr
 def test_every_fault_of_both_files_comes_at_once(write_bot: WriteBot) -> None:
     directory = write_bot(
         "support",
-        config="handlr: echo\nserver: {wokers: 5}\ntimeout: soon\nagents: {pool: general}\nschedules: [{name: x}]\n"
-        "message: {retry_policy: {max_attempts: 0}}\nsecurity: {allow_ips: [10.0.0.1/8]}\nevents_per_second: yes\n",
+        config="handlr: echo\nserver: {wokers: 5}\ntimeout: soon\nagents: {pool: general}\n"
+        "schedules: [{name: x, crom: y}]\nmessage: {retry_policy: {max_attempts: 0}}\n"
+        "security: {allow_ips: [10.0.0.1/8]}\nevents_per_second: yes\n",
         credentials="app_secret: ${SECRET}\nverification_token: ''\nencrypt_key: 7s3cret7\nappid: x\ndomain: ftp://x\n",
     )
     text = "\n".join(faults_of(directory))
@@ -55,7 +56,8 @@ def test_every_fault_of_both_files_comes_at_once(write_bot: WriteBot) -> None:
         "config.yaml: server.wokers: unknown key; did you mean workers? allowed here: port, workers (line 2)",
         "config.yaml: timeout: expected a span such as 500ms",
         "config.yaml: agents: not part of this version: remove it (line 4)",
-        "config.yaml: schedules: not part of this version: remove it (line 5)",
+        "config.yaml: schedules[0].cron: missing",
+        "config.yaml: schedules[0].crom: unknown key; did you mean cron? allowed here: name, cron, tz, handler, ",
         "config.yaml: message.retry_policy.max_attempts: expected greater than or equal to 1, found 0 (line 6)",
         "config.yaml: security.allow_ips[0]: a single address with a mask: write 10.0.0.0/8",
         "config.yaml: events_per_second: expected a number, found true or false",

@@ -1,0 +1,120 @@
+"""`feishu-hub schedules`: what is due when, run at once, paused and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.stores import instant, print_rows, with_stores
+
+if TYPE_CHECKING:
+    from app.control.registry.snapshot import Registry
+    from app.control.scheduler.firing import Firing
+    from app.model.bot import BotSpec
+    from app.queue.timetable import Planned
+    from app.wiring import Stores
+
+app = typer.Typer(help="Schedules and reminders of bots: list, run, pause, resume.", no_args_is_help=True)
+
+BotName = Annotated[str, typer.Argument(help="Bot id.")]
+Name = Annotated[str, typer.Argument(help="As `schedules list` shows it.")]
+
+
+@app.command("list")
+def list_schedules(
+    bot: Annotated[str | None, typer.Argument(help="Bot id; all bots without it.")] = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """When each schedule is due next, and each reminder of `ctx.later`."""
+
+    async def work(stores: Stores) -> list[dict[str, Any]]:
+        bots = [bot] if bot else sorted(_registry(config).statuses)
+        return [_row(one, found) for one in bots for found in await stores.timetable.all(one)]
+
+    rows = with_stores(config, data_dir, work)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+    else:
+        none = f"bot {bot} has no schedules" if bot else "no bot has schedules"
+        print_rows(rows, ("name", "bot", "next", "cron", "tz", "missed", "chat"), none=none)
+
+
+@app.command()
+def run(bot: BotName, name: Name, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Fire a schedule now, beside its time."""
+
+    async def work(stores: Stores) -> bool:
+        firing, spec = _firing(stores, config, bot)
+        return await firing.run_now(spec, name)
+
+    _report(bot, name, with_stores(config, data_dir, work), "fired")
+
+
+@app.command()
+def pause(bot: BotName, name: Name, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Let a schedule not be due until it is resumed, whatever is deployed meanwhile."""
+    _change(bot, name, config, data_dir, "paused", lambda stores: stores.timetable.pause(bot, name))
+
+
+@app.command()
+def resume(bot: BotName, name: Name, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Let a paused schedule be due again; what it missed is not made up for."""
+    _change(bot, name, config, data_dir, "resumed", lambda stores: stores.timetable.resume(bot, name))
+
+
+def _change(
+    bot: str, name: str, config: Path, data_dir: Path | None, done: str, step: Callable[[Stores], Awaitable[bool]]
+) -> None:
+    async def work(stores: Stores) -> bool:
+        return await step(stores)
+
+    _report(bot, name, with_stores(config, data_dir, work), done)
+
+
+def _report(bot: str, name: str, found: bool, done: str) -> None:
+    if not found:
+        typer.echo(f"bot {bot} has no schedule {name}; `feishu-hub schedules list` shows what there is", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{name} of bot {bot} {done}")
+
+
+def _firing(stores: Stores, config: Path, bot: str) -> tuple[Firing, BotSpec]:
+    """What fires, for one bot of the directory; HubError where that has no such bot."""
+    from app.control.scheduler.firing import Firing
+    from app.core.errors import HubError
+
+    registry = _registry(config)
+    if bot not in registry.bots:
+        raise HubError(f"{config}: there is no good bot {bot}; `feishu-hub bots check {bot}` says why")
+    return Firing(stores.timetable, stores.mailbox, stores.keyring, registry), registry.bots[bot]
+
+
+def _registry(config: Path) -> Registry:
+    import os
+
+    from app.control.registry.snapshot import Registry
+
+    registry = Registry(config, os.environ, quiet=True)
+    registry.load()
+    return registry
+
+
+def _row(bot: str, found: Planned) -> dict[str, Any]:
+    schedule = found.schedule
+    return {
+        "bot": bot,
+        "name": found.name,
+        "next": "paused" if found.paused else instant(found.due),
+        "cron": schedule.cron if schedule else "once",
+        "tz": schedule.tz if schedule else None,
+        "missed": schedule.missed if schedule else None,
+        "chat": schedule.chat or None if schedule else None,
+    }

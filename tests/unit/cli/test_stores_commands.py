@@ -1,0 +1,101 @@
+"""`tasks`, `cache` and `schedules` on the stores of a hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.main import app
+from app.core.settings import Settings
+from app.model.schedule import Schedule
+from app.queue.tasks import task_aad
+from app.storage.master_key import new_key
+from app.wiring import Stores, stores_at
+from tests.unit.queue.incoming import incoming
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def hub(engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a command on a hub of its own, in whose stores something stands."""
+    prefix, key = f"t{tmp_path.name}:", new_key()
+    for name, value in {
+        "HUB_REDIS_URL": engine_url,
+        "HUB_REDIS__PREFIX": prefix,
+        "HUB_MASTER_KEY": key,
+        "HUB_DATA_DIR": str(tmp_path / "data"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "config" / "echo").mkdir(parents=True)
+    (tmp_path / "config" / "echo" / "config.yaml").write_text("handler: echo\nallow_plaintext: true\n")
+    (tmp_path / "config" / "echo" / "credentials.yaml").write_text(
+        "app_id: cli_a\napp_secret: s\nverification_token: t\n"
+    )
+
+    def run(*words: str) -> Any:
+        return RUNNER.invoke(app, [*words, "-c", str(tmp_path / "config")])
+
+    async def fill() -> None:
+        settings = Settings.model_validate(
+            {"redis": {"url": engine_url, "prefix": prefix}, "data_dir": tmp_path / "data", "master_key": key}
+        )
+        async with stores_at(settings, engine_url) as stores:
+            await _fill(stores)
+
+    asyncio.run(fill())
+    return run
+
+
+async def _fill(stores: Stores) -> None:
+    await stores.keyring.check()
+    await stores.mailbox.accept([incoming("e1")])
+    [work] = await stores.mailbox.take("echo", "n1", 1)
+    note = (await stores.keyring.cipher("echo")).seal("第三页".encode(), task_aad("report"))
+    await stores.tasks.update(work, "report", "running", 0.5, note, 600.0)
+    await stores.timetable.plan("echo", [Schedule("morning", "0 9 * * *", "Asia/Shanghai")])
+    async with stores.cache.running():
+        await stores.cache.of("echo").get("k")
+        await stores.cache.counts.tell()
+
+
+def test_tasks(hub: Callable[..., Any]) -> None:
+    [row] = json.loads(hub("tasks", "list", "echo", "--json").stdout)
+    assert (row["id"], row["status"], row["progress"], row["ended"], "note" in row) == (
+        "report",
+        "running",
+        0.5,
+        None,
+        False,
+    )
+    assert "report" in hub("tasks", "list", "echo").stdout
+    assert json.loads(hub("tasks", "show", "echo", "report", "--json").stdout)["note"] == "第三页"
+    missing = hub("tasks", "show", "echo", "other")
+    assert missing.exit_code == 1
+    assert "no task other" in missing.output
+
+
+def test_cache(hub: Callable[..., Any]) -> None:
+    assert json.loads(hub("cache", "stats", "--json").stdout)["redis"] == {"miss": 1}
+    assert "memory" in hub("cache", "stats").stdout
+
+
+def test_schedules(hub: Callable[..., Any]) -> None:
+    [row] = json.loads(hub("schedules", "list", "--json").stdout)
+    assert (row["bot"], row["name"], row["cron"], row["missed"]) == ("echo", "morning", "0 9 * * *", "skip")
+    assert "fired" in hub("schedules", "run", "echo", "morning").output
+    assert hub("schedules", "pause", "echo", "morning").exit_code == 0
+    assert "paused" in hub("schedules", "list", "echo").stdout
+    assert hub("schedules", "resume", "echo", "morning").exit_code == 0
+    assert "paused" not in hub("schedules", "list", "echo").stdout
+    for verb in ("run", "pause", "resume"):
+        missing = hub("schedules", verb, "echo", "evening")
+        assert missing.exit_code == 1
+        assert "no schedule evening" in missing.output
