@@ -11,19 +11,11 @@ import orjson
 from app.channel.cardkit import CREATE_CARD, CardKit, Entity, answer_card
 from app.channel.exchange import Call, Exchange, Patience, segment
 from app.channel.once import SendOnce
-from app.channel.pages import card_fits
+from app.channel.pages import MOST_PAGES, card_fits
 from app.channel.render import CARD_LIMIT
 from app.channel.split import cut
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import (
-    FeishuLimited,
-    FeishuRefused,
-    FeishuUnavailable,
-    Fenced,
-    HubError,
-    SlotTimeout,
-    TargetGone,
-)
+from app.core.errors import FeishuRefused, Fenced, HubError, TargetGone
 from app.core.logs import get_logger
 from app.feishu.codes import CARD_NOT_MADE
 from app.model.bot import BotSpec
@@ -130,22 +122,22 @@ class TypedCard:
         self._closing = True
         self._wake.set()
         if isinstance(error, Fenced | asyncio.CancelledError):
-            return await self._last_words()
+            return await self._stop(0.0 if isinstance(error, Fenced) else _LAST_WORDS)
         try:
             await asyncio.shield(self._pump)
         except asyncio.CancelledError:
-            await self._last_words()
+            await self._stop(_LAST_WORDS)
             raise
-        except HubError as failed:
+        except Exception as failed:
             if error is None:
                 raise
             # The handler's own error is the one to be told.
             log.warning("card could not be ended", bot=self._spec.id, error=type(failed).__name__)
 
-    async def _last_words(self) -> None:
-        """Give the card a moment to become readable: this attempt is over."""
+    async def _stop(self, patience: float) -> None:
+        """This attempt is over: give the card so many seconds to become readable."""
         assert self._pump is not None
-        await asyncio.wait({self._pump}, timeout=_LAST_WORDS)
+        await asyncio.wait({self._pump}, timeout=patience)
         if not self._pump.done():
             self._pump.cancel()
             await asyncio.wait({self._pump})
@@ -181,8 +173,11 @@ class TypedCard:
             if not rest:
                 return
             await self._close(page)
-            self._part += 1
             self._text, self._shown, self._title = rest, "", ""
+            if self._part + 1 == MOST_PAGES:
+                self._card = None  # the rest is said at the end, as a file if it is long
+                return
+            self._part += 1
             await self._open()
 
     def _fits(self, text: str) -> bool:
@@ -229,11 +224,11 @@ class TypedCard:
             soon = self._means.clock.now() + _PATIENCE
             await self._card.show(for_card(text), deadline=soon, priority="send")
             self._shown = text
-        except TargetGone:
+        except (Fenced, TargetGone):
             raise
         except FeishuRefused as error:
             self._give_up(error)
-        except (SlotTimeout, FeishuLimited, FeishuUnavailable) as error:
+        except HubError as error:
             log.debug("card waits", bot=self._spec.id, error=type(error).__name__)
             self._wake.set()  # what was not shown is still to be
             await self._means.clock.sleep(min(_REST, error.retry_after or _REST))

@@ -124,6 +124,8 @@ class Entities:
     def commit(self, ask: Ask, entity: Entity, document: dict[str, Any], card: dict[str, Any]) -> None:
         """Put a changed card in place; Refusal where it is none any more."""
         check_entity(card)
+        if len(orjson.dumps(card)) > MOST_BYTES:
+            raise Refusal(TOO_LARGE, "the card has more than 30 KB")
         entity.card = card
         entity.sequence = document["sequence"]
         if ask.call.uuid:

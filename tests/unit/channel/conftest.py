@@ -10,12 +10,15 @@ from app.channel.limiter import Limiter
 from app.channel.limits import Limits
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
+from app.control.playground.playground import Playground
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
+from app.model.outbound import Outbound, SendName, Sent
 from app.storage.cache import CacheTiers
-from tests.unit.channel.parts import FastClock, PlainSeal, bot, cache_of
+from tests.unit.channel.parts import FastClock, MemoryLedger, PlainSeal, bot, cache_of
+from tests.unit.channel.scene import Scene
 from tests.unit.channel.stand_in import StandIn
 
 
@@ -68,3 +71,24 @@ def sender(api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, clock: F
     """A sender whose limits are out of the way."""
     limits = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000, message_per_second=1000)
     return Sender(api, tokens, Limiter(link, keys, limits, clock=clock), cache, clock=clock)
+
+
+@pytest.fixture
+async def scene(api: FeishuApi, link: RedisLink, keys: Keys, no_key_without_ttl: None) -> AsyncIterator[Scene]:
+    """A bot of a playground, within its limits; whoever breaks one fails the test."""
+    async with Playground() as playground:
+        url = await playground.start()
+        app = playground.add_app("cli_a", "secret-a", "A", "key", "token")
+        chat = playground.p2p_chat(app, playground.add_user("Ann"))
+        tokens = Tokens(api, link, keys, PlainSeal())
+        limiter = Limiter(link, keys, Limits())
+        told: list[str] = []
+
+        async def on_sent(_: BotSpec, message: Outbound, __: Sent, ___: SendName) -> None:
+            told.append(message.content)
+
+        sender = Sender(api, tokens, limiter, cache_of(link, keys), on_sent=on_sent)
+        yield Scene(playground, app, chat, bot(url), sender, MemoryLedger(), told)
+        await limiter.close()
+        await tokens.close()
+        assert not playground.ledger.violations()

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from app.channel.limiter import Limiter
-from app.channel.limits import Limits
-from app.channel.sender import Sender
-from app.channel.tokens import Tokens
-from app.control.playground.playground import Playground
 from app.core.errors import FeishuUnavailable, Fenced, TargetGone
-from app.core.keys import Keys
-from app.core.redis import RedisLink
-from app.feishu.client import FeishuApi
-from app.model.bot import BotSpec
-from app.model.outbound import Outbound, SendName, Sent
-from tests.unit.channel.parts import MemoryLedger, PlainSeal, bot, cache_of
 from tests.unit.channel.scene import Scene, typing
 from tests.waiting import until
 
@@ -28,26 +16,6 @@ CONTENT = "cardkit.v1.card_element.content"
 PATCH = "im.v1.message.patch"
 NO_SCOPE = 99991672
 LONG = "".join(f"Paragraph {number}: {'many words 许多字 ' * 20}\n\n" for number in range(150))
-
-
-@pytest.fixture
-async def scene(api: FeishuApi, link: RedisLink, keys: Keys, no_key_without_ttl: None) -> AsyncIterator[Scene]:
-    async with Playground() as playground:
-        url = await playground.start()
-        app = playground.add_app("cli_a", "secret-a", "A", "key", "token")
-        chat = playground.p2p_chat(app, playground.add_user("Ann"))
-        tokens = Tokens(api, link, keys, PlainSeal())
-        limiter = Limiter(link, keys, Limits())
-        told: list[str] = []
-
-        async def on_sent(_: BotSpec, message: Outbound, __: Sent, ___: SendName) -> None:
-            told.append(message.content)
-
-        sender = Sender(api, tokens, limiter, cache_of(link, keys), on_sent=on_sent)
-        yield Scene(playground, app, chat, bot(url), sender, MemoryLedger(), told)
-        await limiter.close()
-        await tokens.close()
-        assert not playground.ledger.violations()
 
 
 async def test_words_appear_while_they_are_written_and_all_of_them_in_the_end(scene: Scene) -> None:
