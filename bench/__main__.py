@@ -15,7 +15,7 @@ from bench.machine import description
 from bench.plan import Plan, Section
 from bench.report import Report
 
-SECTIONS = ("accept", "memory", "start", "scale", "handle", "end_to_end", "isolation")
+SECTIONS = ("accept", "memory", "start", "scale", "handle", "end_to_end", "isolation", "sends", "limits")
 
 
 def main() -> int:

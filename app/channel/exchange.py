@@ -115,7 +115,8 @@ class Exchange:
     ) -> None:
         self._api = api
         self._tokens = tokens
-        self._limiter = limiter
+        self.limiter = limiter
+        """Where calls wait for their slots."""
         self._clock = clock
         self._chance = chance or random.Random()
         self.outcomes: Counter[str] = Counter()
@@ -145,7 +146,7 @@ class Exchange:
 
     async def _try(self, spec: BotSpec, call: Call, patience: Patience, course: Course) -> Answer:
         deadline, priority = patience.get("deadline"), patience.get("priority") or call.priority
-        bounds = self._limiter.bounds.of(
+        bounds = self.limiter.bounds.of(
             spec,
             call.api,
             chat=call.chat,
@@ -154,7 +155,7 @@ class Exchange:
             card=call.card,
             priority=priority,
         )
-        quotas = self._limiter.quotas
+        quotas = self.limiter.quotas
         tries = limited = 0
         dropped = False
         while True:
@@ -200,7 +201,7 @@ class Exchange:
         return "" if call.token == "none" else await self._tokens.token(spec, call.token)
 
     async def _slot(self, spec: BotSpec, bounds: Sequence[Bound], patience: Patience, priority: Priority) -> Slot:
-        slot = await self._limiter.slot(
+        slot = await self.limiter.slot(
             bounds, priority=priority, deadline=patience.get("deadline"), on_wait=patience.get("on_wait")
         )
         SLOT_WAIT_SECONDS.labels(spec.id).observe(slot.waited)
@@ -237,10 +238,10 @@ class Exchange:
         """Have all nodes wait as long as Feishu says; the wait itself is the next slot's."""
         bound = error.bound
         if bound == "quota":
-            await self._limiter.quotas.stop(spec.id)
+            await self.limiter.quotas.stop(spec.id)
         if bound == "quota" or limited >= _LIMITED_TRIES[bound]:
             raise error
-        seconds = await self._limiter.pause(
+        seconds = await self.limiter.pause(
             bounds[-1 if bound == "app" else 0],
             error.retry_after,
             first=_FIRST_PAUSE[bound],

@@ -21,6 +21,8 @@ BoundKind = Literal["app", "chat", "ephemeral", "user", "message", "card", "hook
 AHEAD: Final[Mapping[Priority, float]] = {"alert": math.inf, "reply": math.inf, "send": 2.0, "broadcast": 1.0}
 """How far ahead (in Feishu's seconds) each may hold a slot: by so much it delays what goes before it, at most."""
 
+# Of the even distance. At 1 slots that other bounds have moved would leave gaps too small for another.
+_APART: Final = 0.6
 # Without headroom: what a timer and a round trip take. Nobody's slot would ever be in time otherwise.
 _MIN_GRACE: Final = 2_000
 UPDATE_PREVIEWS: Final = "im.url_previews.batch_update"
@@ -100,6 +102,9 @@ class Bound:
     """The key that says until when Feishu asked to pause."""
     windows: tuple[Window, ...] = ()
     grace: int = 0
+    apart: int = 0
+    """How far apart (µs) slots are that are waited for. A full window would else be used in bursts for ever, since
+    each slot is given when the one a window before it has left; and a burst arrives as the network has it."""
 
     @property
     def label(self) -> str:
@@ -180,19 +185,20 @@ class Bounds:
         *,
         alert: bool,
     ) -> Bound:
-        windows, grace = self._rates(rates, alert)
+        windows, grace, apart = self._rates(rates, alert)
         pause = self._keys.limit_pause(key)
         if alert:
             kind, key = "alert", self._keys.limit_alerts(key)
-        return Bound(kind, name, api, key, pause, windows, grace)
+        return Bound(kind, name, api, key, pause, windows, grace, apart)
 
-    def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int]:
-        """Windows for rates, each so many in so many of Feishu's seconds, and what is left of them for lateness."""
+    def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int, int]:
+        """Windows for rates, each so many in so many of Feishu's seconds; with the bound's `grace` and `apart`."""
         share = _ALERT_SHARE if alert else 1.0
         windows = tuple(_window(self.limits, count * share, length) for count, length in rates)
         # Half of what the stretched window leaves; the network may use the other half.
-        slack = min(window.span for window in windows) * self.limits.headroom
-        return windows, max(_MIN_GRACE, int(slack / 2))
+        shortest = min(windows, key=lambda window: window.span)
+        slack = shortest.span * self.limits.headroom
+        return windows, max(_MIN_GRACE, int(slack / 2)), int(_APART * shortest.span / shortest.count)
 
 
 def _window(limits: Limits, rate: float, length: float) -> Window:

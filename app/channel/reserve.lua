@@ -8,7 +8,8 @@
 -- ARGV[3]  a slot held so far, 0: none; it is kept if it is still good, else given back for a later one
 -- ARGV[4]  how late a held slot may be used, microseconds
 -- ARGV[5]  how long grants are remembered, microseconds
--- ARGV[6…] count, span (microseconds); several pairs
+-- ARGV[6]  how far apart slots are that are waited for, microseconds
+-- ARGV[7…] count, span (microseconds); several pairs
 -- Returns {slot, now, 1, paused until}; 0 instead of 1 when the slot would be too late: then nothing is held any more.
 
 local log = KEYS[1]
@@ -37,8 +38,32 @@ local horizon = tonumber(ARGV[5])
 redis.call('ZREMRANGEBYSCORE', log, '-inf', text(now - horizon))
 local size = redis.call('ZCARD', log)
 
+local apart = tonumber(ARGV[6])
+
 local function grant(rank)
   return tonumber(redis.call('ZRANGE', log, rank, rank)[1])
+end
+
+-- The runs of `count` grants that `slot` would make too dense move it, the latest first: that moves farthest.
+local function pushed(before, count, span)
+  if size < count then
+    return nil
+  end
+  -- Of them only those that begin and end near enough, lest hundreds be looked at.
+  local low = redis.call('ZCOUNT', log, '-inf', text(slot - span))
+  local high = redis.call('ZCOUNT', log, '-inf', '(' .. text(slot + span))
+  local earliest, latest = math.max(before - count, low), math.min(before, high - count)
+  if latest < earliest then
+    return nil
+  end
+  local begins = redis.call('ZRANGE', log, earliest, latest)
+  local ends = redis.call('ZRANGE', log, earliest + count - 1, latest + count - 1)
+  for i = #begins, 1, -1 do
+    local from = tonumber(begins[i])
+    if math.max(tonumber(ends[i]), slot) - math.min(from, slot) < span then
+      return from + span
+    end
+  end
 end
 
 -- The time to which one of the bounds moves `slot`, or nil if all of them let it be.
@@ -47,17 +72,14 @@ local function later()
   if before > 0 and grant(before - 1) == slot then
     return slot + 1
   end
-  for i = 6, #ARGV, 2 do
-    local count, span = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-    -- Runs of `count` grants that the slot would make too dense, the latest first: it moves farthest.
-    for first = math.min(before, size - count), math.max(before - count, 0), -1 do
-      local from, to = grant(first), grant(first + count - 1)
-      if math.max(to, slot) - math.min(from, slot) < span then
-        return from + span
-      end
+  for i = 7, #ARGV, 2 do
+    local moved = pushed(before, tonumber(ARGV[i]), tonumber(ARGV[i + 1]))
+    if moved then
+      return moved
     end
   end
-  return nil
+  -- Only what waits: who is free to go is not held up.
+  return slot > now + 1000 and pushed(before, 1, apart) or nil
 end
 
 local moved = size > 0 and later() or nil

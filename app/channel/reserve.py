@@ -163,7 +163,7 @@ class Reserve:
             return _Asked(bound, mine, None)
         wait, patience = self._from_now(due, latest)
         slot = mine.slot if mine is not None and not mine.local else 0
-        args: list[int] = [wait, patience, slot, bound.grace, self._horizon]
+        args: list[int] = [wait, patience, slot, bound.grace, self._horizon, bound.apart]
         for window in bound.windows:
             args += (window.count, window.span)
         return _Asked(bound, mine, self._pipe.submit(_RESERVE, [bound.key, bound.pause], args))
@@ -198,6 +198,7 @@ class Reserve:
             latest=None if patience < 0 else patience,
             held=mine.slot if mine is not None and mine.local else 0,
             grace=bound.grace,
+            apart=bound.apart * nodes,
         )
         at = now + max(0.0, (slot - micros) / MICROS)
         return Held(bound, slot, at, local=True) if granted else Refusal(bound, at)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 Micros = int
 """Microseconds: whole numbers, so that Redis' Lua and Python agree to the last digit."""
+
+
+SOON: Final[Micros] = 1000
+"""So near a slot is not waited for: those of one instant are told apart by a microsecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,12 @@ class LocalWindows:
         latest: Micros | None = None,
         held: Micros = 0,
         grace: Micros = 0,
+        apart: Micros = 0,
     ) -> tuple[Micros, bool]:
-        """The slot and whether it was granted; `wait` and `latest` are from `now`, `held` is kept or exchanged."""
+        """The slot and whether it was granted; `wait` and `latest` are from `now`, `held` is kept or exchanged.
+
+        Slots that are waited for are `apart`, lest they come in bursts.
+        """
         grants = self._grants(key, now)
         wanted = now + wait
         if held:
@@ -78,6 +87,8 @@ class LocalWindows:
                     return held, True
                 del grants[index]
         slot = earliest(grants, wanted, windows)
+        if apart and slot > now + SOON:
+            slot = earliest(grants, slot, (*windows, Window(1, apart)))
         if latest is not None and slot > now + latest:
             return slot, False
         insort(grants, slot)

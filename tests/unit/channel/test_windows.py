@@ -73,6 +73,15 @@ def test_what_is_too_late_is_not_reserved() -> None:
     assert windows.reserve("k", 0, wait=0, windows=bound, latest=100) == (100, True)
 
 
+def test_slots_that_are_waited_for_are_spread() -> None:
+    windows = LocalWindows(1_000_000)
+    bound = [Window(4, 100_000)]
+    slots = [windows.reserve("k", 0, wait=0, windows=bound, apart=15_000)[0] for _ in range(12)]
+    # The first ones need not wait; later ones keep the window and their distance.
+    assert slots[:4] == [0, 1, 2, 3]
+    assert slots[4:] == [100_000, 115_000, 130_000, 145_000, 200_000, 215_000, 230_000, 245_000]
+
+
 def test_keys_that_say_nothing_any_more_are_dropped() -> None:
     windows = LocalWindows(1000, max_keys=10)
     for n in range(50):
@@ -102,11 +111,11 @@ async def test_redis_grants_what_memory_would(
     local = LocalWindows(10**12)
     slot = mine = 0
     for wish, exchange in wishes:
-        args = [wish * _LONG, -1, slot if exchange else 0, 0, 10**12]
+        args = [wish * _LONG, -1, slot if exchange else 0, 0, 10**12, _LONG // 3]
         args += [number for bound in bounds for number in (bound.count, bound.span)]
         slot, now, granted, _ = await _RESERVE(link.commands, [key, keys.limit_pause(key)], args)
         held = mine if exchange else 0
-        mine, local_granted = local.reserve(key, now, wait=wish * _LONG, windows=bounds, held=held)
+        mine, local_granted = local.reserve(key, now, wait=wish * _LONG, windows=bounds, held=held, apart=_LONG // 3)
         assert granted == local_granted == 1
         assert abs(slot - mine) <= 2 * len(wishes)
     members: Any = await link.commands.zrange(key, 0, -1)
@@ -118,7 +127,7 @@ async def test_redis_grants_what_memory_would(
 async def test_redis_keeps_hundreds_of_slots_exactly(link: RedisLink, keys: Keys) -> None:
     key = keys.limit_app("cli_a", "x")
     bounds = [Window(50, 1_111_111), Window(1000, 66_666_666)]
-    args = [0, -1, 0, 0, 70_000_000, *(number for bound in bounds for number in (bound.count, bound.span))]
+    args = [0, -1, 0, 0, 70_000_000, 0, *(number for bound in bounds for number in (bound.count, bound.span))]
     for _ in range(1300):
         await _RESERVE(link.commands, [key, keys.limit_pause(key)], args)
     members: Any = await link.commands.zrange(key, 0, -1)
