@@ -74,13 +74,15 @@ class _Stage:
         self.hub.__exit__(None, None, None)
         self._feishu.__exit__(None, None, None)
 
-    def run(self, act: Act, seconds: float) -> dict[str, list[float]]:
-        """The well-behaved bot's spans to its 200s and to its handler, with `act` a second after the begin."""
+    def run(self, prepare: Misdeed, seconds: float) -> dict[str, list[float]]:
+        """The well-behaved bot's spans to its 200s and to its handler, with the misdeed a second after the begin."""
         count = int(_RATE * seconds)
         self._marks.clear()
+        # What A will be sent is made before: signing it takes a whole core for seconds, and B would feel that.
+        act = prepare(self)
         load = start_pace(self.hub.port, self.events(_WELL, count), self._path, count=count, rate=_RATE, connections=8)
         time.sleep(1)
-        others = act(self)
+        others = act()
         finished(load)
         if others is not None:
             finished(others)
@@ -94,35 +96,39 @@ class _Stage:
         return write_requests(path, count, [app], chats=100, say=say, series=self._series)
 
 
-Act = Callable[[_Stage], "subprocess.Popen[str] | None"]
+Act = Callable[[], "subprocess.Popen[str] | None"]
+Misdeed = Callable[[_Stage], Act]
+"""Makes ready what it needs, and gives what does it."""
 
 
-def _nothing(stage: _Stage) -> None:
-    pass
+def _nothing(stage: _Stage) -> Act:
+    return lambda: None
 
 
-def _says(word: str, app: App) -> Act:
-    def act(stage: _Stage) -> None:
+def _says(word: str, app: App) -> Misdeed:
+    def prepare(stage: _Stage) -> Act:
         head, _, body = stage.events(app, 1, word).path.read_bytes().partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        urlopen(Request(f"http://127.0.0.1:{stage.hub.port}/webhook/{app.bot}", body, fields), timeout=5).close()
+        request = Request(f"http://127.0.0.1:{stage.hub.port}/webhook/{app.bot}", body, fields)
+        return lambda: urlopen(request, timeout=5).close()
 
-    return act
+    return prepare
 
 
-def _flood(app: App, seconds: float) -> Act:
-    def act(stage: _Stage) -> subprocess.Popen[str]:
+def _flood(app: App, seconds: float) -> Misdeed:
+    def prepare(stage: _Stage) -> Act:
         rate = _RATE * _FLOOD
         count = int(rate * (seconds - 2))
         path = stage.plan.scratch / "flood-marks"
         Marks(path, count)
-        return start_pace(stage.hub.port, stage.events(app, count), path, count=count, rate=rate)
+        requests = stage.events(app, count)
+        return lambda: start_pace(stage.hub.port, requests, path, count=count, rate=rate)
 
-    return act
+    return prepare
 
 
-def _break(app: App) -> Act:
+def _break(app: App) -> Misdeed:
     def act(stage: _Stage) -> None:
         (stage.config / app.bot / "config.yaml").write_text("handler: [what\n")
 
-    return act
+    return lambda stage: lambda: act(stage)
