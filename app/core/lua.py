@@ -30,13 +30,13 @@ MAX_BYTES: Final = 1 << 20
 
 
 class Script:
-    """One `.lua` file; called with a client, it runs there as one atomic step."""
+    """A `.lua` file, after those whose functions it uses; called with a client, it runs there as one atomic step."""
 
     __slots__ = ("name", "sha", "text")
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self.text = path.read_bytes()
+    def __init__(self, *paths: Path) -> None:
+        self.name = paths[-1].name
+        self.text = b"".join(path.read_bytes() for path in paths)
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
     def __repr__(self) -> str:

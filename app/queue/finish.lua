@@ -1,11 +1,13 @@
--- End an event (done, gone, dead or later) and start the next one of its conversation, or let the conversation go.
+-- End an event (done, gone, dead or later) and start the next one of its conversation, or let the conversation go, and
+-- then perhaps take another one in the same step.
 --
 -- KEYS[1]  root of the bot's keys
 -- ARGV     wake list or '', bot, conversation, claim ('owner fence'), log id,
 --          'done' | 'gone' (done, and nobody else reads the log) | 'dead' | 'later',
---          '1' to go on with the next event, lease ms, then for dead: entry, sealed, reason, detail; for later: delay ms
+--          '0' to let go, '1' to go on with the next event, '2' or else with another conversation that is ready,
+--          lease ms, then for dead: entry, sealed, reason, detail; for later: delay ms
 -- Returns  'lost' (another owner has it), {} (released), {'wake'} (released, the caller wakes the bot), or
---          {log id, starts, failures, held ms, entry, sealed} of the next event
+--          a work, as start.lua has it
 local root, wake, conversation, claim, id = KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 if redis.call('HGET', root .. 'claim', conversation) ~= claim then return 'lost' end
 local time = redis.call('TIME')
@@ -42,7 +44,7 @@ if not repeated then
 end
 
 local head = redis.call('LINDEX', mail, 0)
-if head and ARGV[7] == '1' then
+if head and ARGV[7] ~= '0' then
   while head do
     local entry = redis.call('XRANGE', root .. 'log', head, head)[1]
     if entry then
@@ -50,7 +52,7 @@ if head and ARGV[7] == '1' then
       local starts = repeated and tonumber(redis.call('HGET', root .. 'tries', head) or 1)
         or redis.call('HINCRBY', root .. 'tries', head, 1)
       local past = starts > 1 and redis.call('HMGET', root .. 'tries', head .. ':f', head .. ':h') or {false, false}
-      return {head, starts, past[1] or 0, past[2] or 0, entry[2][2], entry[2][4]}
+      return {conversation, string.match(claim, '%d+$'), head, starts, past[1] or 0, past[2] or 0, entry[2][2], entry[2][4]}
     end
     forget(head)
     head = redis.call('LINDEX', mail, 0)
@@ -59,6 +61,12 @@ end
 redis.call('ZREM', root .. 'lease', conversation)
 if not head then
   redis.call('HDEL', root .. 'claim', conversation)
+  while ARGV[7] == '2' do
+    local another = redis.call('LPOP', root .. 'ready')
+    if not another then break end
+    local work = claimed(root, another, string.match(claim, '^%S+'), now + ARGV[8])
+    if work then return work end
+  end
   return {}
 end
 redis.call('HSET', root .. 'claim', conversation, 'r')

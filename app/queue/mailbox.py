@@ -18,8 +18,8 @@ from app.queue.work import Incoming, Receipt, Work
 
 _HERE = Path(__file__).parent
 _ACCEPT = Script(_HERE / "accept.lua")
-_TAKE = Script(_HERE / "take.lua")
-_FINISH = Script(_HERE / "finish.lua")
+_TAKE = Script(_HERE / "start.lua", _HERE / "take.lua")
+_FINISH = Script(_HERE / "start.lua", _HERE / "finish.lua")
 _PARK = Script(_HERE / "park.lua")
 _WAKE = Script(_HERE / "wake.lua")
 
@@ -146,32 +146,14 @@ class Mailbox:
         more, *found = await self._pipe.run(_TAKE, [root], [self._wake, bot, owner, limit, calls, LEASE_MS])
         if more and not self._wake:
             await self._push_wake({bot})
-        works: list[Work] = []
-        for conversation, fence, log_id, starts, failures, held, packed, sealed in found:
-            try:
-                entry = Entry.unpacked(packed, sealed)
-            except (HubError, ValueError) as error:
-                # Its lease runs out by itself; a newer hub may be able to read it.
-                log.error("log entry cannot be read", bot=bot, entry=log_id.decode(), reason=str(error))
-                continue
-            works.append(
-                Work(
-                    bot,
-                    conversation.decode(),
-                    owner,
-                    int(fence),
-                    log_id.decode(),
-                    int(starts),
-                    int(failures),
-                    int(held) / 1000,
-                    entry,
-                )
-            )
-        return works
+        return [work for reply in found if (work := _work(bot, owner, reply)) is not None]
 
-    async def finish(self, work: Work, *, go_on: bool = True) -> Work | None:
-        """The event is done; the next of its conversation, started, or None when the conversation was let go."""
-        return await self._end(work, "done", go_on)
+    async def finish(self, work: Work, *, go_on: bool = True, another: bool = False) -> Work | None:
+        """The event is done; the next of its conversation, started, or None when the conversation was let go.
+
+        With `another`, where the conversation has no more, the first event of one that is ready instead.
+        """
+        return await self._end(work, "done", go_on, another=another)
 
     async def delete(self, work: Work, *, go_on: bool = True) -> Work | None:
         """The same where nobody else reads the log: what was done leaves nothing behind."""
@@ -185,7 +167,9 @@ class Mailbox:
         """The event re-enters at the end of its conversation after `delay` seconds; the conversation goes on."""
         return await self._end(work, "later", go_on, int(delay * 1000))
 
-    async def _end(self, work: Work, outcome: str, go_on: bool, *more: str | bytes | int) -> Work | None:
+    async def _end(
+        self, work: Work, outcome: str, go_on: bool, *more: str | bytes | int, another: bool = False
+    ) -> Work | None:
         reply = await self._pipe.run(
             _FINISH,
             [self._keys.root(work.bot)],
@@ -196,26 +180,13 @@ class Mailbox:
                 work.claim,
                 work.log_id,
                 outcome,
-                "1" if go_on else "0",
+                ("2" if another else "1") if go_on else "0",
                 LEASE_MS,
                 *more,
             ],
         )
         await self._after(work, reply)
-        if len(reply) < 6:
-            return None
-        log_id, starts, failures, held, entry, sealed = reply
-        return Work(
-            work.bot,
-            work.conversation,
-            work.owner,
-            work.fence,
-            log_id.decode(),
-            int(starts),
-            int(failures),
-            int(held) / 1000,
-            Entry.unpacked(entry, sealed),
-        )
+        return _work(work.bot, work.owner, reply) if len(reply) > 1 else None
 
     async def retry(self, work: Work, delay: float) -> None:
         """The event is tried again after `delay` seconds; its conversation waits meanwhile."""
@@ -242,6 +213,28 @@ class Mailbox:
     async def _push_wake(self, bots: set[str]) -> None:
         if bots:
             await _WAKE(self._scripts, [self._keys.wake], sorted(bots))
+
+
+def _work(bot: str, owner: str, reply: Sequence[Any]) -> Work | None:
+    """What a script gave to be worked on; None for an entry that cannot be read."""
+    conversation, fence, log_id, starts, failures, held, packed, sealed = reply
+    try:
+        entry = Entry.unpacked(packed, sealed)
+    except (HubError, ValueError) as error:
+        # Its lease runs out by itself; a newer hub may be able to read it.
+        log.error("log entry cannot be read", bot=bot, entry=log_id.decode(), reason=str(error))
+        return None
+    return Work(
+        bot,
+        conversation.decode(),
+        owner,
+        int(fence),
+        log_id.decode(),
+        int(starts),
+        int(failures),
+        int(held) / 1000,
+        entry,
+    )
 
 
 def _receipt(reply: str) -> Receipt:

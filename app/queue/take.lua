@@ -2,8 +2,7 @@
 --
 -- KEYS[1]  root of the bot's keys
 -- ARGV     wake list or '', bot, owner, how many of `ready`, how many of `calls`, lease ms
--- Returns  {more (1: the bot has more ready, and with wake = '' the caller pushes its token), work…}; a work is
---          {conversation, fence, log id, starts, failures, held ms, entry, sealed}
+-- Returns  {more (1: the bot has more ready, and with wake = '' the caller pushes its token), work…}, as start.lua has it
 local root, wake, owner = KEYS[1], ARGV[1], ARGV[3]
 local time = redis.call('TIME')
 local expiry = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[6]
@@ -13,26 +12,10 @@ local function take(list, limit)
   while limit > 0 do
     local conversation = redis.call('LPOP', root .. list)
     if not conversation then return end
-    local mail = root .. 'mail:' .. conversation
-    local id, entry = redis.call('LINDEX', mail, 0), nil
-    while id do
-      entry = redis.call('XRANGE', root .. 'log', id, id)[1]
-      if entry then break end
-      redis.call('LPOP', mail) -- its log entry is gone: there is nothing to handle
-      redis.call('DECR', root .. 'depth')
-      redis.call('HDEL', root .. 'tries', id, id .. ':f', id .. ':h')
-      id = redis.call('LINDEX', mail, 0)
-    end
-    if id then
-      local fence = redis.call('INCR', root .. 'fence')
-      redis.call('HSET', root .. 'claim', conversation, owner .. ' ' .. fence)
-      redis.call('ZADD', root .. 'lease', expiry, conversation)
-      local starts = redis.call('HINCRBY', root .. 'tries', id, 1)
-      local past = starts > 1 and redis.call('HMGET', root .. 'tries', id .. ':f', id .. ':h') or {false, false}
-      out[#out + 1] = {conversation, fence, id, starts, past[1] or 0, past[2] or 0, entry[2][2], entry[2][4]}
+    local work = claimed(root, conversation, owner, expiry)
+    if work then
+      out[#out + 1] = work
       limit = limit - 1
-    else
-      redis.call('HDEL', root .. 'claim', conversation)
     end
   end
 end

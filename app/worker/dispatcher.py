@@ -61,20 +61,27 @@ class Dispatcher:
         """Set when the worker takes nothing new: each conversation is let go after its present event."""
 
     async def work_through(self, first: Work) -> None:
-        """Handle the conversation's events until none is left, or it is lost, parked or let go."""
+        """Handle the conversation's events, and then those of others that are ready, until none is left or one is lost.
+
+        Ending an event and taking the next is one step: a slot is not empty while Redis is asked for more.
+        """
         task = asyncio.current_task()
         assert task is not None
         work: Work | None = first
+        held = first
         turns = 0
         try:
             while work is not None:
+                if work.conversation != held.conversation:
+                    self._claims.let_go(held)
+                held = work
                 self._claims.hold(work, task)
                 turns += 1
                 work = await self._one(work, more=turns < _TURNS_IN_A_ROW)
         except Fenced:
-            log.warning("conversation lost to another worker", bot=first.bot, event_id=first.entry.event_id)
+            log.warning("conversation lost to another worker", bot=held.bot, event_id=held.entry.event_id)
         finally:
-            self._claims.let_go(first)
+            self._claims.let_go(held)
 
     async def _one(self, work: Work, *, more: bool) -> Work | None:
         resident = self._roster.find(work.bot)
@@ -129,7 +136,9 @@ class Dispatcher:
         mailbox = self._mailbox
         match step.do:
             case "finish":
-                return await kept(lambda: mailbox.finish(work, go_on=go_on), self._clock)
+                # Callbacks have slots of their own, in which nothing else is to run.
+                another = work.entry.kind != "call"
+                return await kept(lambda: mailbox.finish(work, go_on=go_on, another=another), self._clock)
             case "bury":
                 log.error(
                     "event buried",

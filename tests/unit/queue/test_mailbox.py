@@ -155,6 +155,46 @@ async def test_finishing_twice_finishes_once(mailbox: Mailbox) -> None:
     assert await mailbox.depth("echo") == 2
 
 
+async def test_the_last_event_of_a_conversation_can_bring_another_conversation(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2"), incoming("e3", conversation="oc_2")])
+    await mailbox.accept([incoming("c1", conversation="call:c1", kind="call")])
+    (first,) = await mailbox.take("echo", "n1", 1)
+
+    second = await mailbox.finish(first, another=True)
+    assert second is not None
+    assert (second.entry.event_id, second.claim) == ("e2", first.claim)  # its own comes before all others
+    third = await mailbox.finish(second, another=True)
+    assert third is not None
+    assert (third.entry.event_id, third.conversation, third.owner, third.starts) == ("e3", "oc_2", "n1", 1)
+    assert third.fence > first.fence
+    assert await mailbox.finish(third, another=True) is None  # a callback has slots of its own
+
+    assert [work.entry.event_id for work in await taken(mailbox)] == ["c1"]
+    with pytest.raises(Fenced):
+        await mailbox.finish(first)
+
+
+async def test_another_conversation_without_mail_is_passed_over(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    receipts = await mailbox.accept([incoming(f"e{n}", conversation=f"oc_{n}") for n in range(3)])
+    (first,) = await mailbox.take("echo", "n1", 1)
+    await link.commands.xdel(keys.bot("echo", "log"), log_id(receipts[1]))
+
+    after = await mailbox.finish(first, another=True)
+
+    assert after is not None
+    assert after.conversation == "oc_2"
+    assert await mailbox.depth("echo") == 1
+    assert await link.commands.hkeys(keys.bot("echo", "claim")) == [b"oc_2"]
+
+
+async def test_who_lets_go_gets_no_other_conversation(mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    (first,) = await mailbox.take("echo", "n1", 1)
+
+    assert await mailbox.finish(first, go_on=False, another=True) is None
+    assert [work.conversation for work in await taken(mailbox)] == ["oc_2"]
+
+
 async def test_a_retry_holds_its_conversation_and_counts(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
     await mailbox.accept([incoming("e1"), incoming("e2")])
     (work,) = await taken(mailbox)
