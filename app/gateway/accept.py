@@ -20,8 +20,8 @@ log = get_logger(__name__)
 
 BATCH_EVENTS: Final = 256
 BATCH_BYTES: Final = 1024 * 1024
-# So many go out whole. Of more, half: while Redis keeps those, the answers to the batch before and the requests that
-# follow them are worked on, instead of gateway and Redis waiting for each other in turn.
+# So many go out whole. Of more, half of all that are under way: while Redis keeps those, the answers to the batch
+# before and the requests that follow them are worked on, instead of gateway and Redis waiting for each other in turn.
 _WHOLE: Final = 16
 # Both attempts and a spool write fit into the 1.5 s in which every request is answered.
 _COMMIT_TIMEOUT: Final = 0.6
@@ -64,6 +64,7 @@ class Acceptor:
         self._deadlines: Deadlines[asyncio.Future[Receipt]] = Deadlines(clock, _expire)
         self._waiting: deque[_Request] = deque()
         self._waiting_bytes = 0
+        self._last_batch = 0
         self._committer: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parking = False
@@ -152,7 +153,7 @@ class Acceptor:
         behind: list[_Request] = []
         size = 0
         waiting, spool = self._waiting, self._spool
-        limit = min(BATCH_EVENTS, max(_WHOLE, -(-len(waiting) // 2)))
+        limit = min(BATCH_EVENTS, max(_WHOLE, (len(waiting) + self._last_batch + 1) // 2))
         while waiting and len(batch) < limit and len(behind) < BATCH_EVENTS:
             incoming = waiting[0].incoming
             length = len(incoming.entry.sealed)
@@ -177,6 +178,7 @@ class Acceptor:
                 self._parked_bots.add(incoming.bot)
             else:
                 behind.append(request)
+        self._last_batch = len(batch)
         return batch, behind
 
     async def _commit(self, batch: list[_Request]) -> None:
