@@ -89,6 +89,11 @@ class Alerts(Frozen):
 
     enabled: bool = Field(True, description="whether rules are evaluated")
     language: Literal["both", "en", "zh"] = Field("both", description="language of what is sent")
+    link: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+[^\s/]$",
+        description="address at which operators reach the admin listener; messages point at its dashboard",
+    )
     interval: Span = Field(
         5.0, ge=0.05, le=60, description="how often nodes take their numbers and rules are evaluated"
     )

@@ -19,7 +19,7 @@ _MOST_BUTTONS: Final = 5
 
 
 def card_of(notice: Notice, wording: Wording, *, buttons: bool) -> dict[str, Any]:
-    """The card's JSON; a group's custom bot gets no clicks, so its card has no buttons."""
+    """The card's JSON; a group's custom bot hears no clicks, so its card has a link at most."""
     card = Card.of(wording.title(notice), _color(notice))
     for line in wording.lines(notice):
         card = card.text(plain(line))
@@ -29,6 +29,9 @@ def card_of(notice: Notice, wording: Wording, *, buttons: bool) -> dict[str, Any
             value = {"rule": alert.rule, "subject": alert.subject}
             label = f"{wording.said('Silence 1 h', '静默 1 小时')}: {about}"
             card = card.button(label, action=SILENCE_ACTION, value=value)
+    if wording.dashboard is not None:
+        label = wording.said("Look and silence", "查看与静默")
+        card = card.link(label, wording.dashboard)
     return card.to_dict()
 
 

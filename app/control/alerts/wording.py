@@ -26,10 +26,12 @@ _OVER: Final = {">": ("over", "超过"), "<": ("under", "低于")}
 class Wording:
     """Says alerts in the language that is set; `rules` are those in force."""
 
-    def __init__(self, rules: Mapping[str, Rule], language: Language, hub: str = "Feishu Hub") -> None:
+    def __init__(self, rules: Mapping[str, Rule], language: Language, link: str | None = None) -> None:
+        """`link` is where operators reach the admin listener."""
         self._rules = rules
         self._language = language
-        self._hub = hub
+        self.dashboard = f"{link}/dashboard/#alerts" if link else None
+        """Where alerts are looked at, and silenced."""
 
     def title(self, notice: Notice) -> str:
         """What it is all about, in one line."""
@@ -41,7 +43,7 @@ class Wording:
             if (count := sum(item.news == one for item in notice.items))
         ]
         what = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        return f"{self._hub}: {what} {', '.join(parts)}"
+        return f"Feishu Hub: {what} {', '.join(parts)}"
 
     def lines(self, notice: Notice) -> list[str]:
         """A line an alert; of a storm the first, and how many there are."""

@@ -21,7 +21,7 @@ def channels_of(
     settings: Alerts, sender: Sender, session: aiohttp.ClientSession, bots: Callable[[], Mapping[str, BotSpec]]
 ) -> dict[str, Channel]:
     """Every channel by its name; `bots` gives the bots in force."""
-    wording = Wording(settings.effective(), settings.language)
+    wording = Wording(settings.effective(), settings.language, settings.link)
 
     def build(name: str, way: ChannelSettings) -> Channel:
         secret = way.secret.get_secret_value() if way.secret is not None else None

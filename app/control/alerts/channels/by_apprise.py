@@ -26,7 +26,7 @@ class ByApprise:
 
     async def send(self, notice: Notice) -> None:
         title = self.wording.title(notice)
-        body = "\n".join(self.wording.lines(notice))
+        body = "\n".join(filter(None, (*self.wording.lines(notice), self.wording.dashboard)))
         burning = any(item.news != "resolved" for item in notice.items)
         try:
             async with asyncio.timeout(_TIMEOUT):

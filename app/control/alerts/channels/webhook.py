@@ -62,7 +62,7 @@ class Webhook:
             "groupLabels": {},
             "commonLabels": {},
             "commonAnnotations": {"summary": self.wording.title(notice)},
-            "externalURL": "",
+            "externalURL": self.wording.dashboard or "",
             "alerts": alerts,
         }
 
@@ -75,7 +75,7 @@ class Webhook:
             "annotations": {"summary": self.wording.line(item), "value": f"{alert.value:g}"},
             "startsAt": _instant(alert.fired or alert.since),
             "endsAt": _instant(at) if over else _NEVER,
-            "generatorURL": "",
+            "generatorURL": self.wording.dashboard or "",
             "fingerprint": hashlib.sha256(alert.key.encode()).hexdigest()[:16],
         }
 

@@ -71,6 +71,23 @@ async def test_nodes_are_listed_dead_or_alive(link: RedisLink, keys: Keys) -> No
     assert (nodes["gone"]["alive"], nodes["gone"]["last_seen"]) == (False, 1.0)
 
 
+async def test_a_node_that_ends_in_order_is_not_missed(link: RedisLink, keys: Keys) -> None:
+    one = member(link, keys, "one")
+    await one.join()
+    await link.commands.zadd(keys.nodes, {"gone": 1.0})
+    await one.leave()
+    assert [node["id"] for node in await one.nodes()] == ["gone"]
+    await one.forget("gone")
+    assert await one.nodes() == []
+
+
+async def test_numbers_are_said_with_the_beat(link: RedisLink, keys: Keys) -> None:
+    one = Membership(link, keys, "n1", "one", lambda: {"vitals": '{"cpu": 0.5}'})
+    await one.join()
+    [node] = await one.nodes()
+    assert node["vitals"] == {"cpu": 0.5}
+
+
 def test_the_id_is_made_once_and_kept(tmp_path: object) -> None:
     from pathlib import Path
 
