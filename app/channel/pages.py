@@ -45,6 +45,13 @@ class Paper:
     data: bytes = field(repr=False)
 
 
+def page_of(content: Content) -> Page | None:
+    """The one message that says it, or None where one is too small."""
+    if isinstance(content, Markdown):
+        content = content.content
+    return Page(*render(content)) if _fits(content) else None
+
+
 def pages_of(content: Content, long: Long = "split") -> tuple[Page, ...] | Paper:
     """What is to be sent, in order; FeishuRefused for what is too long and can be neither split nor made a file."""
     if isinstance(content, Markdown):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from app.channel.lark import call_of, response_of
 from app.channel.limiter import Limiter
 from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
 from app.channel.once import OnSent, SendOnce
-from app.channel.pages import Page, Paper, pages_of
+from app.channel.pages import Page, Paper, page_of, pages_of
 from app.channel.render import render
 from app.channel.stream import TypedCard, Typewriter
 from app.channel.tokens import Tokens
@@ -99,7 +100,10 @@ class Sender:
 
     async def pages(self, spec: BotSpec, content: Content, **patience: Unpack[Patience]) -> tuple[Page, ...]:
         """The messages that say it, in order; what has to be a file is uploaded."""
-        pages = pages_of(content, spec.config.message.long)
+        if (page := page_of(content)) is not None:
+            return (page,)
+        # To find the places for the cuts takes a moment, in which others are served.
+        pages = await asyncio.to_thread(pages_of, content, spec.config.message.long)
         if isinstance(pages, Paper):
             key = await self.upload_file(spec, pages.data, pages.name, **patience)
             return (Page(*render(File(key))),)

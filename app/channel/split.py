@@ -29,14 +29,14 @@ class _Block:
 
 
 def cut(text: str, most: int, fits: Fits, *, markdown: bool = False) -> tuple[str, str]:
-    """A beginning that fits, and the rest, empty where all of it fits; `most` characters are tried at most.
+    """A beginning that fits, and the rest, empty where all of it fits; over `most` bytes nothing does.
 
     Only line breaks at the seam are left out. In markdown a code block or table that is cut goes on as one. Where the
     beginning is not all, it stays the same however much is added to the text.
     """
     if len(text) <= most and fits(text):
         return text, ""
-    window = text[:most]
+    window = text[:most].encode("utf-8", "surrogatepass")[:most].decode("utf-8", "ignore")
     # The first length that is too long; at least one character always goes.
     end = max(1, bisect_left(range(1, len(window) + 1), True, key=lambda length: not fits(window[:length])))
     at = _seam(window, end)

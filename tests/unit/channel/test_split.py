@@ -12,7 +12,7 @@ from app.channel.split import cut, split
 
 
 def within(most: int, text: str, **how: bool) -> list[str]:
-    return list(split(text, most, lambda part: len(part) <= most, **how))
+    return list(split(text, 4 * most, lambda part: len(part) <= most, **how))
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_markdown_comes_to_an_end_and_keeps_its_letters(text: str, more: str) ->
 def test_a_page_that_is_full_stays_as_it_is() -> None:
     """What types shows a page for good while the text goes on."""
     text = "\n\n".join(f"paragraph {number} of some words" for number in range(20))
-    first, _ = cut(text, 100, lambda part: len(part) <= 100, markdown=True)
+    first, _ = cut(text, 400, lambda part: len(part) <= 100, markdown=True)
     for length in range(150, len(text)):
-        assert cut(text[:length], 100, lambda part: len(part) <= 100, markdown=True)[0] == first
+        assert cut(text[:length], 400, lambda part: len(part) <= 100, markdown=True)[0] == first
 
 
 def test_a_code_block_is_not_cut_where_it_can_be_kept() -> None:
