@@ -197,6 +197,8 @@ class EmbeddedEngine:
                 "",
             ),
             *("--maxmemory", str(self._maxmemory), "--maxmemory-policy", "noeviction"),
+            # What is sealed cannot be made smaller; trying took 6 % of all that the engine used.
+            *("--rdbcompression", "no"),
             *("--daemonize", "no", "--loglevel", "warning"),
         )
 

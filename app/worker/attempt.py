@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import orjson
@@ -35,6 +35,11 @@ from app.worker.sift import Sieve, from_program, names_somebody
 
 HOOK_TIME: Final = 30.0
 """Seconds that the on_start, or on_stop, hooks of a bot may take."""
+
+# To look a bot's own up costs as much as to count.
+_waited = lru_cache(maxsize=4096)(WAIT_SECONDS.labels)
+_handled = lru_cache(maxsize=4096)(HANDLE_SECONDS.labels)
+_responded = lru_cache(maxsize=4096)(RESPONSE_SECONDS.labels)
 
 log = get_logger(__name__)
 
@@ -131,7 +136,7 @@ class Attempts:
         allowance = Allowance(resident.spec.config.timeout, clock=self._clock)
         ctx = self._context(resident, cipher, event, work, allowance, work.entry.identity)
         began = self._clock.monotonic()
-        WAIT_SECONDS.labels(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
+        _waited(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
         failpoint("before_handler")
         try:
             return await self._runner.run(
@@ -142,8 +147,8 @@ class Attempts:
                 orjson.dumps,
             )
         finally:
-            HANDLE_SECONDS.labels(work.bot).observe(self._clock.monotonic() - began)
-            RESPONSE_SECONDS.labels(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
+            _handled(work.bot).observe(self._clock.monotonic() - began)
+            _responded(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
 
     async def _answer(self, work: Work, resident: Resident, cipher: Cipher, event: Event, outcome: Outcome) -> Outcome:
         """Give a callback its answer; one that failed gets an error toast at once, and is not tried again."""
