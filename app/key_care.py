@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from app.control.cluster.membership import holds_master, nodes_of
+from app.storage.backup import SCRATCH
 from app.storage.key_upkeep import KeyUpkeep
 from app.storage.rewrap import Rewrap
 from app.storage.rotation import Rotation
-from app.storage.shred import SCRATCH, Shredder
+from app.storage.shred import Shredder
 from app.storage.vault import DatabaseVault
 from app.wiring import Stores
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
 from app.cli.stores import with_stores
 
 if TYPE_CHECKING:
+    from app.storage.key_export import Imported
     from app.storage.shred import Shredded
     from app.wiring import Stores
 
@@ -101,6 +103,49 @@ def shred(
     for note in done.notes:
         typer.echo(f"still to do: {note}", err=True)
     typer.echo("exports of its data keys and copies of Redis that others made still open it: destroy them")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Write every bot's data key, wrapped, to a file: what a backup needs to be read."""
+
+    async def work(stores: Stores) -> int:
+        from app.storage.key_export import write_export
+        from app.storage.known_keys import known_keys
+        from app.storage.vault import DatabaseVault
+
+        keys = await known_keys(stores.keyring, DatabaseVault(stores.database))
+        write_export(file, keys)
+        return sum(map(len, keys.values()))
+
+    typer.echo(f"{with_stores(config, data_dir, work)} data keys in {file}, under the master key of now")
+    typer.echo(
+        "keep it apart from backups; it opens a bot that is shredded later: write it anew then, and destroy this"
+    )
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `keys export` wrote.")],
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Take the data keys of an export, after a backup was restored."""
+
+    async def work(stores: Stores) -> Imported:
+        from app.storage.key_export import read_export
+        from app.storage.vault import DatabaseVault
+
+        return await read_export(file, stores.keyring, DatabaseVault(stores.database))
+
+    done = with_stores(config, data_dir, work)
+    typer.echo(f"{done.taken} data keys taken")
+    if done.shredded:
+        typer.echo(f"{done.shredded} were shredded here and are not brought back", err=True)
 
 
 async def _status(stores: Stores) -> dict[str, Any]:

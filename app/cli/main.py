@@ -7,6 +7,7 @@ import sys
 import typer
 
 from app.cli import alerts, bots, cache, config, dead, keys, messages, schedules, tasks
+from app.cli.backup import backup, restore
 from app.cli.dev import dev
 from app.cli.doctor import doctor
 from app.cli.engine import engine
@@ -25,6 +26,8 @@ app.command()(dev)
 app.command()(engine)
 app.command()(say)
 app.command()(doctor)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(bots.app, name="bots")
 app.add_typer(config.app, name="config")
 app.add_typer(dead.app, name="dead")

@@ -35,6 +35,11 @@ async def rewrite_files(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> list
     return notes
 
 
+async def write_dump(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Have Redis write all it holds at one instant to its dump file."""
+    await _write(link, "BGSAVE", "rdb_last_bgsave_status", clock)
+
+
 async def until_idle(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> None:
     """Wait until Redis writes no file in the background; StoreUnavailable when it does for ten minutes."""
     deadline = clock.monotonic() + _PATIENCE

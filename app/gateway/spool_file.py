@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,17 +54,20 @@ class SpoolFile:
     def __init__(self, path: Path) -> None:
         """Open it, or make it with mode 0600."""
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # A lock beside the file and not SQLite's own, so that a backup can read while this process writes.
+        self._lock = _owned(path.with_suffix(".lock"))
         self._database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         try:
             self._prepare()
         except BaseException:
-            self._database.close()
+            self.close()
             raise
         _sync_directory(path.parent)
 
     def close(self) -> None:
         """Let the file and its lock go."""
         self._database.close()
+        os.close(self._lock)
 
     def totals(self) -> list[tuple[str, int, int]]:
         """Bot, events and bytes of what it holds."""
@@ -132,8 +136,6 @@ class SpoolFile:
 
     def _prepare(self) -> None:
         self._database.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        # The lock is kept from the first access on: two hubs must not drain one spool.
-        self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -146,6 +148,17 @@ class SpoolFile:
 def _row(item: Incoming) -> tuple[str, str, str, bytes, bytes, int]:
     terms = orjson.dumps((item.seen, item.ttl, item.queue_size)).decode()
     return item.bot, item.entry.event_id, terms, item.entry.packed(), item.entry.sealed, size_of(item)
+
+
+def _owned(path: Path) -> int:
+    """The lock that says whose spool this is, until it is closed: two hubs must not drain one spool."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise sqlite3.OperationalError("another process has it open") from error
+    return lock
 
 
 def _sync_directory(directory: Path) -> None:

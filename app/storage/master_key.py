@@ -148,11 +148,12 @@ def ensure_master_key(data_dir: Path) -> Path:
     path = data_dir / FILE_NAME
     if path.exists():
         return path
-    if any((data_dir / KEYS_DIRECTORY).glob("*.key")):
-        raise StartError(
-            f"{path} is missing, and {data_dir / KEYS_DIRECTORY} holds data keys that only the lost master key "
-            "opens: put it back, or set HUB_MASTER_KEY to it; to begin anew, move the data directory away"
-        )
+    for kept in (data_dir / KEYS_DIRECTORY, data_dir / "engine"):
+        if any(kept.glob("*.key")) or any(kept.glob("appendonlydir/*")):
+            raise StartError(
+                f"{path} is missing, and {kept} holds data keys, or what is sealed under them, that only the lost "
+                "master key opens: put it back, or set HUB_MASTER_KEY to it; to begin anew, move the directory away"
+            )
     try:
         create_private(path, new_key().encode() + b"\n")
     except FileExistsError:

@@ -19,8 +19,6 @@ from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 
-SCRATCH: Final = "backup.scratch"
-"""Where in a data directory a backup is made: one that was killed leaves copies there."""
 # What stays of a bot in Redis: that its keys are gone, and numbers that must never go back.
 _KEPT: Final = frozenset({"key", "fence", "out:fence"})
 # Until every process has heard of it and seals under the old key no more.

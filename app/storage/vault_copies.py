@@ -13,6 +13,7 @@ from app.storage.data_key import DataKey
 
 _RETRY_FIRST: Final = 1.0
 _RETRY_LONGEST: Final = 60.0
+_LAST_WRITE: Final = 1.0
 
 log = get_logger(__name__)
 
@@ -33,6 +34,7 @@ class VaultCopies:
         self._clock = clock
         self._waiting: dict[DataKey, None] = {}
         self._saver: asyncio.Task[None] | None = None
+        self._pausing = False
         self._closing = False
 
     def __len__(self) -> int:
@@ -49,9 +51,11 @@ class VaultCopies:
         self._waiting = {key: None for key in self._waiting if key.bot != bot}
 
     async def close(self) -> None:
-        """Stop copying."""
-        self._closing = True  # a cancellation alone can be swallowed on its way (asyncio.wait_for before 3.12)
+        """Stop copying; what is being written now is given a moment, for a driver that is cut off leaks."""
+        self._closing = True
         if self._saver is not None:
+            if not self._pausing:
+                await asyncio.wait([self._saver], timeout=_LAST_WRITE)
             self._saver.cancel()
             await asyncio.gather(self._saver, return_exceptions=True)
             self._saver = None
@@ -64,7 +68,9 @@ class VaultCopies:
                 await self._vault.keep(batch)
             except HubError as error:
                 log.warning("data keys not copied to the database", keys=len(batch), error=str(error))
+                self._pausing = True
                 await self._clock.sleep(pause)
+                self._pausing = False
                 pause = min(pause * 2, _RETRY_LONGEST)
             else:
                 for key in batch:

@@ -70,9 +70,10 @@ def test_a_missing_key_says_how_to_make_and_share_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lost_key_is_not_replaced_where_something_is_sealed_under_it(tmp_path: Path) -> None:
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "echo.key").write_bytes(b"wrapped")
+@pytest.mark.parametrize("kept", ["keys/echo.key", "engine/appendonlydir/appendonly.aof.manifest"])
+def test_a_lost_key_is_not_replaced_where_something_is_sealed_under_it(tmp_path: Path, kept: str) -> None:
+    (tmp_path / kept).parent.mkdir(parents=True)
+    (tmp_path / kept).write_bytes(b"wrapped")
     with pytest.raises(StartError, match="put it back"):
         load_master(None, tmp_path, may_create=True)
     assert not (tmp_path / "master.key").exists()

@@ -1,0 +1,116 @@
+"""A backup of a hub with an engine of its own, made while it runs: spool, engine, overflow, database; no keys."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from app.core.errors import HubError
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.storage.backup_manifest import Manifest, write_manifest
+from app.storage.data_key import DataKey
+from app.storage.engine_copy import copy_engine
+
+SCRATCH: Final = "backup.scratch"
+"""Where in a data directory a backup is made: one that was killed leaves copies there."""
+DATABASE: Final = "hub.db"
+SPOOL: Final = "spool.db"
+OVERFLOW: Final = "archive-overflow.db"
+ENGINE: Final = "engine"
+_PACKED: Final = (".tar", ".tar.gz", ".tgz")
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a backup of this name is one file."""
+    return path.name.endswith(_PACKED)
+
+
+async def make_backup(
+    target: Path,
+    data_dir: Path,
+    database: Path | None,
+    link: RedisLink,
+    keys: Keys,
+    held: Mapping[str, Sequence[DataKey]],
+) -> Manifest:
+    """Write a backup to `target`, a directory or a .tar file; HubError where something stands already.
+
+    `database` is SQLite's file, None where the messages lie elsewhere. `held` are all data keys there are.
+    """
+    scratch = data_dir / SCRATCH
+    ids = {bot: [key.key_id for key in known] for bot, known in held.items()}
+    made = scratch / "backup"
+    await asyncio.to_thread(_begin, target, made)
+    try:
+        # In the order in which events go: what moves on meanwhile is copied twice, and known by its id, not missed.
+        await asyncio.to_thread(_copy_sqlite, data_dir / SPOOL, made / SPOOL)
+        files = await copy_engine(link, keys, data_dir / ENGINE, scratch / "copy", ids)
+        (made / ENGINE).mkdir(mode=0o700)
+        shutil.move(files, made / ENGINE / files.name)
+        await asyncio.to_thread(_copy_sqlite, data_dir / OVERFLOW, made / OVERFLOW)
+        if database is not None:
+            await asyncio.to_thread(_copy_database, database, made / DATABASE)
+        wanting = {bot: [key_id.hex() for key_id in known] for bot, known in ids.items()}
+        manifest = await asyncio.to_thread(write_manifest, made, wanting)
+        await asyncio.to_thread(_deliver, made, target)
+    except (OSError, sqlite3.Error, tarfile.TarError) as error:
+        raise HubError(f"the backup could not be made: {error}") from error
+    finally:
+        await asyncio.to_thread(_clear, scratch)
+    return manifest
+
+
+def _begin(target: Path, made: Path) -> None:
+    if target.exists():
+        raise HubError(f"{target} is there already: name another file or directory")
+    _clear(made.parent)
+    made.mkdir(parents=True, mode=0o700)
+
+
+def _copy_sqlite(source: Path, target: Path) -> None:
+    """A copy of a file that others write to, as it is at one instant, without what was deleted in it."""
+    if not source.exists():
+        return
+    connection = sqlite3.connect(source, timeout=30)
+    try:
+        connection.execute("VACUUM INTO ?", (str(target),))
+    finally:
+        connection.close()
+    target.chmod(0o600)
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    _copy_sqlite(source, target)
+    if not target.exists():
+        return
+    connection = sqlite3.connect(target, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA secure_delete = ON")
+        # What stands for shredded keys stays: they must not come back with an old export.
+        connection.execute("DELETE FROM data_keys WHERE length(wrapped) > 0")
+    finally:
+        connection.close()
+
+
+def _deliver(made: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not is_packed(target):
+        shutil.move(made, target)
+        return
+    packed = made.parent / target.name
+    mode = "w" if target.suffix == ".tar" else "w:gz"
+    with tarfile.open(packed, mode) as tar:  # type: ignore[call-overload]
+        tar.add(made, arcname=".")
+    packed.chmod(0o600)
+    shutil.move(packed, target)
+
+
+def _clear(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)

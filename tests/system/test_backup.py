@@ -1,0 +1,142 @@
+"""A backup that is made while the hub runs, and a hub that goes on from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import pytest
+
+from app.core.redis import connect
+from app.storage.key_record import KeyRecord
+from tests.system.hub_process import HubProcess, feishu_hub
+from tests.system.test_keys import files_with
+from tests.system.world import Site
+from tests.waiting import until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+
+async def command(hub: HubProcess, *arguments: str | Path) -> str:
+    status, printed, error = await feishu_hub(*arguments, "-c", hub.config, "--data-dir", hub.data_dir)
+    assert status == 0, error
+    return printed
+
+
+async def refused(hub: HubProcess, *arguments: str | Path) -> str:
+    status, _, error = await feishu_hub(*arguments, "-c", hub.config, "--data-dir", hub.data_dir)
+    assert status == 1
+    return error
+
+
+async def stored(hub: HubProcess, bot: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(await command(hub, "messages", "list", "--bot", bot, "--json"))
+    return rows
+
+
+async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
+    """Messages and what waits in queue and spool come back; nothing does without the data keys."""
+    site.bot("echo")
+    site.bot("slow", handler="broken")
+    site.handler("broken", "import nowhere")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    assert await site.asks("echo", "kept words") == "echo kept words"
+
+    async def archived() -> bool:
+        return len(await stored(hub, "echo")) == 2
+
+    await until(archived, 20)
+    message = str((await stored(hub, "echo"))[0]["id"])
+    waits = await site.says("slow", "waits in the queue")
+    made, exported = site.root / "backup.tar.gz", site.root / "exported.json"
+    await command(hub, "backup", made)
+    assert "there already" in await refused(hub, "backup", made)
+    await command(hub, "keys", "export", exported)
+    assert (made.stat().st_mode | exported.stat().st_mode) & 0o077 == 0
+    assert not (hub.data_dir / "backup.scratch").exists()
+    assert not list((hub.data_dir / "engine").glob("*.rdb"))
+    assert "is not empty" in await refused(hub, "restore", made)
+    # The disk of the spool has an event that the engine has never seen; the hub dies.
+    [engine] = hub.children()["engine"]
+    engine.suspend()
+    spooled = await site.says("echo", "waits in the spool")
+    assert spooled.deliveries[0].acked
+    await hub.kill()
+    engine.kill()
+    await until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
+    second = site.root / "second"
+    await command(hub, "backup", second)
+
+    unpacked = site.root / "unpacked"
+    with tarfile.open(made) as tar:
+        tar.extractall(unpacked, filter="data")
+    secrets = [key for keys in json.loads(exported.read_text())["keys"].values() for key in keys]
+    assert len(secrets) == 2
+    secrets += [(hub.data_dir / name).read_text().strip() for name in ("master.key", "admin_token")]
+    for secret in secrets:
+        assert files_with(hub.data_dir, secret.encode()) != [], "it can be found where it is"
+        assert files_with(unpacked, secret.encode()) + files_with(second, secret.encode()) == []
+
+    after = site.hub("after")
+    (unpacked / "hub.db").write_bytes((unpacked / "hub.db").read_bytes() + b"!")
+    assert "was changed since" in await refused(after, "restore", unpacked)
+    await command(after, "restore", made)
+    assert "master.key is missing" in await refused(after, "keys", "import", exported)
+    shutil.copy(hub.data_dir / "master.key", after.data_dir)
+    # Without its data key the bot does not begin anew by itself: what waits would be lost.
+    assert "keys import" in await refused(after, "messages", "show", message)
+    assert "2 data keys taken" in await command(after, "keys", "import", exported)
+    assert "kept words" in await command(after, "messages", "show", message)
+    site.handler("broken", (site.bots_dir / "repeat.py").read_text())
+    await after.start()
+    site.point_at(after)
+    await until(lambda: site.replies(waits), 20)
+    assert site.replies(waits) == ["echo waits in the queue"]
+    assert site.replies(spooled) == []
+    assert await site.asks("echo", "goes on") == "echo goes on"
+    assert await after.stop() == 0
+
+    later = site.hub("later")
+    await command(later, "restore", second)
+    shutil.copy(hub.data_dir / "master.key", later.data_dir)
+    await command(later, "keys", "import", exported)
+    await later.start()
+    await until(lambda: site.replies(spooled), 20)
+    await until(later.is_idle, 20)
+    assert site.replies(spooled) == ["echo waits in the spool"]
+    assert site.replies(waits) == ["echo waits in the queue"], "answered by the first, and not once more"
+
+
+async def test_shredding_reaches_the_backups(site: Site) -> None:
+    site.bot("echo")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    await site.asks("echo", "kept words")
+    old = site.root / "old.json"
+    await command(hub, "keys", "export", old)
+    await command(hub, "keys", "shred", "echo", "--yes")
+    await command(hub, "backup", site.root / "backup")
+    assert (
+        "not brought back" in (await feishu_hub("keys", "import", old, "-c", hub.config, "--data-dir", hub.data_dir))[2]
+    )
+    await hub.stop()
+
+    after = site.hub("after")
+    await command(after, "restore", site.root / "backup")
+    shutil.copy(hub.data_dir / "master.key", after.data_dir)
+    # The backup knows that the key is gone, so that an export from before does not bring it back.
+    assert "0 data keys taken" in await command(after, "keys", "import", old)
+    await after.start()
+    link = await connect(after.engine_url)
+    try:
+        record = KeyRecord.parse(cast(bytes, await link.commands.get("hub:{echo}:key")))
+    finally:
+        await link.close()
+    assert len(record.destroyed) == 1
