@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -25,9 +27,9 @@ from app.control.alerts.readings import gone, of_limits, of_nodes, of_quotas
 from app.control.alerts.round import Readings
 from app.control.alerts.states import Timing
 from app.control.cluster.membership import Membership
-from app.control.health.exporter import Gauges, families
 from app.control.health.machine import Machine
-from app.control.health.vitals import Totals, Vitals
+from app.control.health.totals import CountFiles, Totals, of_gateway
+from app.control.health.vitals import Vitals
 from app.core.clock import SYSTEM_CLOCK
 from app.core.settings import Settings
 from app.front import ended
@@ -117,9 +119,13 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout,
     """Take the node's numbers again and again, in a thread: there may be many of them."""
     machine, vitals = Machine(), Vitals(settings.alerts.window)
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    files = CountFiles(Path(directory)) if directory else None
 
     def totals() -> Totals:
-        return Totals.of(families(Gauges(), measures.gateway(), directory))
+        counted = files.read() if files else defaultdict(float)
+        for slot, count in of_gateway(measures.gateway()).items():
+            counted[slot] += count
+        return counted
 
     while True:
         alerting.vitals = {

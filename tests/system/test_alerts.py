@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from app.control.playground.world import Chat
+from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.system.hub_process import feishu_hub
 from tests.system.receivers import Inbox, Mailbox, inbox, mailbox
@@ -75,6 +76,32 @@ class Scene:
         await asyncio.gather(*(self.site.says("failing", str(number)) for number in range(count)))
 
 
+PORT = free_port()
+
+
+@pytest.fixture
+async def statsd() -> AsyncIterator[asyncio.Queue[bytes]]:
+    """What a statsd server hears."""
+
+    class Ears(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            heard.put_nowait(data)
+
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Ears, ("127.0.0.1", PORT))
+    yield heard
+    transport.close()
+
+
+async def heard(statsd: asyncio.Queue[bytes], pattern: bytes, wanted: int) -> int:
+    """The sum of what a counter was told to have grown by, once it is what is wanted."""
+    total = 0
+    async with asyncio.timeout(10):
+        while total < wanted:
+            total += sum(map(int, re.findall(pattern, await statsd.get())))
+    return total
+
+
 def titled(content: str) -> str:
     return str(orjson.loads(content)["header"]["title"]["content"])
 
@@ -98,9 +125,14 @@ async def scene(site: Site) -> AsyncIterator[Scene]:
         yield Scene(site, mail, http, group, channels)
 
 
-async def test_an_alert_arrives_everywhere_when_it_fires_and_when_it_is_over(scene: Scene) -> None:
+async def test_an_alert_arrives_everywhere_when_it_fires_and_when_it_is_over(
+    scene: Scene, statsd: asyncio.Queue[bytes]
+) -> None:
     site = scene.site
-    site.settings(alerts=FAST | {"rules": rules(**KEPT), "channels": scene.channels})
+    site.settings(
+        alerts=FAST | {"rules": rules(**KEPT), "channels": scene.channels},
+        metrics={"statsd": {"host": "127.0.0.1", "port": PORT, "interval": "100ms", "tags": True}},
+    )
     hub = site.hub()
     await hub.start()
     site.point_at(hub)
@@ -113,6 +145,8 @@ async def test_an_alert_arrives_everywhere_when_it_fires_and_when_it_is_over(sce
         return [len(scene.cards), len(chats), len(scene.mail.mails), len(scene.http.documents)] == [count] * 4
 
     await until(lambda: everywhere(1), 20)
+    numbers = await heard(statsd, rb"hub\.events_handled:(\d+)\|c\|#bot:failing,outcome:failed", 8)
+    assert numbers == 8
     assert scene.http.alerts == [fired]
     [standing] = await hub.api("GET", "/alerts")
     assert (standing["name"], standing["subject"], standing["state"]) == ("HighErrorRate", "failing", "firing")

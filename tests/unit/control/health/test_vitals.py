@@ -1,21 +1,44 @@
-"""A node's numbers of the last minute, from counters that only grow."""
+"""A node's numbers of the last minute, from counters that only grow, in files of several processes."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.control.health.exporter import GatewayNumbers, Gauges, Spans, families
+from app.control.health.exporter import GatewayNumbers, Spans
 from app.control.health.machine import Machine
-from app.control.health.vitals import Totals, Vitals, quantile
+from app.control.health.totals import CountFiles, Slot, Totals, of_gateway
+from app.control.health.vitals import Vitals, quantile
+
+INF = float("inf")
+
+COUNTING = """
+import sys
+from app.core.metrics import EVENTS, RESPONSE_SECONDS, SEND_REFUSALS, SENDS, TOKEN_FETCHES
+bot = sys.argv[1]
+for outcome in ("done", "failed", "timed_out", "died", "retry", "fenced", "store_away"):
+    EVENTS.labels(bot, outcome).inc()
+for code, bound in (("230020", "chat"), ("99991403", "quota"), ("230002", "")):
+    SEND_REFUSALS.labels(bot, "im.message.create", code, bound).inc()
+SENDS.labels(bot, "im.message.create", "sent").inc()
+TOKEN_FETCHES.labels(bot, "failed").inc(2)
+TOKEN_FETCHES.labels(bot, "fetched").inc()
+RESPONSE_SECONDS.labels(bot).observe(7.0)
+"""
 
 
 def totals(**counts: float) -> Totals:
-    found = Totals(requests=counts.pop("requests", 0.0))
-    for name, count in counts.items():
-        getattr(found, name)["echo"] = count
-    return found
+    return {Slot(name, "" if name == "requests" else "echo"): count for name, count in counts.items()}
+
+
+def counting(directory: Path, bot: str) -> None:
+    """A process that counts and is gone."""
+    env = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(directory)}
+    subprocess.run([sys.executable, "-c", COUNTING, bot], env=env, check=True)
 
 
 def test_rates_are_those_of_the_window() -> None:
@@ -39,41 +62,59 @@ def test_what_is_over_leaves_the_window() -> None:
         assert bool(said["bots"]) == (60 <= second < 120)
 
 
-def test_the_metrics_page_is_what_is_counted() -> None:
+def test_processes_are_added_up_and_outcomes_told_apart(tmp_path: Path) -> None:
+    files = CountFiles(tmp_path)
+    assert files.read() == {}
+    counting(tmp_path, "echo")
+    found = files.read()
+    figures = {name: found[Slot(name, "echo")] for name in ("handled", "errors", "refusals", "token_failures")}
+    assert figures == {"handled": 5, "errors": 3, "refusals": 1, "token_failures": 2}
+    counting(tmp_path, "echo")
+    counting(tmp_path, "hr")
+    found = files.read()
+    assert (found[Slot("errors", "echo")], found[Slot("errors", "hr")]) == (6, 3)
+    assert sum(count for slot, count in found.items() if slot.figure == "response") == 3
+    assert 5 < Vitals(60.0).take(0.0, found)["bots"]["hr"]["response"] <= 10
+
+
+def test_what_is_read_is_what_the_metrics_page_says(tmp_path: Path) -> None:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    for bot in ("echo", "echo", "机器人"):
+        counting(tmp_path, bot)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(tmp_path))  # type: ignore[no-untyped-call]
+    page = {
+        sample.labels["bot"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "hub_response_seconds_count"
+    }
+    found = CountFiles(tmp_path).read()
+    mine = {bot: sum(count for slot, count in found.items() if slot[:2] == ("response", bot)) for bot in page}
+    assert mine == page
+    assert page == {"echo": 2, "机器人": 1}
+
+
+def test_the_gateway_counts_in_its_own_process() -> None:
     numbers = GatewayNumbers(
         requests=9,
         refused={("page", "unavailable", ""): 2, ("page", "not_verified", "token"): 5, ("", "unknown_bot", ""): 1},
         accept_seconds=Spans((0.1, 1.0), (8, 0, 1), 3.5),
     )
-    found = Totals.of(families(Gauges(), numbers, None))
-    assert found.requests == 9
-    assert (found.handled["page"], found.errors["page"]) == (2, 2)
-    assert found.accept == {0.1: 8, 1.0: 8, float("inf"): 9}
-
-
-def test_attempts_are_told_apart_by_how_they_ended() -> None:
-    from app.core.metrics import EVENTS, RESPONSE_SECONDS, SEND_REFUSALS, TOKEN_FETCHES
-
-    for outcome in ("done", "failed", "timed_out", "died", "retry", "fenced", "store_away"):
-        EVENTS.labels("vital", outcome).inc()
-    for code, bound in (("230020", "chat"), ("99991403", "quota"), ("230002", "")):
-        SEND_REFUSALS.labels("vital", "im.message.create", code, bound).inc()
-    TOKEN_FETCHES.labels("vital", "failed").inc(2)
-    TOKEN_FETCHES.labels("vital", "fetched").inc()
-    RESPONSE_SECONDS.labels("vital").observe(7.0)
-    found = Totals.of(families(Gauges(), GatewayNumbers(), None))
-    assert (found.handled["vital"], found.errors["vital"]) == (5, 3)
-    assert (found.refusals["vital"], found.token_failures["vital"]) == (1, 2)
-    assert 5 < Vitals(60.0).take(0.0, found)["bots"]["vital"]["response"] <= 10
+    found = of_gateway(numbers)
+    assert found[Slot("requests")] == 9
+    assert (found[Slot("handled", "page")], found[Slot("errors", "page")]) == (2, 2)
+    assert Vitals(60.0).take(0.0, found)["latency"] == 1.0, "beyond the last bound: at least that"
 
 
 def test_quantiles_are_interpolated_within_their_bucket() -> None:
-    buckets = {0.1: 90.0, 1.0: 100.0, float("inf"): 100.0}
-    assert quantile(0.95, buckets, {}) == pytest.approx(0.55)
-    assert quantile(0.5, buckets, {}) == pytest.approx(0.0555, abs=1e-3)
-    assert quantile(0.95, buckets, buckets) is None
-    assert quantile(0.95, {0.1: 0.0, float("inf"): 4.0}, {}) == 0.1, "beyond the last bound: at least that"
-    assert quantile(0.95, {}, {}) is None
+    bounds = [0.1, 1.0, INF]
+    assert quantile(0.95, bounds, {0.1: 90.0, 1.0: 10.0}) == pytest.approx(0.55)
+    assert quantile(0.5, bounds, {0.1: 90.0, 1.0: 10.0}) == pytest.approx(0.0555, abs=1e-3)
+    assert quantile(0.95, bounds, {1.0: 1.0}) == pytest.approx(0.955)
+    assert quantile(0.95, bounds, {INF: 4.0}) == 1.0
 
 
 def test_a_container_is_full_by_its_own_bounds(tmp_path: Path) -> None:
