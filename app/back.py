@@ -21,6 +21,7 @@ from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
 from app.control.admin.cache import cache_router
 from app.control.admin.dead import dead_router
+from app.control.admin.limits import limits_router
 from app.control.admin.messages import messages_router
 from app.control.admin.nodes import nodes_router
 from app.control.admin.schedules import schedules_router
@@ -55,10 +56,10 @@ def open_back(
     """The admin listener's ASGI app."""
 
     async def metrics() -> tuple[bytes, str]:
-        gauges = await measures.gauges()
+        gauges, limits = await measures.gauges(), await measures.limits()
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         return await asyncio.to_thread(
-            exposition, gauges, measures.gateway(), directory, alerting.figures()
+            exposition, gauges, measures.gateway(), directory, alerting.figures(), limits
         ), CONTENT_TYPE
 
     async def open_letter(letter: DeadLetter) -> Any:
@@ -87,6 +88,7 @@ def open_back(
             nodes_router(membership.nodes),
             schedules_router(stores.timetable, firing, registry),
             tasks_router(stores.tasks, open_note),
+            limits_router(measures.usage),
             cache_router(partial(cache_stats, stores.link, stores.keys)),
             alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
         ],

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.channel.usage import Usage
 from app.control.health.exporter import GatewayNumbers, Gauges, Spans
+from app.control.health.limit_gauges import LimitGauges, limit_gauges
 from app.control.registry.snapshot import Registry
 from app.core.errors import StoreUnavailable
 from app.front import Front
 from app.queue.depths import Depths
-from app.wiring import Stores
+from app.wiring import Stores, limits_of
 from app.worker.lanes import Lanes
 
 
@@ -23,6 +25,12 @@ class Measures:
         self.registry = registry
         self.front: Front | None = None
         self.lanes: Lanes | None = None
+        self.usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
+        """How far Feishu's limits are used."""
+
+    async def limits(self) -> LimitGauges:
+        """What the metrics page shows of Feishu's limits."""
+        return await limit_gauges(self.usage)
 
     async def bots(self) -> Sequence[Mapping[str, Any]]:
         """Every bot with its state, its faults and what waits for it."""

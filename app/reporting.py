@@ -28,8 +28,9 @@ async def open_reporting(measures: Measures, alerting: Alerting) -> AsyncIterato
     async def report() -> None:
         while True:
             await SYSTEM_CLOCK.sleep(settings.interval)
-            gauges, figures = await measures.gauges(), alerting.figures()
-            found = await asyncio.to_thread(families, gauges, measures.gateway(), directory, figures)
+            gauges, limits = await measures.gauges(), await measures.limits()
+            others = (alerting.figures(), limits)
+            found = await asyncio.to_thread(families, gauges, measures.gateway(), directory, *others)
             await statsd.report(found)
 
     task = asyncio.create_task(report(), name="statsd")

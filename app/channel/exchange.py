@@ -23,7 +23,7 @@ from app.core.errors import (
     OutcomeUnknown,
 )
 from app.core.logs import get_logger
-from app.core.metrics import SEND_REFUSALS, SENDS, SLOT_WAIT_SECONDS
+from app.core.metrics import SEND_REFUSALS, SEND_RETRIES, SENDS, SLOT_WAIT_SECONDS
 from app.feishu.client import Answer, FeishuApi, Part, Query
 from app.feishu.codes import BEING_SENT, error_for
 from app.model.bot import BotSpec
@@ -156,7 +156,7 @@ class Exchange:
             priority=priority,
         )
         quotas = self.limiter.quotas
-        tries = limited = 0
+        tries = limited = made = 0
         dropped = False
         while True:
             token = ""
@@ -164,7 +164,7 @@ class Exchange:
             try:
                 # Before the slot: a slot that waits for a token is late, and wasted if there is none.
                 await self._token(spec, call)
-                slot = await self._slot(spec, bounds, patience, priority)
+                slot = await self._slot(spec, call, bounds, patience, priority)
                 token = await self._token(spec, call)
             except (FeishuUnavailable, FeishuLimited) as error:
                 # No token: nothing was sent, whatever became of the token's own call.
@@ -176,6 +176,9 @@ class Exchange:
             if course.unknown and course.repeat_until is not None and self._clock.now() > course.repeat_until:
                 raise _unknown(spec, call)
             quotas.count(spec.id)
+            made += 1
+            if made > 1:
+                SEND_RETRIES.labels(spec.id, call.api).inc()
             try:
                 return await self._once(spec, call, token, deadline)
             except FeishuTokenInvalid as error:
@@ -200,11 +203,13 @@ class Exchange:
     async def _token(self, spec: BotSpec, call: Call) -> str:
         return "" if call.token == "none" else await self._tokens.token(spec, call.token)
 
-    async def _slot(self, spec: BotSpec, bounds: Sequence[Bound], patience: Patience, priority: Priority) -> Slot:
+    async def _slot(
+        self, spec: BotSpec, call: Call, bounds: Sequence[Bound], patience: Patience, priority: Priority
+    ) -> Slot:
         slot = await self.limiter.slot(
             bounds, priority=priority, deadline=patience.get("deadline"), on_wait=patience.get("on_wait")
         )
-        SLOT_WAIT_SECONDS.labels(spec.id).observe(slot.waited)
+        SLOT_WAIT_SECONDS.labels(spec.id, call.api, bounds[0].kind).observe(slot.waited)
         return slot
 
     async def _once(self, spec: BotSpec, call: Call, token: str, deadline: float | None) -> Answer:

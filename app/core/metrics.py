@@ -21,7 +21,10 @@ WORKER_DEATHS = Counter("hub_worker_deaths", "Worker processes that ended unaske
 QUARANTINES = Counter("hub_quarantines", "Times a bot was moved to the quarantine lane", ["bot"])
 SENDS = Counter("hub_sends", "Calls to Feishu, by what came of them", ["bot", "api", "outcome"])
 SEND_REFUSALS = Counter("hub_send_refusals", "What Feishu did not do, by its code", ["bot", "api", "code", "bound"])
-SLOT_WAIT_SECONDS = Histogram("hub_send_slot_wait_seconds", "Waits for a send slot", ["bot"], buckets=_SPANS)
+SEND_RETRIES = Counter("hub_send_retries", "Calls to Feishu that were made again", ["bot", "api"])
+SLOT_WAIT_SECONDS = Histogram(
+    "hub_send_slot_wait_seconds", "Waits for a send slot", ["bot", "api", "kind"], buckets=_SPANS
+)
 ARCHIVED = Counter("hub_archived", "Log entries written to the message store", ["outcome"])
 CACHE_READS = Counter("hub_cache_reads", "Reads of the cache, by the tier asked and what it gave", ["tier", "outcome"])
 RESPONSE_SECONDS = Histogram("hub_response_seconds", "From accepted to its handler's end", ["bot"], buckets=_SPANS)

@@ -9,10 +9,12 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.channel.usage import LimitUse, QuotaUse
 from app.cli.main import app as command
 from app.control.alerts.figures import Figures
 from app.control.alerts.states import Alert
 from app.control.health.exporter import GatewayNumbers, Gauges, Spans, exposition
+from app.control.health.limit_gauges import LimitGauges
 from app.core import metrics
 from app.core.alert_rules import SIGNALS
 from app.worker.outcome import Ending
@@ -40,6 +42,10 @@ def _shown() -> dict[str, set[str]]:
             faults={"b": 1},
             readings={signal: {"one": 1.0} for signal in SIGNALS},
             alerts=[Alert("R", "s", "warning", "firing", 1.0, 1.0)],
+        ),
+        LimitGauges(
+            [LimitUse("app", "cli_a", "api", 1, 2, 1.0, 0, 0.0, None)],
+            [QuotaUse("default", "2026-11", 1, None, 2, stopped=False)],
         ),
     ).decode()
     return {

@@ -1,0 +1,46 @@
+"""How far each of Feishu's limits is used, over all nodes, as the metrics page shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from app.channel.usage import LimitUse, QuotaUse, Usage
+from app.core.errors import StoreUnavailable
+
+
+@dataclass(eq=False, slots=True)
+class LimitGauges(Collector):
+    """Bounded: every API of an app, and of chats, people and the like the busiest alone."""
+
+    limits: Sequence[LimitUse] = ()
+    quotas: Sequence[QuotaUse] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The families; every one is there on every node."""
+        labels = ["kind", "name", "api", "span"]
+        used = GaugeMetricFamily("hub_limit_used", "Calls within the span", labels=labels)
+        allowed = GaugeMetricFamily("hub_limit_allowed", "Calls that the hub allows itself within it", labels=labels)
+        waiting = GaugeMetricFamily("hub_limit_waiting", "Calls that wait for a slot", labels=labels[:3])
+        for limit in self.limits:
+            values = [limit.kind, limit.name, limit.api, f"{limit.span:g}s"]
+            used.add_metric(values, limit.used)
+            allowed.add_metric(values, limit.allowed)
+        for place, count in {(one.kind, one.name, one.api): one.waiting for one in self.limits}.items():
+            waiting.add_metric(place, count)
+        calls = GaugeMetricFamily("hub_quota_used", "Calls of the month", labels=["quota"])
+        for quota in self.quotas:
+            calls.add_metric([quota.group], quota.used)
+        yield from (used, allowed, waiting, calls)
+
+
+async def limit_gauges(usage: Usage) -> LimitGauges:
+    """What is read of them now; nothing while Redis is away."""
+    try:
+        return LimitGauges(await usage.read(), await usage.quotas())
+    except StoreUnavailable:
+        return LimitGauges()
