@@ -22,6 +22,7 @@ from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
 from app.control.registry.snapshot import Registry
 from app.control.registry.watch import Watch
+from app.core.channel import subscribed
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StartError, StoreUnavailable
@@ -269,8 +270,7 @@ class Node:
         while True:
             try:
                 with guard():
-                    async with self.stores.link.blocking.pubsub(ignore_subscribe_messages=True) as channel:
-                        await channel.subscribe(self.stores.keys.changes)
+                    async with subscribed(self.stores.link, self.stores.keys.changes) as channel:
                         async for _ in channel.listen():
                             await self.registry.reload()
                             if self._lanes is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -13,6 +14,17 @@ from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 # A primary that hangs while a failover goes on says nothing for ever, and somebody waits for what it does not pass on.
 _PATIENCE: Final = 1.0
 _REST: Final = 0.5
+
+
+@asynccontextmanager
+async def subscribed(link: RedisLink, channel: str, *, quiet: bool = True) -> AsyncIterator[Any]:
+    """redis-py's own subscription to a channel; `quiet` leaves out that it was made. Raises as redis-py does."""
+    # On Cluster it asks for the channel's slot, which a client that has sent nothing yet does not know.
+    await link.blocking.initialize()
+    async with link.blocking.pubsub(ignore_subscribe_messages=quiet) as subscription:
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            await subscription.subscribe(channel)
+        yield subscription
 
 
 async def listen(
@@ -30,15 +42,13 @@ async def listen(
     while True:
         try:
             with guard():
-                async with link.blocking.pubsub() as subscription:
+                async with subscribed(link, channel, quiet=False) as subscription:
                     await _hear(subscription, channel, heard, patience)
         except StoreUnavailable:
             await clock.sleep(_REST)
 
 
 async def _hear(subscription: Any, channel: str, heard: Callable[[bytes | None], None], patience: float) -> None:
-    async with asyncio.timeout(COMMAND_TIMEOUT):
-        await subscription.subscribe(channel)
     asked = False
     while True:
         # Its own time-out does not cover the connection that it makes anew.

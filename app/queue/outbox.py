@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from app.core.channel import subscribed
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, HubError
 from app.core.keys import Keys
@@ -135,8 +136,7 @@ class OutboxQueue:
 
     async def _watch(self, channel: str, ask: Callable[[], Any], over: Callable[[], bool]) -> AsyncIterator[Any]:
         with guard():
-            async with self._link.blocking.pubsub(ignore_subscribe_messages=True) as changes:
-                await changes.subscribe(channel)
+            async with subscribed(self._link, channel) as changes:
                 told = None
                 while not over():
                     # Asked anew, not read from what is told: a state that was missed is no longer true.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from app.core.channel import subscribed
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
@@ -41,8 +42,7 @@ class ShredNews:
         while True:
             try:
                 with guard():
-                    async with self._link.blocking.pubsub(ignore_subscribe_messages=True) as channel:
-                        await channel.subscribe(self._channel)
+                    async with subscribed(self._link, self._channel) as channel:
                         for bot in {*self._keyring.bots, *(bot for bot, _ in self._keyring.files.all())}:
                             await self.take_up(bot)
                         async for message in channel.listen():
