@@ -15,7 +15,19 @@ from bench.machine import description
 from bench.plan import Plan, Section
 from bench.report import Report
 
-SECTIONS = ("accept", "memory", "start", "scale", "handle", "end_to_end", "isolation", "sends", "limits")
+SECTIONS = (
+    "accept",
+    "memory",
+    "start",
+    "scale",
+    "handle",
+    "end_to_end",
+    "isolation",
+    "sends",
+    "limits",
+    "cache",
+    "schedules",
+)
 
 
 def main() -> int:
