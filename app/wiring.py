@@ -98,6 +98,9 @@ async def stores_at(
             master, link, keys, settings.data_dir / KEYS_DIRECTORY, DatabaseVault(database) if vault else None
         )
         closing.push_async_callback(keyring.close)
+        cache = CacheTiers(link, keys, keyring)
+        shreds = ShredNews(keyring, link, keys)
+        shreds.tell(cache.forget_bot)
         yield Stores(
             settings,
             redis_url,
@@ -115,8 +118,8 @@ async def stores_at(
             Outbox(OutboxQueue(link, keys), Seal(keyring), max_waiting=settings.outbox.max_waiting),
             Tasks(link, keys),
             Timetable(link, keys),
-            CacheTiers(link, keys, keyring),
-            ShredNews(keyring, link, keys),
+            cache,
+            shreds,
         )
 
 

@@ -256,3 +256,12 @@ async def test_what_was_changed_without_redis_is_changed_there_when_it_is_back(
         return await pair.there.get("k") is None
 
     await until(gone)
+
+
+async def test_nothing_of_a_shredded_bot_stays_in_memory(pair: Pair, link: RedisLink, keys: Keys) -> None:
+    await pair.here.set("k", 1)
+    await pair.first.of("other").set("k", 2)
+    await link.commands.delete(*[name async for name in link.commands.scan_iter(f"{keys.prefix}*cache:*")])
+    await pair.first.forget_bot("echo")
+    assert await pair.here.get("k") is None
+    assert await pair.first.of("other").get("k") == 2
