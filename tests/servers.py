@@ -10,6 +10,7 @@ import sys
 # Debian keeps PostgreSQL's own programs off the PATH; this one, of the same package, is on it.
 NEEDED = {
     "chromium": "chromium",
+    "faketime": "faketime",
     "promtool": "prometheus",
     "redis-server": "redis-server",
     "pg_ctlcluster": "postgresql",

@@ -10,17 +10,10 @@ import os
 import signal
 from typing import Final, Literal
 
-Step = Literal[
-    "after_accept",
-    "before_handler",
-    "before_send",
-    "after_send",
-    "before_record",
-    "after_record",
-    "before_fire",
-    "after_fire",
-]
+Step = Literal["after_accept", "before_handler", "before_send", "after_send", "before_record", "after_record"]
 """Steps of an event's way."""
+FireStep = Literal["before_fire", "after_fire"]
+"""Steps of the firing of schedules."""
 KeyStep = Literal[
     "new_master_key",
     "rewrapped_proof",
@@ -37,7 +30,7 @@ _NAME, _, _FILE = os.environ.get("HUB_FAILPOINT", "").partition(":")
 _SET: Final = bool(_NAME and _FILE)
 
 
-def failpoint(step: Step | KeyStep | ShredStep) -> None:
+def failpoint(step: Step | FireStep | KeyStep | ShredStep) -> None:
     """Die here, once, if a test asked for it."""
     if _SET and step == _NAME:
         try:

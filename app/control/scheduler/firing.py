@@ -94,7 +94,6 @@ class Firing:
         while True:
             now, timers = await self._timetable.due(spec.id, _BATCH)
             ended = await self._fire(spec, timers, now) if timers else []
-            failpoint("after_fire")
             await self._timetable.settle(spec.id, *((timer, _next(timer, now)) for timer in ended))
             if len(timers) < _BATCH or len(ended) < len(timers):
                 break
@@ -122,6 +121,7 @@ class Firing:
         receipts = await self._mailbox.accept(
             [Incoming(spec.id, entry, (entry.event_id,), remembered, config.message.queue_size) for _, entry in firing]
         )
+        failpoint("after_fire")
         for (timer, entry), receipt in zip(firing, receipts, strict=True):
             status = receipt.status if isinstance(receipt, Receipt) else "away"
             if status in ("accepted", "duplicate"):
@@ -182,6 +182,8 @@ def _skipped(schedule: Schedule, due: float, now: float) -> bool:
 
 
 def _next(timer: Timer, now: float) -> float | None:
+    """When it is due next: whatever is not missed yet is fired too, unless one firing has made up for all."""
     if timer.schedule is None:
         return None
-    return timer.schedule.next_after(now) or PAUSED
+    made_up = timer.schedule.missed == "once" and now - timer.due > MISSED_AFTER
+    return timer.schedule.next_after(now if made_up else max(timer.due, now - MISSED_AFTER)) or PAUSED
