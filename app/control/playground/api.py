@@ -66,6 +66,7 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     ("GET", "im/v1/images/:"): Route("im.v1.image.get", uploads.download),
     ("POST", "im/v1/files"): Route("im.v1.file.create", uploads.upload_file),
     ("GET", "im/v1/files/:"): Route("im.v1.file.get", uploads.download),
+    ("GET", "contact/v3/users/:"): Route("contact.v3.user.get", directory.user),
     ("GET", "im/v1/chats"): Route("im.v1.chat.list", directory.chats),
     ("GET", "im/v1/chats/:"): Route("im.v1.chat.get", directory.chat),
     ("GET", "im/v1/chats/:/members"): Route("im.v1.chat_members.get", directory.members),

@@ -9,11 +9,14 @@ import orjson
 from app.control.playground.ask import Ask, text_field
 from app.control.playground.cards import CARD_BYTES, check_card
 from app.control.playground.limits import PER_GROUP_EPHEMERAL, PER_PREVIEW
-from app.control.playground.receivers import BAD_PARAMETER, NOT_IN_GROUP, message_for, person
+from app.control.playground.receivers import BAD_PARAMETER, INVALID_RECEIVER, NOT_IN_GROUP, message_for, person
 from app.control.playground.wire import Refusal
 from app.control.playground.world import TENANT
 
 UNKNOWN_CHAT: Final = 232006
+# Feishu docs: get a user: error codes.
+UNKNOWN_USER: Final = 41012
+WRONG_KIND: Final = 40001
 OUTSIDE_CHAT: Final = 232011
 BAD_PAGING: Final = 1810001
 NOT_HERE: Final = 230054
@@ -56,6 +59,26 @@ def chat(ask: Ask) -> dict[str, Any]:
         "bot_count": str(len(found.apps)),
         "chat_status": "dissolved" if found.dissolved else "normal",
     }
+
+
+def user(ask: Ask) -> dict[str, Any]:
+    """GET contact/v3/users/:user_id, named as `user_id_type` says, by default with an open_id."""
+    kind = ask.request.query.get("user_id_type", "open_id")
+    if kind not in ("open_id", "union_id", "user_id"):
+        raise Refusal(WRONG_KIND, "user_id_type must be open_id, union_id or user_id")
+    try:
+        found = person(ask.desk.world, ask.app, kind, ask.params[0])
+    except Refusal as refusal:
+        if refusal.code != INVALID_RECEIVER:
+            raise  # another app's open_id
+        raise Refusal(UNKNOWN_USER, "user id invalid error") from None
+    ids = {
+        "open_id": ask.desk.world.open_id(ask.app, found),
+        "union_id": found.union_id,
+        "user_id": found.user_id,
+    }
+    status = {"is_activated": True, "is_frozen": False, "is_resigned": found.resigned}
+    return {"user": {**ids, "name": found.name, "en_name": "", "status": status}}
 
 
 def chats(ask: Ask) -> dict[str, Any]:
