@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -20,7 +21,18 @@ from redis.maint_notifications import MaintNotificationsConfig
 from app.core.errors import ConfigError, Fault
 from app.core.outage import guard, unavailable
 
-__all__ = ["AnyRedis", "RedisLink", "ask", "check_external", "connect", "each_node", "guard", "unavailable"]
+__all__ = [
+    "AnyRedis",
+    "RedisLink",
+    "ask",
+    "check_external",
+    "connect",
+    "each_node",
+    "guard",
+    "literally",
+    "scan",
+    "unavailable",
+]
 
 AnyRedis: TypeAlias = Redis | RedisCluster
 
@@ -231,8 +243,25 @@ async def check_external(link: RedisLink) -> list[str]:
 async def ask(link: RedisLink, *command: str) -> Any:
     """Say a command that is about the server: on a Cluster to every primary."""
     if isinstance(link.commands, RedisCluster):
-        return await link.commands.execute_command(*command, target_nodes=RedisCluster.PRIMARIES)
+        await link.commands.initialize()
+        # The nodes themselves: a word for them is heard only for commands that redis-py has a policy for.
+        return await link.commands.execute_command(*command, target_nodes=link.commands.get_primaries())
     return await link.commands.execute_command(*command)
+
+
+async def scan(link: RedisLink, match: str) -> AsyncIterator[bytes]:
+    """The names of all keys that a pattern matches, on a Cluster those of every primary; some may come twice."""
+    where: dict[str, Any] = {}
+    if isinstance(link.commands, RedisCluster):
+        await link.commands.initialize()
+        where = {"target_nodes": link.commands.get_primaries()}
+    async for name in link.commands.scan_iter(match=match, count=1000, **where):
+        yield bytes(name)
+
+
+def literally(text: str) -> str:
+    """A pattern that matches only the text itself."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
 def each_node(answer: Any) -> list[Mapping[Any, Any]]:

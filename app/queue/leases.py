@@ -13,7 +13,7 @@ import redis
 
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink, guard, literally, scan
 from app.queue.mailbox import LEASE_MS
 from app.queue.work import Work
 
@@ -142,7 +142,7 @@ class Leases:
         root = self._keys.root(bot)
         mended = 0
         with guard():
-            async for key in self._link.commands.scan_iter(match=f"{_escaped(root)}mail:*", count=500):
+            async for key in scan(self._link, f"{literally(root)}mail:*"):
                 conversation = key[len(root) + 5 :]
                 if await self._link.commands.hsetnx(f"{root}claim", conversation, "r"):
                     await self._link.commands.rpush(f"{root}ready", conversation)
@@ -165,9 +165,3 @@ def keep_alive(
 
 def _digest(bots: Sequence[str]) -> str:
     return hashlib.sha1("\n".join(sorted(bots)).encode(), usedforsecurity=False).hexdigest()
-
-
-def _escaped(pattern: str) -> str:
-    for special in "\\*?[]":
-        pattern = pattern.replace(special, "\\" + special)
-    return pattern

@@ -10,7 +10,7 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink, guard, literally, scan
 
 _REPLACE = Script(Path(__file__).parent / "replace.lua")
 
@@ -22,6 +22,7 @@ class SharedKeys:
     """Reads, and changes only what is still as it was read; every call raises StoreUnavailable without Redis."""
 
     def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._link = link
         self._redis = link.commands
         self._keys = keys
         self._clock = clock
@@ -66,7 +67,7 @@ class SharedKeys:
         pattern = re.compile(re.escape(self._keys.prefix) + r"\{([a-z0-9][a-z0-9_-]{0,63})\}:key")
         found = set()
         with guard():
-            async for name in self._redis.scan_iter(match="*}:key", count=1000):
+            async for name in scan(self._link, f"{literally(self._keys.prefix)}{{*}}:key"):
                 if match := pattern.fullmatch(name.decode()):
                     found.add(match[1])
         return sorted(found)

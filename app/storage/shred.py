@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from app.core.errors import HubError
 from app.core.failpoint import failpoint
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink, guard, literally, scan
 from app.core.redis_files import rewrite_files
 from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord
@@ -129,7 +128,7 @@ class Shredder:
         deleted = 0
         batch: list[bytes] = []
         with guard():
-            async for name in self._link.commands.scan_iter(match=_literally(root) + "*", count=1000):
+            async for name in scan(self._link, literally(root) + "*"):
                 if name.decode(errors="replace").removeprefix(root) not in _KEPT:
                     batch.append(name)
                 if len(batch) >= 500:
@@ -138,8 +137,3 @@ class Shredder:
             if batch:
                 deleted += int(await self._link.commands.unlink(*batch))
         return deleted
-
-
-def _literally(text: str) -> str:
-    """A pattern that matches only the text itself."""
-    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
