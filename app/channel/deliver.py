@@ -86,8 +86,9 @@ class Delivery:
     async def _send(self, work: Work, spec: BotSpec, record: MessageRecord, patience: float) -> None:
         letter = await self._outbox.open(work)
         name = SendName(work.bot, work.entry.event_id, 0, CREATE, letter.message.target.id, 1)
-        deadline = self._clock.now() + patience
-        sent = await self._sender.send(spec, letter.message, name, record, deadline=deadline, priority=letter.priority)
+        sent = await self._sender.send(
+            spec, letter.message, name, record, slot_within=patience, priority=letter.priority
+        )
         if not record.recorded:
             # It is said, and Redis was away when it should have been noted.
             await kept(lambda: record.record(name, sent.message_id), self._clock)

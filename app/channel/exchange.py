@@ -74,10 +74,12 @@ class Patience(TypedDict, total=False):
     """How long a call may wait: `deadline` in seconds since the epoch, `on_wait` told before waits for a slot.
 
     `priority` says what it goes before: `reply` before `send` before `broadcast`; without it a message that is no
-    reply is a `send`, and everything else goes with the replies.
+    reply is a `send`, and everything else goes with the replies. `slot_within` bounds in seconds each wait for a slot
+    alone, for who has something else to do meanwhile; the call itself may take its time.
     """
 
     deadline: float | None
+    slot_within: float
     on_wait: OnWait | None
     priority: Priority | None
 
@@ -206,9 +208,11 @@ class Exchange:
     async def _slot(
         self, spec: BotSpec, call: Call, bounds: Sequence[Bound], patience: Patience, priority: Priority
     ) -> Slot:
-        slot = await self.limiter.slot(
-            bounds, priority=priority, deadline=patience.get("deadline"), on_wait=patience.get("on_wait")
-        )
+        deadline, within = patience.get("deadline"), patience.get("slot_within")
+        if within is not None:
+            soon = self._clock.now() + within
+            deadline = soon if deadline is None else min(soon, deadline)
+        slot = await self.limiter.slot(bounds, priority=priority, deadline=deadline, on_wait=patience.get("on_wait"))
         SLOT_WAIT_SECONDS.labels(spec.id, call.api, bounds[0].kind).observe(slot.waited)
         return slot
 
