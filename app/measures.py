@@ -10,9 +10,10 @@ from app.channel.usage import Usage
 from app.control.health.exporter import GatewayNumbers, Gauges, Spans
 from app.control.health.limit_gauges import LimitGauges, limit_gauges
 from app.control.registry.snapshot import Registry
+from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.front import Front
-from app.queue.depths import Depths
+from app.queue.depths import Depth, Depths
 from app.wiring import Stores, limits_of
 from app.worker.lanes import Lanes
 
@@ -20,9 +21,10 @@ from app.worker.lanes import Lanes
 class Measures:
     """Asks Redis and the parts of the node; without Redis it says what it can."""
 
-    def __init__(self, stores: Stores, registry: Registry) -> None:
+    def __init__(self, stores: Stores, registry: Registry, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.stores = stores
         self.registry = registry
+        self._clock = clock
         self.front: Front | None = None
         self.lanes: Lanes | None = None
         self.usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
@@ -34,7 +36,7 @@ class Measures:
 
     async def bots(self) -> Sequence[Mapping[str, Any]]:
         """Every bot with its state, its faults and what waits for it."""
-        waiting, dead, _ = await self._depths()
+        depths, _ = await self._depths()
         return [
             {
                 "id": bot,
@@ -42,19 +44,23 @@ class Measures:
                 "app_id": status.spec.credentials.app_id if status.spec else None,
                 "handler": status.spec.config.handler if status.spec else None,
                 "faults": [*map(str, status.faults), *self._code_faults(bot)],
-                "waiting": waiting.get(bot),
-                "dead": dead.get(bot),
+                "waiting": depths[bot].waiting if bot in depths else None,
+                "dead": depths[bot].dead if bot in depths else None,
+                "to_send": depths[bot].to_send if bot in depths else None,
             }
             for bot, status in self.registry.statuses.items()
         ]
 
     async def gauges(self) -> Gauges:
         """What the metrics page shows of this moment."""
-        waiting, dead, up = await self._depths()
+        depths, up = await self._depths()
+        now = self._clock.now()
         spool = self.front.spool if self.front else None
         return Gauges(
-            waiting=waiting,
-            dead=dead,
+            waiting={bot: depth.waiting for bot, depth in depths.items()},
+            dead={bot: depth.dead for bot, depth in depths.items()},
+            outbox_waiting={bot: depth.to_send for bot, depth in depths.items()},
+            outbox_age={bot: max(0.0, now - (depth.to_send_since or now)) for bot, depth in depths.items()},
             bots=Counter(map(self.state, self.registry.statuses)),
             spool_events=spool.depth if spool else 0,
             spool_bytes=spool.bytes if spool else 0,
@@ -103,10 +109,9 @@ class Measures:
         }
         return {bot: count for bot, count in counts.items() if count}
 
-    async def _depths(self) -> tuple[dict[str, int], dict[str, int], bool]:
+    async def _depths(self) -> tuple[Mapping[str, Depth], bool]:
+        """What lies in the queues of each bot, and whether Redis could be asked."""
         try:
-            found = await Depths(self.stores.link, self.stores.keys).read(self.registry.statuses)
+            return await Depths(self.stores.link, self.stores.keys).read(self.registry.statuses), True
         except StoreUnavailable:
-            return {}, {}, False
-        waiting = {bot: depth.waiting for bot, depth in found.items()}
-        return waiting, {bot: depth.dead for bot, depth in found.items()}, True
+            return {}, False

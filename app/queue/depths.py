@@ -17,10 +17,14 @@ MOST_FRESH: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Of one bot: events that wait or are being handled, and dead letters."""
+    """Of one bot: events that wait or are being handled, dead letters, and what stands on the outbox."""
 
     waiting: int
     dead: int
+    to_send: int = 0
+    """Messages whose time has come, and which are not sent."""
+    to_send_since: float | None = None
+    """When the oldest of them could have been sent (seconds since the epoch)."""
 
 
 class Depths:
@@ -36,8 +40,12 @@ class Depths:
         def ask(pipe: Any, bot: str) -> None:
             pipe.get(self._keys.bot(bot, "depth"))
             pipe.xlen(self._keys.bot(bot, "dead"))
+            pipe.get(outbox.bot(bot, "depth"))
+            pipe.zcard(outbox.bot(bot, "later"))
+            pipe.zrange(outbox.bot(bot, "due"), 0, 0, withscores=True)
 
-        return {bot: Depth(int(waiting or 0), int(dead)) for bot, (waiting, dead) in await self._each(bots, ask, 2)}
+        outbox = self._keys.outbox()
+        return {bot: _depth(*answers) for bot, answers in await self._each(bots, ask, 5)}
 
     async def fresh(self, bots: Iterable[str], since: float) -> Mapping[str, int]:
         """How many letters died since then (seconds since the epoch), at most 20 a bot, and are still there."""
@@ -62,3 +70,8 @@ class Depths:
                 said = await pipe.execute()
             found += [(bot, tuple(said[at * answers : (at + 1) * answers])) for at, bot in enumerate(page)]
         return found
+
+
+def _depth(waiting: Any, dead: Any, kept: Any, later: Any, oldest: Any) -> Depth:
+    to_send = max(0, int(kept or 0) - int(later))
+    return Depth(int(waiting or 0), int(dead), to_send, float(oldest[0][1]) / 1000 if to_send and oldest else None)

@@ -153,12 +153,6 @@ class OutboxQueue:
             later = await self._link.commands.zcard(self._box.bot(bot, "later"))
         return max(0, await self.mailbox.depth(bot) - later)
 
-    async def age(self, bot: str) -> float:
-        """For how many seconds the oldest message that waits could have been sent."""
-        with guard():
-            found: Any = await self._link.commands.zrange(self._box.bot(bot, "due"), 0, 0, withscores=True)
-        return max(0.0, self._clock.now() - float(found[0][1]) / 1000) if found else 0.0
-
     # -- changing --------------------------------------------------------------------------------------------
 
     async def cancel(self, bot: str, message: str) -> str:

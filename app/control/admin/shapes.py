@@ -26,6 +26,7 @@ class Bot(BaseModel):
     faults: list[str] = []
     waiting: int | None = None
     dead: int | None = None
+    to_send: int | None = None
 
 
 class Node(BaseModel):

@@ -20,6 +20,9 @@ class Gauges:
 
     waiting: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
+    outbox_waiting: Mapping[str, int] = field(default_factory=dict)
+    outbox_age: Mapping[str, float] = field(default_factory=dict)
+    """For how many seconds the oldest message that waits could have been sent."""
     bots: Mapping[str, int] = field(default_factory=dict)
     """How many bots are in each state."""
     spool_events: int = 0
@@ -77,11 +80,14 @@ class _Node(Collector):
         yield refused
         if numbers.accept_seconds is not None:
             yield _histogram("hub_accept_seconds", "From a request's first byte to its answer", numbers.accept_seconds)
-        for name, text, by_bot in (
+        of_bots: tuple[tuple[str, str, Mapping[str, float]], ...] = (
             ("hub_queue_waiting", "Events that wait or are being handled", now.waiting),
             ("hub_dead_letters", "Dead letters", now.dead),
-        ):
-            yield _family(GaugeMetricFamily(name, text, labels=["bot"]), by_bot)
+            ("hub_outbox_waiting", "Messages that could be sent and wait", now.outbox_waiting),
+            ("hub_outbox_age_seconds", "How long the oldest of them has waited", now.outbox_age),
+        )
+        for name, text, values in of_bots:
+            yield _family(GaugeMetricFamily(name, text, labels=["bot"]), values)
         yield _family(GaugeMetricFamily("hub_bots", "Bots by state", labels=["state"]), now.bots)
         yield GaugeMetricFamily("hub_spool_events", "Events in the local spool", now.spool_events)
         yield GaugeMetricFamily("hub_spool_bytes", "Bytes in the local spool", now.spool_bytes)
@@ -113,7 +119,7 @@ def _registry(
 
 
 def _family(
-    family: CounterMetricFamily | GaugeMetricFamily, by_label: Mapping[str, int]
+    family: CounterMetricFamily | GaugeMetricFamily, by_label: Mapping[str, float]
 ) -> CounterMetricFamily | GaugeMetricFamily:
     for label, value in by_label.items():
         family.add_metric([label], value)

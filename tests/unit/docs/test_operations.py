@@ -26,7 +26,7 @@ PAGE = Page("docs/operations.md")
 def _shown() -> dict[str, set[str]]:
     """Every metric of /metrics with its labels, where the gateway's numbers and the gauges have one value each."""
     page = exposition(
-        Gauges(waiting={"b": 1}, dead={"b": 1}, bots={"ready": 1}),
+        Gauges(waiting={"b": 1}, dead={"b": 1}, outbox_waiting={"b": 1}, outbox_age={"b": 1}, bots={"ready": 1}),
         GatewayNumbers(
             accepted={"b": 1},
             duplicates={"b": 1},

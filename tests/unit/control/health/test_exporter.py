@@ -10,7 +10,14 @@ from app.control.health.status import Health, Place
 
 def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
     page = exposition(
-        Gauges(waiting={"echo": 3}, bots={"ready": 2}, spool_events=7, redis_up=False),
+        Gauges(
+            waiting={"echo": 3},
+            outbox_waiting={"echo": 4},
+            outbox_age={"echo": 1.5},
+            bots={"ready": 2},
+            spool_events=7,
+            redis_up=False,
+        ),
         GatewayNumbers(
             accepted={"echo": 5},
             calls_unanswered={"echo": 1},
@@ -30,6 +37,8 @@ def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
     assert samples["hub_requests_refused_total", *refused] == 2
     assert samples["hub_callbacks_unanswered_total", ("bot", "echo")] == 1
     assert samples["hub_queue_waiting", ("bot", "echo")] == 3
+    assert samples["hub_outbox_waiting", ("bot", "echo")] == 4
+    assert samples["hub_outbox_age_seconds", ("bot", "echo")] == 1.5
     assert samples["hub_spool_events",] == 7
     assert samples["hub_redis_up",] == 0
     assert samples["hub_accept_seconds_bucket", ("le", "1.0")] == 6
