@@ -1,4 +1,4 @@
-"""Makes of an image or a file, given by key, by URL or as bytes, the content of a message."""
+"""Makes the content of one message of what a program gives: words, or an image or file by key, URL or bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Final, Literal
 import orjson
 
 from app.channel.fetch import Fetcher
+from app.channel.pages import Paper, pages_of
 from app.channel.sender import FILE_LIMIT, IMAGE_LIMIT, FileType, Sender
 from app.model.bot import BotSpec
 from app.model.outbound import MessageType
+from app.sdk.content import Content
 
 _TYPES: Final[dict[str, FileType]] = {
     ".pdf": "pdf",
@@ -42,6 +44,14 @@ class Attachments:
     def __init__(self, sender: Sender, fetcher: Fetcher) -> None:
         self._sender = sender
         self._fetcher = fetcher
+
+    async def words(self, spec: BotSpec, content: Content, deadline: float) -> tuple[MessageType, str]:
+        """The same of what is said; what is too long for one message becomes a file. Raises FeishuError, TypeError."""
+        pages = pages_of(content, "file")
+        if isinstance(pages, Paper):
+            return await self.message(spec, Attachment("file", data=pages.data, name=pages.name), deadline)
+        [page] = pages
+        return page.msg_type, page.content
 
     async def message(self, spec: BotSpec, attachment: Attachment, deadline: float) -> tuple[MessageType, str]:
         """Message type and content; `deadline` in seconds since the epoch.

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from app.cli import alerts, bots, cache, config, dead, keys, limits, messages, schedules, tasks
+from app.cli import alerts, bots, cache, config, dead, keys, limits, messages, schedules, send, tasks
 from app.cli.backup import backup, restore
 from app.cli.dev import dev
 from app.cli.doctor import doctor
@@ -34,6 +34,7 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(limits.app, name="limits")
 app.add_typer(messages.app, name="messages")
+app.add_typer(send.app, name="send")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(cache.app, name="cache")

@@ -128,12 +128,12 @@ async def test_everything_at_once(tmp_path: Path, uuids: tuple[UuidMode, UuidSco
         faults = post.site.playground.faults
         create = "im.v1.message.create"
         limited = {"x-ogw-ratelimit-reset": "1"}
-        faults.add("code", api=create, probability=0.03, code=99991400, status=429, headers=limited)
-        faults.add("code", api=create, probability=0.03, code=99991400, status=400, headers=limited)
-        faults.add("code", api=create, probability=0.03, code=11232, status=400)
-        faults.add("code", api=create, probability=0.03, code=230020, status=400)
+        faults.add("code", api=create, times=4, probability=0.08, code=99991400, status=429, headers=limited)
+        faults.add("code", api=create, times=4, probability=0.08, code=99991400, status=400, headers=limited)
+        faults.add("code", api=create, times=4, probability=0.08, code=11232, status=400)
+        faults.add("code", api=create, times=4, probability=0.08, code=230020, status=400)
         for kind in ("html", "lost", "half", "reset", "token"):
-            faults.add(kind, api=create, probability=0.03)
+            faults.add(kind, api=create, times=4, probability=0.08)
         # Longer than a call waits for its answer, which was carried out.
         faults.add("latency", api=create, times=2, seconds=12.0)
         nodes = [await post.channel(f"channel{number}") for number in range(2)]

@@ -53,6 +53,14 @@ async def test_every_kind_of_content_is_sent(api: Api, content: dict[str, Any], 
     assert [kind for kind, _ in api.heard()] == [kind]
 
 
+async def test_what_is_too_long_for_a_message_is_sent_as_a_file(api: Api) -> None:
+    text = "a line\n" * 40_000
+    accepted = (await api.send({"to": api.chat.chat_id, "text": text})).json()
+    assert (await api.ended("messages", accepted["id"]))["state"] == "sent"
+    [(kind, content)] = api.heard()
+    assert (kind, api.playground.world.uploads[content["file_key"]].data) == ("file", text.encode())
+
+
 async def test_files_in_a_form_are_uploaded_when_they_are_accepted(api: Api) -> None:
     async def post(document: Any, name: str, filename: str, data: bytes) -> Any:
         files = {name: (filename, data), "message": (None, orjson.dumps(document))}
@@ -209,7 +217,7 @@ async def test_changes_are_streamed_until_the_end(api: Api) -> None:
         ({"text": None, "image": {"key": "k", "url": "http://x"}}, 422, "body.image"),
         ({"text": None, "image": {"url": "file:///etc/passwd"}}, 422, "body.image"),
         ({"text": None, "file": {"key": "k", "type": "exe"}}, 422, "body.file.type"),
-        ({"text": "x" * 200_000}, 422, "body.text"),
+        ({"text": None, "card": {"schema": "2.0", "body": {"elements": ["x" * 40_000]}}}, 422, "body.card"),
         ({"at": "tomorrow"}, 422, "body.at"),
         ({"at": "2026-01-31T09:00:00"}, 422, "body.at: Value error, a time needs its time zone"),
         ({"at": 9e12}, 422, "body.at"),

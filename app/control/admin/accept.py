@@ -19,7 +19,7 @@ from app.core.errors import FeishuRefused, FetchRefused, StoreUnavailable
 from app.model.bot import BotSpec
 from app.model.catalog import Catalog
 from app.model.outbound import MessageType, Outbound
-from app.sdk.content import Content, Post
+from app.sdk.content import Markdown
 
 # Who sends a file waits for its upload, but not for ever.
 _UPLOAD_PATIENCE: Final = 90.0
@@ -78,19 +78,19 @@ class Acceptance:
     async def _content(self, spec: BotSpec, message: NewMessage, body: Body) -> tuple[MessageType, str]:
         kind = message.kind
         given: Any = getattr(message, kind)
+        deadline = self._clock.now() + _UPLOAD_PATIENCE
         try:
             if isinstance(given, Source):
-                return await self._attachments.message(
-                    spec, _attachment(kind, given, body), self._clock.now() + _UPLOAD_PATIENCE
-                )
-            said: Content | dict[str, Any] = Post(given) if kind == "markdown" else given
-            msg_type, content = render(said)
+                return await self._attachments.message(spec, _attachment(kind, given, body), deadline)
+            if kind in ("post", "card"):
+                msg_type, content = render(given)
+                if msg_type != {"post": "post", "card": "interactive"}[kind]:
+                    raise _wrong(kind, f"this is no {kind}, it has the form of a {msg_type}")
+                return msg_type, content
+            said = Markdown(given) if kind == "markdown" else given
+            return await self._attachments.words(spec, said, deadline)
         except (TypeError, FeishuRefused, FetchRefused) as error:
             raise _wrong(kind, str(error)) from None
-        expected = {"text": "text", "post": "post", "markdown": "post", "card": "interactive"}[kind]
-        if msg_type != expected:
-            raise _wrong(kind, f"this is no {kind}, it has the form of a {msg_type}")
-        return msg_type, content
 
 
 def _read(body: Body) -> NewMessage:

@@ -1,0 +1,97 @@
+"""The admin API of a running hub, as commands ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from app.core.errors import HubError
+
+_TIMEOUT: Final = 120.0
+
+Part = tuple[str, str, bytes]
+"""A file of a form: the field, the file's name, its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminApi:
+    """One hub's; errors are HubErrors that say what the hub said."""
+
+    address: str
+    token: str = field(repr=False)
+
+    @classmethod
+    def of(cls, config: Path, data_dir: Path | None, address: str | None) -> AdminApi:
+        """Where hub.yaml and the environment say that it is, with the admin token; `address` goes over it."""
+        from app.core.settings import load_settings
+
+        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        admin = settings.server.admin
+        if settings.admin_token is not None:
+            token = settings.admin_token.get_secret_value()
+        else:
+            path = settings.data_dir / "admin_token"
+            try:
+                token = path.read_text().strip()
+            except OSError:
+                raise HubError(
+                    f"no hub has run on {settings.data_dir}: name its data directory with --data-dir "
+                    "(`feishu-hub dev` keeps its own in data/dev), or set HUB_ADMIN_TOKEN"
+                ) from None
+        host = "127.0.0.1" if admin.host in ("0.0.0.0", "::") else admin.host
+        host = f"[{host}]" if ":" in host else host
+        return cls((address or f"http://{host}:{admin.port}").rstrip("/"), token)
+
+    def get(self, path: str) -> Any:
+        return json.loads(self._ask("GET", path).read())
+
+    def delete(self, path: str) -> Any:
+        return json.loads(self._ask("DELETE", path).read())
+
+    def post(self, path: str, document: Any, part: Part | None = None) -> Any:
+        """Post a document, with a file beside it if there is one."""
+        body, kind = json.dumps(document).encode(), "application/json"
+        if part is not None:
+            boundary = secrets.token_hex(16)
+            name, filename, data = part
+            quoted = filename.replace("\\", "_").replace('"', "_").replace("\r", "_").replace("\n", "_")
+            head = f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{quoted}"\r\n\r\n'
+            start = f'--{boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\n'.encode()
+            body = start + body + head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+            kind = f"multipart/form-data; boundary={boundary}"
+        return json.loads(self._ask("POST", path, body, kind).read())
+
+    def events(self, path: str) -> Iterator[Any]:
+        """What a stream of server-sent events tells, until it ends."""
+        with self._ask("GET", path) as answer:
+            for line in answer:
+                if line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Any:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if body is not None:
+            headers["Content-Type"] = kind
+        request = urllib.request.Request(f"{self.address}/api/v1{path}", method=method, data=body, headers=headers)
+        try:
+            # No proxy: the hub is here, or where --api says.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            return opener.open(request, timeout=_TIMEOUT)
+        except urllib.error.HTTPError as error:
+            raise HubError(f"the hub refused: {_said(error)}") from None
+        except OSError:
+            raise HubError(f"no hub answers at {self.address}: is one running? --api names another address") from None
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.loads(error.read())["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.code} {error.reason}"
