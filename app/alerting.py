@@ -81,14 +81,17 @@ async def open_alerts(
         session = await closing.enter_async_context(aiohttp.ClientSession())
         book = Book(stores.link, stores.keys, history=alerts.history)
         notifier = Notifier(channels_of(alerts, sender, session, lambda: catalog.bots))
-        closing.push_async_callback(notifier.stop, _LAST_SENDS)
+        # What a node tells by itself is its own to send, whoever evaluates.
+        local = Notifier(notifier.channels, deliveries=notifier.deliveries)
+        for sends in (notifier, local):
+            closing.push_async_callback(sends.stop, _LAST_SENDS)
         rules = alerts.effective()
         timing = Timing(alerts.settle, alerts.repeat)
         node = owner.partition(":")[0]
         lookout = Lookout(
             node,
             book,
-            notifier,
+            local,
             rules,
             lambda: membership.away,
             lambda: measures.spooled,

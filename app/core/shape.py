@@ -138,11 +138,14 @@ def _lacking(how: str, path: KeyPath, model: type[BaseModel]) -> str:
 
 def _unknown(key: str, path: KeyPath, model: type[BaseModel]) -> str:
     section: type[BaseModel] | None = model
+    each: type[BaseModel] | None = None
     for part in path[:-1]:
         if isinstance(part, str):  # else one of a list, whose model is known already
             field = section.model_fields.get(part) if section else None
-            section = _section(field.annotation, lists=True) if field else None
-    allowed = list(section.model_fields) if section else []
+            # Of a mapping the operator chooses the keys, and each has the same section under it.
+            section = _section(field.annotation, lists=True) if field else each
+            each = _section_each(field.annotation) if field else None
+    allowed = [field.alias or name for name, field in section.model_fields.items()] if section else []
     near = difflib.get_close_matches(key, allowed, n=1)
     if not near:
         near = [one.path for one in keys_of(model) if one.path.rsplit(".", 1)[-1] == key][:1]
@@ -193,6 +196,11 @@ def _section(annotation: Any, *, lists: bool = False) -> type[BaseModel] | None:
     if origin in (Union, types.UnionType) or (lists and origin is tuple):
         return next(filter(None, (_section(one, lists=lists) for one in get_args(annotation))), None)
     return None
+
+
+def _section_each(annotation: Any) -> type[BaseModel] | None:
+    """The model of each value of a mapping."""
+    return _section(get_args(annotation)[1]) if get_origin(annotation) is dict else None
 
 
 def _mentions(annotation: Any, wanted: tuple[type, ...]) -> bool:

@@ -32,6 +32,7 @@ from app.storage.shred import Shredder
 from app.storage.vault import DatabaseVault
 from tests.ports import free_port
 from tests.redis_servers import Server
+from tests.system.same_everywhere import depths_and_alerts
 from tests.system.test_keys import files_with
 from tests.waiting import until
 
@@ -86,6 +87,7 @@ async def the_same_calls(link: RedisLink, push: Script) -> None:
     popped = asyncio.create_task(take(link, "{bot4}:wake"))
     await link.commands.rpush("{bot4}:wake", "bot4")
     assert await asyncio.wait_for(popped, 5) == b"bot4"
+    await depths_and_alerts(link)
     warnings = await check_external(link)
     assert len(warnings) == 1
     assert "appendonly" in warnings[0]

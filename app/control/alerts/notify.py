@@ -29,11 +29,18 @@ log = get_logger(__name__)
 class Notifier:
     """Sends notices, each in a task of its own."""
 
-    def __init__(self, channels: Mapping[str, Channel], *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        *,
+        deliveries: dict[str, Delivery] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`deliveries` are those of another notifier of the same channels."""
         self.channels = channels
         self._clock = clock
         self._flights: dict[str, asyncio.Task[None]] = {}
-        self.deliveries = {name: Delivery() for name in channels}
+        self.deliveries = {name: Delivery() for name in channels} if deliveries is None else deliveries
         """How each channel does, as far as this node has seen."""
 
     def usual(self, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:

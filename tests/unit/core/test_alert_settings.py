@@ -59,7 +59,7 @@ def test_a_rule_of_ones_own(tmp_path: Path) -> None:
         ("rules: {Mine: {when: latency > soon}}", "expected a span"),
         ("rules: {Mine: {when: cpu > 1 and queue_waiting > 1}}", "one of each"),
         ("rules: {HighCPU: {channels: nowhere}}", "rules.HighCPU.channels names nowhere"),
-        ("rules: {HighCPU: {abve: 1}}", "abve: unknown key"),
+        ("rules: {HighCPU: {fr: 1m}}", "unknown key; did you mean for? allowed here: enabled, when, for, severity"),
         ("channels: {ops: {}}", "name exactly one of feishu_hook, feishu_chat, webhook, apprise"),
         ("channels: {ops: {webhook: https://a, apprise: 'json://b'}}", "name exactly one of"),
         ("channels: {ops: {feishu_chat: oc_1}}", "feishu_chat and bot go together"),
