@@ -37,6 +37,8 @@ BUSY_TRIES: Final = 5
 _FIRST_PAUSE: Final[Mapping[str, float]] = {"app": 1.0, "chat": 0.5}
 _LONGEST_PAUSE: Final[Mapping[str, float]] = {"app": 30.0, "chat": 4.0}
 _LIMITED_TRIES: Final[Mapping[str, int]] = {"app": 8, "chat": 6}
+# A token that was given is good for half a minute at least.
+_TOKEN_GOOD: Final = 1.0
 # An answer takes a moment even where the deadline is now: cut shorter, its outcome would not be known.
 _SHORTEST_TIMEOUT: Final = 1.0
 
@@ -165,9 +167,10 @@ class Exchange:
             quotas.check(spec.id, priority)
             try:
                 # Before the slot: a slot that waits for a token is late, and wasted if there is none.
-                await self._token(spec, call)
-                slot = await self._slot(spec, call, bounds, patience, priority)
                 token = await self._token(spec, call)
+                slot = await self._slot(spec, call, bounds, patience, priority)
+                if slot.waited > _TOKEN_GOOD:
+                    token = await self._token(spec, call)
             except (FeishuUnavailable, FeishuLimited) as error:
                 # No token: nothing was sent, whatever became of the token's own call.
                 if not error.retryable:

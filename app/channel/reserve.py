@@ -81,7 +81,6 @@ class Reserve:
         `held` always says what is held; what is still good is kept. `last_first` asks the last bound alone, and the
         others only for what it gives. After a refusal nothing is held.
         """
-        grace = min(bound.grace for bound in bounds) / MICROS
         due = self._clock.monotonic()
         wanted: Sequence[Bound] = bounds[-1:] if last_first else bounds
         for _ in range(_MAX_ROUNDS):
@@ -89,11 +88,12 @@ class Reserve:
             if refusal is not None:
                 self.give_back(held)
                 return refusal
-            due = max(due, *(each.due for each in held))
-            good = [each.bound for each in held if due - each.due <= grace]
-            wanted = [bound for bound in bounds if bound not in good]
-            if not wanted:
+            for each in held:
+                due = max(due, each.due)
+            good = [each.bound for each in held if (due - each.due) * MICROS <= each.bound.grace]
+            if len(good) == len(bounds):
                 break
+            wanted = [bound for bound in bounds if bound not in good]
         return None
 
     def note(self, held: Sequence[Held]) -> None:
