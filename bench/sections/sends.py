@@ -15,7 +15,7 @@ from bench.report import Row, row
 from bench.wrk import Unsound
 
 _APPS: Final = 3
-_STREAMS: Final = 96
+_STREAMS: Final = 240
 _AT_ONCE: Final = 32
 # Bounds that are kept and never met: the limiter does all of its work, and nobody waits.
 _WIDE: Final = {"app_per_second": 50_000, "app_per_minute": 1_000_000, "chat_per_second": 5_000}
