@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from app.core.redis_files import rewrite_files
+from app.front import ended
 from app.model.catalog import Catalog
 from app.storage.archiver import Archiver
+from app.storage.keeping import Keeping
 from app.storage.overflow import Overflow
+from app.storage.retention import Retention
 from app.wiring import Stores
 
 
@@ -20,15 +24,26 @@ async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> Async
     stores.shreds.tell(overflow.forget)
     archiver = Archiver(
         stores.log,
-        stores.messages,
+        Keeping(stores.messages, stores.keyring, catalog),
         overflow,
         bots=lambda: tuple(catalog.bots),
         consumer=consumer,
         max_lag=settings.archive.max_lag,
     )
+
+    async def rewrite_log() -> None:
+        await rewrite_files(stores.link)
+
+    retention = Retention(
+        stores.database,
+        lambda: {bot: spec.config.retain for bot, spec in catalog.bots.items()},
+        rewrite_log=rewrite_log if settings.redis.url == "embedded" else None,
+    )
     running = asyncio.create_task(archiver.run(), name="archiver")
+    purging = asyncio.create_task(retention.run(), name="retention")
     try:
         yield
     finally:
+        await ended(purging)
         archiver.stop()
         await asyncio.gather(running, return_exceptions=True)

@@ -25,6 +25,7 @@ from app.control.admin.limits import limits_router
 from app.control.admin.messages import messages_router
 from app.control.admin.nodes import nodes_router
 from app.control.admin.schedules import schedules_router
+from app.control.admin.stored_messages import stored_messages_router
 from app.control.admin.tasks import tasks_router
 from app.control.cluster.membership import Membership
 from app.control.health.exporter import CONTENT_TYPE, exposition
@@ -85,6 +86,7 @@ def open_back(
         routers=[
             bots_router(measures, reload),
             dead_router(stores.letters, open_letter),
+            stored_messages_router(stores.messages, stores.reveals, stores.audit),
             nodes_router(membership.nodes),
             schedules_router(stores.timetable, firing, registry),
             tasks_router(stores.tasks, open_note),

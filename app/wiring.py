@@ -29,11 +29,13 @@ from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
 from app.queue.tasks import Tasks
 from app.queue.timetable import Timetable
+from app.storage.audit import Audit
 from app.storage.cache import CacheTiers
 from app.storage.database import Database
 from app.storage.keyring import Keyring
 from app.storage.master_key import KEYS_DIRECTORY, MasterKey, load_master
 from app.storage.messages import Messages
+from app.storage.reveal import Reveals
 from app.storage.shred_news import ShredNews
 from app.storage.vault import DatabaseVault
 
@@ -50,6 +52,8 @@ class Stores:
     keyring: Keyring = field(repr=False)
     database: Database = field(repr=False)
     messages: Messages = field(repr=False)
+    audit: Audit = field(repr=False)
+    reveals: Reveals = field(repr=False)
     mailbox: Mailbox = field(repr=False)
     leases: Leases = field(repr=False)
     ledgers: Ledgers = field(repr=False)
@@ -101,6 +105,7 @@ async def stores_at(
         cache = CacheTiers(link, keys, keyring)
         shreds = ShredNews(keyring, link, keys)
         shreds.tell(cache.forget_bot)
+        messages, audit = Messages(database), Audit(database)
         yield Stores(
             settings,
             redis_url,
@@ -108,7 +113,9 @@ async def stores_at(
             link,
             keyring,
             database,
-            Messages(database),
+            messages,
+            audit,
+            Reveals(messages, keyring, audit),
             Mailbox(link, keys, replicas_ack=settings.redis.min_replicas_ack),
             Leases(link, keys),
             Ledgers(link, keys),

@@ -96,7 +96,10 @@ def shred(
     async def work(stores: Stores) -> Shredded:
         from app.key_care import shredder_of
 
-        return await shredder_of(stores).shred(bot)
+        done = await shredder_of(stores).shred(bot)
+        # Their rows stay, without content, and say why.
+        await stores.messages.shred(bot)
+        return done
 
     done = with_stores(config, data_dir, work)
     typer.echo(f"shredded {', '.join(done.keys)}; {done.deleted} keys of the bot deleted from Redis")

@@ -4,189 +4,240 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import orjson
 import typer
 
+from app.cli.message_pages import as_csv, as_document, as_page, as_table, audit_table
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from app.core.settings import Settings
-    from app.storage.messages import MessageInfo
+    from app.storage.query import Query
+    from app.wiring import Stores
 
 app = typer.Typer(help="What came in and went out, from the message store.", no_args_is_help=True)
+
+Bot = Annotated[str | None, typer.Option(help="Only this bot's.")]
+Chat = Annotated[str | None, typer.Option(help="Only this chat's; needs --bot.")]
+Sender = Annotated[str | None, typer.Option(help="Only of this open id; needs --bot.")]
+Type = Annotated[str | None, typer.Option("--type", help="Event type, or message type of what was sent; needs --bot.")]
+Event = Annotated[str | None, typer.Option(help="Event id, or a send's own name; needs --bot.")]
+Message = Annotated[str | None, typer.Option(help="Feishu's message id: with edits, reactions, recall; needs --bot.")]
+Since = Annotated[datetime | None, typer.Option(help="From this time on (this machine's); needs --bot.")]
+Until = Annotated[datetime | None, typer.Option(help="Before this time; needs --bot.")]
+Before = Annotated[int | None, typer.Option(help="The page before the message of this id.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many.")]
+Why = Annotated[str, typer.Option(prompt="Why do you open it", help="Kept in the audit, with your name.")]
+
+T = TypeVar("T")
+
+
+class Format(StrEnum):
+    """What `export` writes."""
+
+    jsonl = "jsonl"
+    csv = "csv"
 
 
 @app.command("list")
 def list_messages(
-    bot: Annotated[str | None, typer.Option(help="Only this bot's.")] = None,
-    chat: Annotated[str | None, typer.Option(help="Only this chat's; needs --bot.")] = None,
-    before: Annotated[int | None, typer.Option(help="The page before the message of this id.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    bot: Bot = None,
+    chat: Chat = None,
+    before: Before = None,
+    limit: Limit = 20,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest messages, without their content."""
-    if chat is not None and bot is None:
-        raise typer.BadParameter("a chat is looked up within a bot: give --bot too", param_hint="--chat")
-    page = asyncio.run(_page(_settings(config, data_dir), bot, chat, before, limit))
+    search(bot, chat, before=before, limit=limit, config=config, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def search(
+    bot: Bot = None,
+    chat: Chat = None,
+    sender: Sender = None,
+    type_: Type = None,
+    event: Event = None,
+    message: Message = None,
+    since: Since = None,
+    until: Until = None,
+    words: Annotated[str | None, typer.Option(help="Only what says these; opens messages, so --why is asked.")] = None,
+    why: Annotated[str | None, typer.Option(help="Kept in the audit, with your name.")] = None,
+    before: Before = None,
+    limit: Limit = 20,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find messages by bot, chat, sender, type, time, id, without content; or by words."""
+    query = _query(bot, chat, sender, type_, event, message, since, until)
+    if words is not None:
+        reason = why or str(typer.prompt("Why do you open them"))
+        _by_words(words, query, reason, limit, config, data_dir, as_json)
+        return
+
+    page = _with_stores(config, data_dir, lambda stores: stores.messages.search(query, before=before, limit=limit))
     if as_json:
         typer.echo(orjson.dumps([as_document(info) for info in page], option=orjson.OPT_INDENT_2))
     elif not page:
         typer.echo("no messages found")
     else:
-        from rich.console import Console
-
-        Console().print(as_table(page))
+        _print(as_table(page))
 
 
 @app.command()
 def show(
     message: Annotated[int, typer.Argument(metavar="ID", help="As `messages list` shows it.")],
+    why: Why,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one message with its content: this opens its seal."""
-    found = asyncio.run(_opened(_settings(config, data_dir), message))
+    """Show one message with its content: this opens its seal, and is written down."""
+    found = _with_stores(config, data_dir, lambda stores: stores.reveals.show(message, who=_who(), why=why))
     if found is None:
         typer.echo(f"no message has the id {message}; `feishu-hub messages list` shows which there are", err=True)
         raise typer.Exit(1)
-    info, plain = found
+    opened, about = found
     if as_json:
-        typer.echo(orjson.dumps(as_document(info, plain), option=orjson.OPT_INDENT_2))
+        document = as_document(opened.info, opened) | {"about": [as_document(info) for info in about]}
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     else:
-        typer.echo(as_page(info, plain))
+        typer.echo(as_page(opened, about))
+    if opened.fault is not None:
+        raise typer.Exit(1)
 
 
-def as_table(page: Sequence[MessageInfo]) -> Table:
-    """A page of messages for people."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+@app.command()
+def export(
+    bot: Annotated[str, typer.Option(help="The bot whose messages are written out.")],
+    why: Why,
+    chat: Chat = None,
+    sender: Sender = None,
+    type_: Type = None,
+    since: Since = None,
+    until: Until = None,
+    format_: Annotated[Format, typer.Option("--format", help="JSON lines, or CSV for a spreadsheet.")] = Format.jsonl,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Write messages with their content to standard output, the newest first; each page is written down."""
+    query = _query(bot, chat, sender, type_, None, None, since, until)
 
-    table = Table("ID", "TIME", "BOT", "CHAT", "WAY", "TYPE", box=box.SIMPLE_HEAD)
-    for info in page:
-        cells = (str(info.id), _local(info), info.bot, info.chat_id or "-", info.direction, info.type)
-        # Text, not str: an id must not be read as markup.
-        table.add_row(*(Text(printable(cell), overflow="fold") for cell in cells))
-    return table
+    async def work(stores: Stores) -> int:
+        faults = 0
+        write = as_csv() if format_ is Format.csv else None
+        async for opened in stores.reveals.export(query, who=_who(), why=why):
+            if opened.fault is not None:
+                faults += 1
+                typer.echo(f"message {opened.info.id} of bot {bot} left out: {opened.fault}", err=True)
+            elif write is not None:
+                typer.echo(write(opened), nl=False)
+            else:
+                typer.echo(orjson.dumps(as_document(opened.info, opened)))
+        return faults
 
-
-def as_document(info: MessageInfo, plain: bytes | None = None) -> dict[str, Any]:
-    """A message for programs; `plain` is its opened content."""
-    document = asdict(info) | {"created": datetime.fromtimestamp(info.created / 1000, UTC).isoformat()}
-    if plain is not None:
-        content = _parsed(plain)
-        document |= {"text": text_of(content), "content": content}
-    return document
-
-
-def as_page(info: MessageInfo, plain: bytes) -> str:
-    """One message for people: what is known of it, and its text (or, where it has none, its JSON)."""
-    facts = {
-        "id": str(info.id),
-        "time": _local(info),
-        "bot": info.bot,
-        "way": info.direction,
-        "type": info.type,
-        "chat": info.chat_id,
-        "user": info.user_id,
-        "message": info.message_id,
-        "key": info.key,
-    }
-    content = _parsed(plain)
-    text = text_of(content)
-    if text is None:
-        text = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
-    lines = [f"{name:<8} {value}" for name, value in facts.items() if value]
-    return printable("\n".join([*lines, "", text]))
+    if _with_stores(config, data_dir, work):
+        raise typer.Exit(1)
 
 
-def text_of(content: Any) -> str | None:
-    """What a person reads of an event or a sent message; None where that is no text."""
-    if not isinstance(content, Mapping):
-        return None
-    event = content.get("event", content)
-    message = event.get("message", event) if isinstance(event, Mapping) else None
-    if not isinstance(message, Mapping):
-        return None
-    body = message.get("content", message.get("text"))
-    if isinstance(body, str):
-        # Feishu writes the content of a message as a JSON document inside the JSON document.
-        inner = _parsed(body.encode())
-        body = inner if isinstance(inner, Mapping) else body
-    if isinstance(body, Mapping):
-        body = body["text"] if "text" in body else _text_of_post(body)
-    return body if isinstance(body, str) else None
+@app.command()
+def audit(
+    bot: Bot = None,
+    before: Annotated[int | None, typer.Option(help="The page before the record of this id.")] = None,
+    limit: Limit = 20,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who opened which messages, when and why; the newest first."""
+    from dataclasses import asdict
+
+    page = _with_stores(config, data_dir, lambda stores: stores.audit.list(bot, before=before, limit=limit))
+    if as_json:
+        shown = [asdict(one) | {"created": datetime.fromtimestamp(one.created / 1000, UTC)} for one in page]
+        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+    elif not page:
+        typer.echo("no message was opened")
+    else:
+        _print(audit_table(page))
 
 
-def _text_of_post(body: Mapping[str, Any]) -> str | None:
-    """The words of a rich text: rows of elements, as received, or under their language, as sent."""
-    if "content" not in body and len(body) > 0:
-        body = next(iter(body.values()))
-    rows = body.get("content") if isinstance(body, Mapping) else None
-    if not isinstance(rows, list):
-        return None
-    lines = [
-        "".join(str(part.get("text") or "") for part in row if isinstance(part, Mapping))
-        for row in rows
-        if isinstance(row, list)
-    ]
-    return "\n".join([str(body.get("title") or ""), *lines]).strip()
+def _by_words(
+    words: str, query: Query, why: str, limit: int, config: Path, data_dir: Path | None, as_json: bool
+) -> None:
+    if query.bot is None:
+        raise typer.BadParameter("words are looked up within a bot: give --bot too", param_hint="--words")
+    found = _with_stores(
+        config, data_dir, lambda stores: stores.reveals.with_words(words, query, who=_who(), why=why, limit=limit)
+    )
+    if as_json:
+        shown = [as_document(one.info, one) for one in found.messages]
+        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+    elif not found.messages:
+        typer.echo("no messages found; only those that came while the bot had `word_index: true` are")
+    else:
+        _print(as_table([one.info for one in found.messages], found.messages))
+    if not found.whole:
+        typer.echo("older messages were not looked at: say more words, or a time with --until", err=True)
 
 
-def printable(text: str) -> str:
-    """Text that cannot steer the terminal it is shown on."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+def _query(
+    bot: str | None,
+    chat: str | None,
+    sender: str | None,
+    type_: str | None,
+    event: str | None,
+    message: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Query:
+    from app.storage.query import Query
+
+    query = Query(bot, chat, sender, type_, event, message, _instant(since), _instant(until))
+    if bot is None and query != Query():
+        raise typer.BadParameter("this is looked up within a bot: give --bot too", param_hint="--bot")
+    return query
 
 
-def _parsed(plain: bytes) -> Any:
-    from app.feishu.parse import without_token
-
-    try:
-        return without_token(orjson.loads(plain))
-    except orjson.JSONDecodeError:
-        return plain.decode(errors="replace")
+def _instant(time: datetime | None) -> int | None:
+    # Without a zone it is this machine's, as `messages list` shows times.
+    return None if time is None else int(time.timestamp() * 1000)
 
 
-def _local(info: MessageInfo) -> str:
-    return datetime.fromtimestamp(info.created / 1000, UTC).astimezone().isoformat(" ", "seconds")
+def _who() -> str:
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()} at {socket.gethostname()}"
 
 
-def _settings(config: Path, data_dir: Path | None) -> Settings:
+def _print(table: Any) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def _with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
     from app.core.logs import configure_logs
     from app.core.settings import load_settings
+    from app.wiring import open_stores
 
     configure_logs("console", "warning")
-    return load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
 
+    async def run() -> T:
+        async with open_stores(settings) as stores:
+            try:
+                return await work(stores)
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from error
 
-async def _page(
-    settings: Settings, bot: str | None, chat: str | None, before: int | None, limit: int
-) -> list[MessageInfo]:
-    from app.wiring import open_stores
-
-    async with open_stores(settings) as stores:
-        return await stores.messages.list(bot, chat, before=before, limit=limit)
-
-
-async def _opened(settings: Settings, message: int) -> tuple[MessageInfo, bytes] | None:
-    from app.storage.cipher import record_identity
-    from app.wiring import open_stores
-
-    async with open_stores(settings) as stores:
-        found = await stores.messages.show(message)
-        if found is None:
-            return None
-        # Not the cipher in memory or Redis alone: an old message may lie under an old key.
-        cipher = await stores.keyring.refresh(found.info.bot)
-        return found.info, cipher.open(found.sealed, record_identity(found.info.key))
+    return asyncio.run(run())

@@ -168,7 +168,13 @@ class BotConfig(Frozen):
     bot_turns_per_minute: Whole = Field(
         20, ge=0, description="answers to other bots in one chat before it stops; 0 answers none"
     )
-    retain: Span = Field(30 * 86400.0, gt=0, description="how long messages are to be kept; nothing is deleted yet")
+    retain: Span = Field(
+        30 * 86400.0, gt=0, description="how long messages are kept; within a day after that they are gone"
+    )
+    honour_recalls: bool = Field(False, description="true: what is withdrawn in Feishu is deleted from the store too")
+    word_index: bool = Field(
+        False, description="true: messages are found by their words; the index holds keyed hashes, see operations.md"
+    )
     schedules: Annotated[tuple[BotSchedule, ...], AfterValidator(each_once)] = Field(
         (),
         description="list of `{name, cron, tz, handler, chat, message, missed}`, beside the handler's own `bot.cron`",

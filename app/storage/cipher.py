@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import Final
@@ -28,7 +29,7 @@ class Cipher:
     another record does not open.
     """
 
-    __slots__ = ("_current", "_header", "_keys", "_place", "bot")
+    __slots__ = ("_current", "_header", "_keys", "_place", "_roots", "bot")
 
     def __init__(self, bot: str, keys: Mapping[bytes, bytes], current: bytes) -> None:
         """`keys` maps 4-byte ids to 32-byte keys; `current` is the id that seals. ValueError if not."""
@@ -40,6 +41,9 @@ class Cipher:
         self.bot = bot
         # Making an AESGCM object costs more than a seal: each key's is made once.
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        # What other keys are made of, so that who has one of those does not have this one.
+        first = sorted(keys, key=lambda key_id: key_id != current)
+        self._roots = [hashlib.blake2b(b"feishu-hub derived", key=keys[key_id]).digest() for key_id in first]
         self._header = _VERSION + current
         self._current = self._keys[current]
         self._place = bot.encode() + b"\n"
@@ -73,6 +77,13 @@ class Cipher:
                 f"bot {self.bot}: a record does not open under data key {key_id.hex()}: it was changed or "
                 "moved; check the disk that it lies on, and who else writes to Redis and the database"
             ) from None
+
+    def derived(self, purpose: bytes) -> list[bytes]:
+        """A key of 32 bytes for something else than sealing, of each data key, that of the one that seals first.
+
+        With the data key it is gone too.
+        """
+        return [hashlib.blake2b(purpose, key=root, digest_size=32).digest() for root in self._roots]
 
     @property
     def key_ids(self) -> frozenset[bytes]:

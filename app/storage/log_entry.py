@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from app.storage.cipher import looks_sealed
-from app.storage.messages import NewMessage
+from app.storage.message import NewMessage
 
 
 class LogEntry(Protocol):

@@ -2,79 +2,117 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from dataclasses import fields
+from typing import Any, Final
 
-from sqlalchemy import Row, Table, func, select, tuple_
+from sqlalchemy import Row, Select, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import Table
 
+from app.storage.batch import Words, write
 from app.storage.database import Database
-from app.storage.tables import messages
-
-Direction = Literal["in", "out"]
+from app.storage.days import contents_of, day_of, days_kept
+from app.storage.message import RECALLED_TYPE, MessageInfo, NewMessage, State, StoredMessage
+from app.storage.query import Query, narrowed
+from app.storage.tables import messages, worn_days
 
 LONGEST_PAGE: Final = 1000
 
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """One message to store; `key` is unique in its bot and part of the seal."""
-
-    bot: str
-    key: str
-    direction: Direction
-    type: str
-    chat_id: str
-    user_id: str
-    message_id: str
-    created: int
-    """Milliseconds since the epoch."""
-    sealed: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class MessageInfo:
-    """What is known of a stored message without opening it."""
-
-    id: int
-    bot: str
-    key: str
-    direction: Direction
-    type: str
-    chat_id: str
-    user_id: str
-    message_id: str
-    created: int
-    """Milliseconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A stored message with its sealed content."""
-
-    info: MessageInfo
-    sealed: bytes = field(repr=False)
-
-
-_NEW_FIELDS: Final = tuple(field.name for field in fields(NewMessage))
-_INFO_COLUMNS: Final = tuple(messages.c[field.name] for field in fields(MessageInfo))
+INFO_COLUMNS: Final = tuple(messages.c[field.name] for field in fields(MessageInfo))
 
 
 class Messages:
-    """The table `messages`; every call raises StoreUnavailable when the database is away."""
+    """The table `messages` and the days' contents; every call raises StoreUnavailable when the database is away."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
-    async def insert(self, rows: Sequence[NewMessage]) -> None:
+    async def insert(self, rows: Sequence[NewMessage], words: Words | None = None) -> None:
         """Store all of `rows` in one transaction; those already there stay as they are."""
         if not rows:
             return
-        values = [{name: getattr(row, name) for name in _NEW_FIELDS} for row in rows]
-        async with self._database.writing() as connection:
-            await insert_new(connection, messages, values)
+        async with self.database.writing() as connection:
+            await write(connection, rows, words or {})
+
+    async def search(self, query: Query, *, before: int | None = None, limit: int = 50) -> list[MessageInfo]:
+        """A page of what a query asks for, newest first; ValueError where it needs a bot and names none."""
+        chosen = narrowed(select(*INFO_COLUMNS), query).limit(min(limit, LONGEST_PAGE))
+        if query.bot is None:
+            chosen = chosen.order_by(messages.c.id.desc())
+            if before is not None:
+                chosen = chosen.where(messages.c.id < before)
+        else:
+            order = (messages.c.created, messages.c.id)
+            chosen = chosen.order_by(*(column.desc() for column in order))
+            if before is not None:
+                last = select(*order).where(messages.c.id == before).scalar_subquery()
+                chosen = chosen.where(tuple_(*order) < last)
+        return await self.fetch(chosen)
+
+    async def fetch(self, chosen: Select[Any]) -> list[MessageInfo]:
+        """The messages that a statement over INFO_COLUMNS chooses."""
+        async with self.database.reading() as connection:
+            return [info_of(row) for row in await connection.execute(chosen)]
+
+    async def show(self, message: int) -> StoredMessage | None:
+        """The message of that id, if there is one."""
+        found = await self.fetch(select(*INFO_COLUMNS).where(messages.c.id == message))
+        if not found:
+            return None
+        return (await self.contents(found))[0]
+
+    async def about(self, info: MessageInfo) -> list[MessageInfo]:
+        """What else is kept of the same message, oldest first: edits, reactions, its recall."""
+        if not info.message_id:
+            return []
+        same = select(*INFO_COLUMNS).where(messages.c.bot == info.bot, messages.c.message_id == info.message_id)
+        same = same.where(messages.c.message_id != "", messages.c.id != info.id)
+        return await self.fetch(same.order_by(messages.c.created, messages.c.id).limit(LONGEST_PAGE))
+
+    async def contents(self, page: Sequence[MessageInfo]) -> list[StoredMessage]:
+        """The same messages with their content, in the same order."""
+        by_day: dict[int, list[int]] = defaultdict(list)
+        for info in page:
+            by_day[day_of(info.created)].append(info.id)
+        sealed: dict[int, bytes] = {}
+        async with self.database.reading() as connection:
+            for day in set(by_day) & set(await days_kept(connection)):
+                numbers = ", ".join(map(str, by_day[day]))
+                query = text(f"SELECT id, sealed FROM {contents_of(day)} WHERE id IN ({numbers})")
+                sealed |= {row.id: bytes(row.sealed) for row in await connection.execute(query)}
+        return [StoredMessage(info, sealed.get(info.id)) for info in page]
+
+    async def count(self, bot: str | None = None) -> int:
+        """How many messages are stored."""
+        query = select(func.count()).select_from(messages)
+        if bot is not None:
+            query = query.where(messages.c.bot == bot)
+        async with self.database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def recall(self, bot: str, message_ids: Sequence[str]) -> int:
+        """Delete what was said in messages that were withdrawn in Feishu, their edits included; how many rows."""
+        chosen = (messages.c.bot == bot, messages.c.message_id.in_(message_ids), messages.c.message_id != "")
+        return await self._forget(*chosen, messages.c.type != RECALLED_TYPE, state="recalled")
+
+    async def shred(self, bot: str) -> int:
+        """Delete the content of all of a bot's messages, whose key is gone; how many rows."""
+        some = select(messages.c.id).where(messages.c.bot == bot, messages.c.state == "kept").limit(LONGEST_PAGE)
+        gone = 0
+        while found := await self._forget(messages.c.id.in_(some), state="shredded"):
+            gone += found
+        return gone
+
+    async def _forget(self, *chosen: Any, state: State) -> int:
+        """Delete the content of the chosen messages and say in their rows why."""
+        async with self.database.writing() as connection:
+            marked = update(messages).where(*chosen, messages.c.state != state).values(state=state)
+            gone = (await connection.execute(marked.returning(messages.c.id, messages.c.created))).all()
+            await delete_contents(connection, [(row.id, row.created) for row in gone])
+        return len(gone)
 
     async def list(
         self, bot: str | None = None, chat: str | None = None, *, before: int | None = None, limit: int = 50
@@ -83,45 +121,30 @@ class Messages:
 
         `before` is the id of the last message of the page before. ValueError for a chat without a bot.
         """
-        if chat is not None and bot is None:
-            raise ValueError("a chat is looked up within a bot")
-        query = select(*_INFO_COLUMNS).limit(min(limit, LONGEST_PAGE))
-        if bot is None:
-            query = query.order_by(messages.c.id.desc())
-            if before is not None:
-                query = query.where(messages.c.id < before)
-        else:
-            order = (messages.c.created, messages.c.id)
-            query = query.where(messages.c.bot == bot).order_by(*(column.desc() for column in order))
-            if chat is not None:
-                query = query.where(messages.c.chat_id == chat)
-            if before is not None:
-                last = select(*order).where(messages.c.id == before).scalar_subquery()
-                query = query.where(tuple_(*order) < last)
-        async with self._database.reading() as connection:
-            return [_info(row) for row in await connection.execute(query)]
+        return await self.search(Query(bot=bot, chat=chat), before=before, limit=limit)
 
-    async def show(self, message: int) -> StoredMessage | None:
-        """The message of that id, if there is one."""
-        query = select(*_INFO_COLUMNS, messages.c.sealed).where(messages.c.id == message)
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return None if row is None else StoredMessage(_info(row), bytes(row.sealed))
 
-    async def count(self, bot: str | None = None) -> int:
-        """How many messages are stored."""
-        query = select(func.count()).select_from(messages)
-        if bot is not None:
-            query = query.where(messages.c.bot == bot)
-        async with self._database.reading() as connection:
-            return int((await connection.execute(query)).scalar_one())
+async def delete_contents(connection: AsyncConnection, gone: Sequence[tuple[int, int]]) -> None:
+    """Delete the content of messages, given as id and time; the days are noted to be written anew."""
+    by_day: dict[int, list[int]] = defaultdict(list)
+    for message, created in gone:
+        by_day[day_of(created)].append(message)
+    kept = set(await days_kept(connection)) & set(by_day)
+    for day in kept:
+        for start in range(0, len(by_day[day]), LONGEST_PAGE):
+            numbers = ", ".join(map(str, by_day[day][start : start + LONGEST_PAGE]))
+            await connection.execute(text(f"DELETE FROM {contents_of(day)} WHERE id IN ({numbers})"))
+    await insert_new(connection, worn_days, [{"day": day} for day in kept])
 
 
 async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows that break no unique bound, in one statement, in the database's own dialect."""
+    if not rows:
+        return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     await connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
 
 
-def _info(row: Row[*tuple[Any, ...]]) -> MessageInfo:
-    return MessageInfo(**{field.name: getattr(row, field.name) for field in fields(MessageInfo)})
+def info_of(row: Row[*tuple[Any, ...]]) -> MessageInfo:
+    """A row of INFO_COLUMNS."""
+    return MessageInfo(*row)

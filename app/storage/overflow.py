@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from app.core.errors import StoreUnavailable
 from app.storage.cipher import KEY_ID_LENGTH
-from app.storage.messages import NewMessage
+from app.storage.message import NewMessage
 from app.storage.private_files import create_private
 
 FILE_NAME: Final = "archive-overflow.db"

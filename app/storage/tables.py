@@ -1,4 +1,8 @@
-"""The database's tables, as SQLAlchemy Core knows them; the migrations hold the same."""
+"""The database's tables, as SQLAlchemy Core knows them; the migrations hold the same.
+
+What was said lies apart from what is known of it, in tables of one day each (`app/storage/days.py`): they are dropped
+whole when it is time, which is what leaves nothing of it in any file.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,26 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    UniqueConstraint,
+    text,
 )
 
 metadata: Final = MetaData()
 
+# Only a column of type INTEGER is SQLite's own row id, and counts by itself.
+_NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _index(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+RARE_TYPE: Final = "direction = 'in' AND type <> 'im.message.receive_v1'"
+"""What the index by type holds: all that is not found soon enough by going back in time."""
+
 messages: Final = Table(
     "messages",
     metadata,
-    # Only a column of type INTEGER is SQLite's own row id, and counts by itself.
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
     Column("bot", Text, nullable=False),
     Column("key", Text, nullable=False, comment="event id, or a sent message's own name; part of the seal"),
     Column("direction", Text, nullable=False, comment="in or out"),
@@ -32,11 +46,17 @@ messages: Final = Table(
     Column("user_id", Text, nullable=False),
     Column("message_id", Text, nullable=False),
     Column("created", BigInteger, nullable=False, comment="milliseconds since the epoch"),
-    Column("sealed", LargeBinary, nullable=False),
-    UniqueConstraint("bot", "key", name="uq_messages_bot_key"),
-    # Both are read backwards for the newest page, of a chat and of a bot; the id settles equal times.
+    Column("state", Text, nullable=False, server_default="kept", comment="kept, recalled or shredded"),
+    Index("uq_messages_bot_key", "bot", "key", unique=True),
+    # These are read backwards for the newest page; the id settles equal times.
     Index("ix_messages_chat", "bot", "chat_id", "created", "id"),
     Index("ix_messages_bot", "bot", "created", "id"),
+    _index("ix_messages_user", "bot", "user_id", "created", "id", where="user_id <> ''"),
+    _index("ix_messages_type", "bot", "type", "created", "id", where=RARE_TYPE),
+    # A message with its edits, reactions and recall.
+    _index("ix_messages_message", "bot", "message_id", where="message_id <> ''"),
+    # An id is never given twice: the audit names messages by it.
+    sqlite_autoincrement=True,
 )
 
 data_keys: Final = Table(
@@ -47,4 +67,31 @@ data_keys: Final = Table(
     Column("wrapped", LargeBinary, nullable=False, comment="under the master key"),
     Column("created", BigInteger, nullable=False, comment="milliseconds since the epoch"),
     PrimaryKeyConstraint("bot", "key_id", name="pk_data_keys"),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("created", BigInteger, nullable=False, comment="milliseconds since the epoch"),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False, comment="show, export or words"),
+    Column("bot", Text, nullable=False),
+    Column("which", Text, nullable=False, comment="ids of the messages that were opened"),
+    Column("why", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+worn_days: Final = Table(
+    "worn_days",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False, comment="days since the epoch"),
+    comment="days from whose tables something was deleted that still lies in their files",
+)
+
+turns: Final = Table(
+    "turns",
+    metadata,
+    Column("name", Text, primary_key=True, comment="a task that one node does at a time"),
+    Column("next", BigInteger, nullable=False, comment="when it is due, milliseconds since the epoch"),
 )

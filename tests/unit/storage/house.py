@@ -17,7 +17,8 @@ from app.queue.log import EventLog
 from app.storage.archiver import Archiver
 from app.storage.cipher import Cipher, record_identity
 from app.storage.log_entry import Log
-from app.storage.messages import Messages, NewMessage
+from app.storage.message import NewMessage
+from app.storage.messages import Messages
 from app.storage.overflow import Overflow
 
 BOTS = ("echo", "support")

@@ -29,7 +29,8 @@ def test_head_is_the_newest_migration() -> None:
 
 async def test_migrations_and_tables_say_the_same(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, metadata))
 
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import event
 
 from app.storage.database import Database
-from app.storage.messages import Messages, NewMessage
+from app.storage.message import NewMessage
+from app.storage.messages import Messages
 
 ROW = NewMessage(
     bot="echo",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import getpass
 import json
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,12 +19,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import keys as keys_command
-from app.cli.messages import app, as_page, printable, text_of
+from app.cli.message_pages import as_csv, as_page, printable
+from app.cli.messages import app
 from app.core.errors import StartError
+from app.feishu.plain_text import text_of
+from app.storage.audit import Audit
 from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
 from app.storage.master_key import MasterKey
-from app.storage.messages import MessageInfo, Messages, NewMessage
+from app.storage.message import MessageInfo, NewMessage
+from app.storage.messages import Messages
+from app.storage.reveal import Opened, Reveals
 
 CIPHER = Cipher("echo", {b"keyi": bytes(32)}, b"keyi")
 RECEIVED = {
@@ -61,7 +69,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     async def open_stores(_settings: object) -> AsyncIterator[Any]:
         database = Database("sqlite", tmp_path)
         try:
-            yield SimpleNamespace(messages=Messages(database), keyring=_Keys())
+            messages, audit = Messages(database), Audit(database)
+            yield SimpleNamespace(messages=messages, audit=audit, reveals=Reveals(messages, _Keys(), audit))
         finally:
             await database.close()
 
@@ -100,7 +109,7 @@ def test_list_as_json(run: Any) -> None:
     assert first["id"] == 3
     assert first["created"] == "2023-11-14T22:13:20.003000+00:00"
     assert set(first) == {
-        *("id", "bot", "key", "direction", "type", "chat_id", "user_id", "message_id", "created"),
+        *("id", "bot", "key", "direction", "type", "chat_id", "user_id", "message_id", "created", "state"),
     }
     assert [row["id"] for row in json.loads(run("list", "--before", "2", "--json").stdout)] == [1]
 
@@ -112,23 +121,70 @@ def test_a_chat_needs_its_bot(run: Any) -> None:
 
 
 def test_show_opens_the_seal(run: Any) -> None:
-    result = run("show", "1")
+    result = run("show", "1", "--why", "asked")
     assert result.exit_code == 0
     assert result.stdout.endswith("\n\n你好 \N{REPLACEMENT CHARACTER}[31mred\n")
-    shown = json.loads(run("show", "2", "--json").stdout)
+    shown = json.loads(run("show", "2", "--why", "asked", "--json").stdout)
     assert (shown["text"], shown["content"], shown["direction"]) == ("pong", SENT, "out")
 
 
 def test_show_says_when_there_is_none(run: Any) -> None:
-    result = run("show", "99")
+    result = run("show", "99", "--why", "asked")
     assert result.exit_code == 1
     assert "messages list" in result.stderr
 
 
 def test_a_row_that_was_moved_is_not_shown(run: Any) -> None:
-    result = run("show", "3")
+    result = run("show", "3", "--why", "asked")
     assert result.exit_code == 1
-    assert "moved" in str(result.exception)
+    assert "moved" in result.stdout
+    assert "pong" not in result.stdout
+
+
+def test_every_reveal_is_written_down(run: Any) -> None:
+    assert run("show", "1").exit_code == 1  # nobody answers the question why
+    assert json.loads(run("audit", "--json").stdout or "[]") == [] or "no message" in run("audit").stdout
+    run("show", "1", "--why", "a complaint")
+    run("export", "--bot", "echo", "--why", "the auditors asked")
+    export, show = json.loads(run("audit", "--json").stdout)
+    assert (show["action"], show["bot"], show["which"], show["why"]) == ("show", "echo", "1", "a complaint")
+    assert (export["action"], export["which"], export["why"]) == ("export", "1-3", "the auditors asked")
+    assert show["who"] == f"{getpass.getuser()} at {socket.gethostname()}"
+    shown = run("audit").stdout
+    assert "a complaint" in shown
+    assert "你好" not in shown
+
+
+def test_search_by_what_stands_in_clear(run: Any) -> None:
+    def found(*wanted: str) -> list[int]:
+        return [row["id"] for row in json.loads(run("search", "--bot", "echo", *wanted, "--json").stdout)]
+
+    assert found("--type", "text") == [2]
+    assert found("--event", "evt_1") == [1]
+    assert found("--message", "om_3") == [3]
+    assert found("--sender", "ou_1", "--chat", "oc_[red]1") == [3, 2, 1]
+    assert found("--sender", "ou_2") == []
+    assert found("--since", "2023-11-01", "--until", "2023-11-30") == [3, 2, 1]
+    assert found("--until", "2023-11-01") == []
+    refused = run("search", "--sender", "ou_1")
+    assert refused.exit_code == 2
+    assert "--bot" in refused.stderr
+
+
+def test_export_names_what_does_not_open_and_goes_on(run: Any) -> None:
+    result = run("export", "--bot", "echo", "--why", "asked")
+    assert result.exit_code == 1
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [2, 1]
+    assert "message 3 of bot echo left out" in result.stderr
+
+
+def test_export_as_csv_is_no_formula(run: Any) -> None:
+    lines = run("export", "--bot", "echo", "--why", "asked", "--format", "csv").stdout.splitlines()
+    rows = list(csv.DictReader(lines))
+    assert [row["id"] for row in rows] == ["2", "1"]
+    assert rows[0]["text"] == "pong"
+    opened = Opened(MessageInfo(1, "echo", "k", "out", "text", "", "", "", 0), SENT | {"content": '{"text":"=1+1"}'})
+    assert as_csv()(opened).splitlines()[1].endswith("'=1+1")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +212,7 @@ def test_the_words_of_a_message(content: object, text: str | None) -> None:
 
 def test_what_has_no_words_is_shown_as_it_is() -> None:
     info = MessageInfo(1, "echo", "k", "in", "card.action.trigger", "", "ou_1", "", 1_700_000_000_000)
-    page = as_page(info, b'{"event":{"action":{"name":"approve"}}}')
+    page = as_page(Opened(info, {"event": {"action": {"name": "approve"}}}))
     assert '"name": "approve"' in page
     assert "chat" not in page
 

@@ -16,7 +16,8 @@ from app.queue.tasks import task_aad
 from app.sdk import Bot, Context, Message
 from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
-from app.storage.messages import Messages, NewMessage
+from app.storage.message import NewMessage
+from app.storage.messages import Messages
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import message
 from tests.waiting import until
@@ -103,6 +104,7 @@ async def test_a_stored_message_in_the_place_of_another(tmp_path: Path) -> None:
     for info in await messages.list("echo"):
         stored = await messages.show(info.id)
         assert stored is not None
+        assert stored.sealed is not None
         if info.key == "e1":
             assert cipher.open(stored.sealed, record_identity(stored.info.key)) == b"first"
         else:

@@ -1,0 +1,146 @@
+"""The message store in the admin API: searched without content, opened for a reason, which the audit keeps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi import Query as Parameter
+from pydantic import BaseModel, Field
+
+from app.storage.audit import Audit
+from app.storage.message import MessageInfo
+from app.storage.messages import LONGEST_PAGE, Messages
+from app.storage.query import Query
+from app.storage.reveal import Opened, Reveals
+
+
+class MessageShown(BaseModel):
+    """What is known of a message without opening it; `created` in milliseconds since the epoch."""
+
+    id: int
+    bot: str
+    key: str
+    direction: Literal["in", "out"]
+    type: str
+    chat_id: str
+    user_id: str
+    message_id: str
+    created: int
+    state: Literal["kept", "recalled", "shredded"]
+
+
+class MessageOpened(MessageShown):
+    """A message and what was in it, or why that cannot be shown."""
+
+    content: Any = None
+    fault: str | None = None
+
+
+class MessageDetail(MessageOpened):
+    """One message, with what else is kept of it: edits, reactions, its recall."""
+
+    about: list[MessageShown]
+
+
+class WordSearch(BaseModel):
+    """What to look for, and why."""
+
+    bot: str
+    words: str = Field(min_length=1, max_length=1000)
+    why: str = Field(min_length=1, max_length=1000)
+    chat: str | None = None
+    sender: str | None = None
+    since: int | None = None
+    until: int | None = None
+    limit: int = Field(50, ge=1, le=LONGEST_PAGE)
+
+
+class WordsFound(BaseModel):
+    """Messages that say all of the words; `whole` is false where older ones were not looked at."""
+
+    messages: list[MessageOpened]
+    whole: bool
+
+
+class RevealShown(BaseModel):
+    """One time that messages were opened: who, when, which, why."""
+
+    id: int
+    created: int
+    who: str
+    action: str
+    bot: str
+    which: str
+    why: str
+
+
+Limit = Annotated[int, Parameter(ge=1, le=LONGEST_PAGE)]
+Why = Annotated[str, Parameter(min_length=1, max_length=1000)]
+
+
+def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> APIRouter:
+    """The routes under /messages."""
+    api = APIRouter()
+
+    @api.get("/messages", response_model=list[MessageShown])
+    async def search(
+        bot: str | None = None,
+        chat: str | None = None,
+        sender: str | None = None,
+        type: str | None = None,
+        event: str | None = None,
+        message: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        before: int | None = None,
+        limit: Limit = 50,
+    ) -> list[MessageShown]:
+        """Messages, the newest first, without content; all but `before` and `limit` need `bot`."""
+        query = Query(bot, chat, sender, type, event, message, since, until)
+        try:
+            return [_shown(info) for info in await store.search(query, before=before, limit=limit)]
+        except ValueError as error:
+            raise HTTPException(422, f"query.bot: {error}") from error
+
+    @api.get("/messages/audit", response_model=list[RevealShown])
+    async def list_audit(bot: str | None = None, before: int | None = None, limit: Limit = 50) -> list[RevealShown]:
+        """Who opened which messages, when and why; the newest first."""
+        return [RevealShown(**asdict(one)) for one in await audit.list(bot, before=before, limit=limit)]
+
+    @api.get("/messages/{message}", response_model=MessageDetail)
+    async def show(message: int, why: Why, request: Request) -> MessageDetail:
+        """One message, opened; `why` goes into the audit."""
+        try:
+            found = await reveals.show(message, who=_who(request), why=why)
+        except ValueError as error:
+            raise HTTPException(422, f"query.why: {error}") from error
+        if found is None:
+            raise HTTPException(404, f"no message has the id {message}")
+        opened, about = found
+        return MessageDetail(**_opened(opened).model_dump(), about=[_shown(info) for info in about])
+
+    @api.post("/messages/search", response_model=WordsFound)
+    async def by_words(sought: WordSearch, request: Request) -> WordsFound:
+        """Messages of a bot with `word_index: true` that say all of the words, opened; `why` goes into the audit."""
+        query = Query(sought.bot, chat=sought.chat, sender=sought.sender, since=sought.since, until=sought.until)
+        try:
+            found = await reveals.with_words(sought.words, query, who=_who(request), why=sought.why, limit=sought.limit)
+        except ValueError as error:
+            raise HTTPException(422, f"body.words: {error}") from error
+        return WordsFound(messages=[_opened(one) for one in found.messages], whole=found.whole)
+
+    return api
+
+
+def _who(request: Request) -> str:
+    return f"admin token from {request.client.host if request.client else 'unknown'}"
+
+
+def _shown(info: MessageInfo) -> MessageShown:
+    return MessageShown(**asdict(info))
+
+
+def _opened(one: Opened) -> MessageOpened:
+    return MessageOpened(**asdict(one.info), content=one.content, fault=one.fault)

@@ -1,0 +1,76 @@
+"""Stores messages as each bot's config says: with an index of their words, without what was withdrawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from app.core.errors import SealBroken
+from app.core.logs import get_logger
+from app.feishu.plain_text import parsed, searchable_text
+from app.model.catalog import Catalog
+from app.storage.cipher import Cipher, record_identity
+from app.storage.message import RECALLED_TYPE, NewMessage
+from app.storage.messages import Messages
+from app.storage.words import hashes, tokens
+
+# Opening and hashing takes some 30 µs a message; after so many the node's loop is let to others.
+_BREATH: Final = 100
+
+log = get_logger(__name__)
+
+
+class Ciphers(Protocol):
+    """Every bot's cipher."""
+
+    async def cipher(self, bot: str) -> Cipher: ...
+
+
+class Keeping:
+    """What the archiver writes to; every call raises StoreUnavailable while the database or a key cannot be had."""
+
+    def __init__(self, messages: Messages, ciphers: Ciphers, catalog: Catalog) -> None:
+        self._messages = messages
+        self._ciphers = ciphers
+        self._catalog = catalog
+
+    async def insert(self, rows: Sequence[NewMessage]) -> None:
+        """Store all or none; those already there stay as they are."""
+        await self._messages.insert(rows, await self._words(rows))
+        withdrawn: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            if row.type == RECALLED_TYPE and row.message_id and self._honours_recalls(row.bot):
+                withdrawn[row.bot].append(row.message_id)
+        # After they are stored: the message itself may stand in the same batch.
+        for bot, message_ids in withdrawn.items():
+            await self._messages.recall(bot, message_ids)
+
+    async def _words(self, rows: Sequence[NewMessage]) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        indexed = {bot for bot in {row.bot for row in rows} if self._indexes_words(bot)}
+        if not indexed:
+            return found
+        for place, row in enumerate(rows):
+            if row.bot not in indexed:
+                continue
+            if place % _BREATH == 0:
+                await asyncio.sleep(0)
+            cipher = await self._ciphers.cipher(row.bot)
+            try:
+                content = parsed(cipher.open(row.sealed, record_identity(row.key)))
+            except SealBroken as error:
+                log.warning("words of a message not indexed", bot=row.bot, key=row.key, error=str(error))
+                continue
+            if numbers := hashes(cipher, tokens(searchable_text(content))):
+                found[place] = numbers
+        return found
+
+    def _indexes_words(self, bot: str) -> bool:
+        spec = self._catalog.bots.get(bot)
+        return spec is not None and spec.config.word_index
+
+    def _honours_recalls(self, bot: str) -> bool:
+        spec = self._catalog.bots.get(bot)
+        return spec is not None and spec.config.honour_recalls

@@ -1,0 +1,55 @@
+"""One message of the store: as it is written, and as it is known without being opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["in", "out"]
+
+State = Literal["kept", "recalled", "shredded"]
+"""What became of a message's content: it is there, was withdrawn in Feishu, or went with its bot's key."""
+
+RECALLED_TYPE = "im.message.recalled_v1"
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """One message to store; `key` is unique in its bot and part of the seal."""
+
+    bot: str
+    key: str
+    direction: Direction
+    type: str
+    chat_id: str
+    user_id: str
+    message_id: str
+    """The message that it is, or that it is about (an edit, a reaction, a recall)."""
+    created: int
+    """Milliseconds since the epoch."""
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """What is known of a stored message without opening it."""
+
+    id: int
+    bot: str
+    key: str
+    direction: Direction
+    type: str
+    chat_id: str
+    user_id: str
+    message_id: str
+    created: int
+    """Milliseconds since the epoch."""
+    state: State = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A stored message with its sealed content; None where the content is gone."""
+
+    info: MessageInfo
+    sealed: bytes | None = field(repr=False)

@@ -1,0 +1,120 @@
+"""Deletes messages when their bot's `retain` is over, so that nothing of what was said stays in any file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from sqlalchemy import delete, select, text, update
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import HubError
+from app.core.logs import get_logger
+from app.storage.database import Database
+from app.storage.days import contents_of, days_kept, drop, rewrite
+from app.storage.messages import delete_contents, insert_new
+from app.storage.tables import messages, turns, worn_days
+
+# Rows of one transaction: SQLite has one writer, and the archiver is waiting.
+_AT_ONCE: Final = 1000
+_HALF_A_DAY: Final = 43_200.0
+# With the two below a message is gone at most 18 hours after it was due.
+_PERIOD: Final = 6 * 3600.0
+_LOOK: Final = 60.0
+
+Retains = Callable[[], Mapping[str, float]]
+"""How long each bot's messages are kept, in seconds; those of a bot that is not among them stay."""
+
+log = get_logger(__name__)
+
+
+class Retention:
+    """One node at a time does it, whichever comes first when it is due.
+
+    A day's table from which something was deleted is written anew, and dropped when it is empty: what a database
+    deletes from a page may lie on in it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        retains: Retains,
+        *,
+        rewrite_log: Callable[[], Awaitable[None]] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """`rewrite_log` has the engine write its own file anew, in which archived entries lie on."""
+        self._database = database
+        self._retains = retains
+        self._rewrite_log = rewrite_log
+        self._clock = clock
+
+    async def run(self) -> None:
+        """For ever; what goes wrong is logged and tried again."""
+        while True:
+            try:
+                if await self._my_turn():
+                    await self.purge()
+            except HubError as error:
+                log.warning("retention waits", error=str(error))
+            except Exception as error:
+                log.error("retention failed, trying again", error=type(error).__name__, exc_info=True)
+            await self._clock.sleep(min(_LOOK, self._period() / 2))
+
+    async def purge(self) -> int:
+        """Delete what is due now, and every trace of what was deleted before; how many messages."""
+        gone = 0
+        for bot, retain in self._retains().items():
+            # In steps, so that a day's table is written anew at most twice before it is dropped.
+            step = min(_HALF_A_DAY, retain / 10)
+            due = (self._clock.now() - retain) // step * step
+            gone += await self._delete(bot, int(due * 1000))
+        days = await self._worn()
+        for day in days:
+            await self._renew(day)
+        if days:
+            await self._database.scrub()
+            if self._rewrite_log is not None:
+                await self._rewrite_log()
+            log.info("messages deleted", messages=gone, days=len(days))
+        return gone
+
+    async def _delete(self, bot: str, before: int) -> int:
+        due = select(messages.c.id).where(messages.c.bot == bot, messages.c.created < before)
+        due = due.order_by(messages.c.created).limit(_AT_ONCE)
+        gone = 0
+        while True:
+            async with self._database.writing() as connection:
+                statement = delete(messages).where(messages.c.id.in_(due))
+                rows = (await connection.execute(statement.returning(messages.c.id, messages.c.created))).all()
+                await delete_contents(connection, [(row.id, row.created) for row in rows])
+            gone += len(rows)
+            if len(rows) < _AT_ONCE:
+                return gone
+            await asyncio.sleep(0)
+
+    async def _worn(self) -> list[int]:
+        async with self._database.reading() as connection:
+            return list(await connection.scalars(select(worn_days.c.day).order_by(worn_days.c.day)))
+
+    async def _renew(self, day: int) -> None:
+        async with self._database.writing() as connection:
+            if day in await days_kept(connection):
+                if await connection.scalar(text(f"SELECT 1 FROM {contents_of(day)} LIMIT 1")):
+                    await rewrite(connection, day)
+                else:
+                    await drop(connection, day)
+            await connection.execute(delete(worn_days).where(worn_days.c.day == day))
+
+    async def _my_turn(self) -> bool:
+        """Take the turn if it is due: of nodes that ask at once one gets it."""
+        now = int(self._clock.now() * 1000)
+        async with self._database.writing() as connection:
+            await insert_new(connection, turns, [{"name": "retention", "next": 0}])
+            mine = update(turns).where(turns.c.name == "retention", turns.c.next <= now)
+            taken = await connection.execute(mine.values(next=now + int(self._period() * 1000)))
+        return taken.rowcount == 1
+
+    def _period(self) -> float:
+        return min([_PERIOD, *(retain / 10 for retain in self._retains().values())])

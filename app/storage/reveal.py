@@ -1,0 +1,113 @@
+"""Opens messages for people, one, a page or those with certain words; each time is written down before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from sqlalchemy import select
+
+from app.core.errors import SealBroken
+from app.feishu.parse import without_token
+from app.feishu.plain_text import parsed, searchable_text
+from app.storage.audit import Action, Audit
+from app.storage.cipher import Cipher, record_identity
+from app.storage.message import MessageInfo, StoredMessage
+from app.storage.messages import INFO_COLUMNS, LONGEST_PAGE, Messages
+from app.storage.query import Query, narrowed
+from app.storage.tables import messages
+from app.storage.word_search import ids_with
+from app.storage.words import hashes_by_key, says, sought
+
+# Of a search by words: so many candidates are opened at once, and at most so many in all.
+_PAGE: Final = 200
+_MOST_OPENED: Final = 5000
+
+
+class Ciphers(Protocol):
+    """Every bot's cipher, with the keys of before too."""
+
+    async def refresh(self, bot: str) -> Cipher: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message and what was in it, or why that cannot be shown."""
+
+    info: MessageInfo
+    content: Any = field(default=None, repr=False)
+    """The JSON document as it was received or sent; verification tokens are masked."""
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search by words found."""
+
+    messages: list[Opened]
+    whole: bool
+    """False where so many had to be opened that older ones were not looked at."""
+
+
+class Reveals:
+    """What of the store needs a key; raises StoreUnavailable, ValueError where it is asked wrongly."""
+
+    def __init__(self, store: Messages, ciphers: Ciphers, audit: Audit) -> None:
+        self._store = store
+        self._ciphers = ciphers
+        self._audit = audit
+
+    async def show(self, message: int, *, who: str, why: str) -> tuple[Opened, list[MessageInfo]] | None:
+        """One message, opened, and what else is kept of it; None where there is none of that id."""
+        found = await self._store.show(message)
+        if found is None:
+            return None
+        (opened,) = await self._opened([found], "show", who, why)
+        return opened, await self._store.about(found.info)
+
+    async def export(self, query: Query, *, who: str, why: str) -> AsyncIterator[Opened]:
+        """All that a query asks for, newest first, opened page by page; one that does not open says so, and no more."""
+        before: int | None = None
+        while page := await self._store.search(query, before=before, limit=LONGEST_PAGE):
+            before = page[-1].id
+            for opened in await self._opened(await self._store.contents(page), "export", who, why):
+                yield opened
+
+    async def with_words(self, words: str, query: Query, *, who: str, why: str, limit: int = 50) -> Found:
+        """Messages that say all of the words, the last stored first; ValueError without a bot."""
+        if query.bot is None:
+            raise ValueError("words are looked up within a bot")
+        hashed = hashes_by_key(await self._ciphers.refresh(query.bot), sought(words))
+        async with self._store.database.reading() as connection:
+            candidates = [number async for number in ids_with(connection, hashed, _MOST_OPENED, query)]
+        found: list[Opened] = []
+        for start in range(0, len(candidates), _PAGE):
+            chosen = narrowed(select(*INFO_COLUMNS), query)
+            chosen = chosen.where(messages.c.id.in_(candidates[start : start + _PAGE])).order_by(messages.c.id.desc())
+            page = await self._store.contents(await self._store.fetch(chosen))
+            for one in await self._opened(page, "words", who, why):
+                if one.fault is not None or says(searchable_text(one.content), words):
+                    found.append(one)
+            if len(found) >= limit:
+                return Found(found[:limit], whole=True)
+        return Found(found, whole=len(candidates) < _MOST_OPENED)
+
+    async def _opened(self, page: Sequence[StoredMessage], action: Action, who: str, why: str) -> list[Opened]:
+        ciphers: dict[str, Cipher] = {}
+        for bot in sorted({stored.info.bot for stored in page}):
+            ids = [stored.info.id for stored in page if stored.info.bot == bot]
+            await self._audit.record(who, action, bot, ids, why)
+            # Not the cipher in memory or Redis alone: an old message may lie under an old key.
+            ciphers[bot] = await self._ciphers.refresh(bot)
+        return [_open(stored, ciphers[stored.info.bot]) for stored in page]
+
+
+def _open(stored: StoredMessage, cipher: Cipher) -> Opened:
+    info = stored.info
+    if stored.sealed is None:
+        return Opened(info, fault="its content is gone" if info.state == "kept" else f"its content was {info.state}")
+    try:
+        return Opened(info, without_token(parsed(cipher.open(stored.sealed, record_identity(info.key)))))
+    except SealBroken as error:
+        return Opened(info, fault=str(error))

@@ -1,0 +1,169 @@
+"""What is due is deleted, once in the cluster, and what was said is in no file of the database afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from app.storage.database import Database
+from app.storage.days import days_kept
+from app.storage.message import NewMessage
+from app.storage.messages import Messages
+from app.storage.retention import Retention
+from tests.postgres_server import PostgresServer
+
+DAY = 86_400.0
+NOW = 20_000 * DAY
+BOTS = ("short", "long", "stays")
+RETAINS = {"short": 3 * DAY, "long": 10 * DAY}
+
+
+class Clock:
+    """A clock that stands where the test puts it."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def row(bot: str, number: int, age: float, sealed: bytes = b"\x01sealed") -> NewMessage:
+    """A message so many seconds old."""
+    created = int((NOW - age) * 1000)
+    return NewMessage(
+        bot, f"{bot}_{number}", "in", "im.message.receive_v1", "oc_1", "ou_1", f"om_{number}", created, sealed
+    )
+
+
+def retention(database: Database, clock: Clock, retains: Mapping[str, float] = RETAINS) -> Retention:
+    return Retention(database, lambda: retains, clock=clock)
+
+
+async def kept(messages: Messages, bot: str) -> list[str]:
+    return [info.key for info in await messages.list(bot)]
+
+
+async def test_each_bot_keeps_its_own_time(messages: Messages, database: Database) -> None:
+    ages = (0, 2.9 * DAY, 3.6 * DAY, 9.9 * DAY, 10.6 * DAY)
+    await messages.insert([row(bot, number, age) for bot in (*RETAINS, "gone") for number, age in enumerate(ages)])
+    assert await retention(database, Clock()).purge() == 4
+    assert await kept(messages, "short") == ["short_0", "short_1"]
+    assert await kept(messages, "long") == ["long_0", "long_1", "long_2", "long_3"]
+    # A bot whose directory cannot be read says nothing of how long: nothing of it is deleted by mistake.
+    assert len(await kept(messages, "gone")) == 5
+    for info in await messages.list("long"):
+        found = await messages.show(info.id)
+        assert found is not None
+        assert found.sealed == b"\x01sealed"
+    assert await retention(database, Clock()).purge() == 0
+
+
+async def test_a_day_that_is_empty_leaves_no_table(messages: Messages, database: Database) -> None:
+    await messages.insert([row("short", number, number * DAY) for number in range(8)], {0: [1], 7: [1]})
+    clock = Clock()
+    clock.time += 30 * DAY
+    assert await retention(database, clock).purge() == 8
+    async with database.reading() as connection:
+        assert await days_kept(connection) == await days_kept(connection, "words") == []
+    await messages.insert([row("short", 9, 0)])
+    assert await kept(messages, "short") == ["short_9"]
+
+
+async def test_more_than_a_transaction_holds(messages: Messages, database: Database) -> None:
+    await messages.insert([row("short", number, 5 * DAY) for number in range(2500)])
+    assert await retention(database, Clock()).purge() == 2500
+    assert await messages.count() == 0
+
+
+async def test_one_node_has_the_turn(messages: Messages, database: Database) -> None:
+    clock = Clock()
+    nodes = [retention(database, clock) for _ in range(3)]
+    assert [await node._my_turn() for node in nodes] == [True, False, False]
+    clock.time += 7 * 3600
+    assert [await node._my_turn() for node in nodes] == [True, False, False]
+
+
+async def test_the_words_that_stay_are_still_found(messages: Messages, database: Database) -> None:
+    from app.storage.query import Query
+    from app.storage.word_search import ids_with
+
+    age = 4 * DAY
+    await messages.insert([row("short", 1, age), row("long", 2, age)], {0: [11, 12], 1: [11, -13]})
+    await retention(database, Clock()).purge()
+
+    async def found(*hashes: int) -> list[int]:
+        async with database.reading() as connection:
+            return [number async for number in ids_with(connection, [hashes], 10, Query("long"))]
+
+    assert await found(11) == await found(-13) == await found(11, -13) == [2]
+    assert await found(12) == []
+
+
+@pytest.fixture
+def careful() -> Iterator[PostgresServer]:
+    """A PostgreSQL that does not keep old log files to use them again, as operations.md asks for."""
+    with PostgresServer("wal_recycle=off", "min_wal_size=32MB", "fsync=off", "shared_buffers=16MB") as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Database, Path]]:
+    """A database and the directory of everything that it keeps."""
+    if request.param == "sqlite":
+        database, files = Database("sqlite", tmp_path), tmp_path
+    else:
+        server: PostgresServer = request.getfixturevalue("careful")
+        database, files = Database(server.url(), tmp_path), server.data
+    yield database, files
+    await database.close()
+
+
+async def test_what_was_said_is_in_no_file(place: tuple[Database, Path], request: pytest.FixtureRequest) -> None:
+    database, files = place
+    messages, clock = Messages(database), Clock()
+    sizes = (5, 40, 140, 400, 1200)
+    rows = [
+        row(bot, number, number / 40 * DAY, b"\x01" + marked(bot, number) * sizes[number % 5])
+        for bot in BOTS
+        for number in range(600)
+    ]
+    for start in range(0, len(rows), 100):
+        await messages.insert(rows[start : start + 100], {place: [place, 7] for place in range(0, 100, 3)})
+    assert len(traces(files)) == len(rows)
+    await messages.recall("stays", [f"om_{number}" for number in range(20, 60)])
+    clock.time += DAY
+    assert await retention(database, clock).purge() == 519 + 239
+    if not database.sqlite:
+        server: PostgresServer = request.getfixturevalue("careful")
+        server.execute("SELECT pg_switch_wal()")
+        server.execute("CHECKPOINT")
+    stay = {(info.bot, info.key) for bot in BOTS for info in await messages.list(bot, limit=1000)}
+    recalled = {("stays", f"stays_{number}") for number in range(20, 60)}
+    left = traces(files)
+    assert left == stay - recalled
+    assert len(left) == 81 + 361 + 560
+
+
+def marked(bot: str, number: int) -> bytes:
+    """A piece of content by which it is known wherever it lies; the number twice, since pages cut pieces apart."""
+    return b"\xfe\xed\xfa" + BOTS.index(bot).to_bytes(1, "big") + number.to_bytes(4, "big") * 2
+
+
+def traces(directory: Path) -> set[tuple[str, str]]:
+    """The messages of which any piece stands in a file."""
+    return {
+        (BOTS[found[1][0]], f"{BOTS[found[1][0]]}_{int.from_bytes(found[2], 'big')}")
+        for path in directory.rglob("*")
+        if path.is_file()
+        for found in re.finditer(rb"\xfe\xed\xfa([\0-\2])(.{4})\2", path.read_bytes(), re.S)
+    }

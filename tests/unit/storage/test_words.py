@@ -1,0 +1,182 @@
+"""Words are found by keyed hashes: the same under one key, others under another, and what is shown was really said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+
+from app.storage.audit import Audit
+from app.storage.cipher import Cipher, record_identity
+from app.storage.database import Database
+from app.storage.keeping import Keeping
+from app.storage.message import NewMessage
+from app.storage.messages import Messages
+from app.storage.query import Query
+from app.storage.reveal import Found, Reveals
+from app.storage.words import hashes, hashes_by_key, says, sought, tokens
+from tests.unit.storage.catalog import CatalogOf
+
+CIPHER = Cipher("echo", {b"keyi": bytes(32)}, b"keyi")
+
+
+class _Keys:
+    def __init__(self, **ciphers: Cipher) -> None:
+        self.ciphers = ciphers
+
+    async def cipher(self, bot: str) -> Cipher:
+        return self.ciphers[bot]
+
+    refresh = cipher
+
+
+def said(number: int, text: str, cipher: Cipher = CIPHER, **changes: Any) -> NewMessage:
+    key = f"evt_{number}"
+    document = {"event": {"message": {"content": orjson.dumps({"text": text}).decode()}}}
+    fields: dict[str, Any] = {
+        "bot": cipher.bot,
+        "key": key,
+        "direction": "in",
+        "type": "im.message.receive_v1",
+        "chat_id": "oc_1",
+        "user_id": "ou_1",
+        "message_id": f"om_{number}",
+        "created": 1_700_000_000_000 + number * 1000,
+        "sealed": cipher.seal(orjson.dumps(document), record_identity(key)),
+    }
+    return NewMessage(**fields | changes)
+
+
+@pytest.fixture
+def reveals(messages: Messages, database: Database) -> Reveals:
+    other = Cipher("other", {b"keyi": b"\1" * 32}, b"keyi")
+    return Reveals(messages, _Keys(echo=CIPHER, other=other), Audit(database))
+
+
+@pytest.fixture
+def keeping(messages: Messages) -> Keeping:
+    return Keeping(messages, _Keys(echo=CIPHER), CatalogOf(echo={"word_index": True}))
+
+
+async def find(reveals: Reveals, words: str, **narrower: Any) -> list[str]:
+    found: Found = await reveals.with_words(words, Query("echo", **narrower), who="me", why="a test")
+    assert found.whole
+    return [one.info.key for one in found.messages]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Hello, WORLD hello", ["hello", "world"]),
+        ("退货的订单", ["退货", "货的", "的订", "订单"]),
+        ("订单A-17号", ["订单", "a", "17", "号"]),
+        ("ｆｕｌｌ width ﬁ", ["full", "width", "fi"]),
+        ("", []),
+        ("!?", []),
+        ("かな 한국어", ["かな", "한국", "국어"]),
+    ],
+)
+def test_tokens(text: str, found: Sequence[str]) -> None:
+    assert tokens(text) == list(found)
+
+
+def test_a_long_text_does_not_fill_the_index() -> None:
+    assert len(tokens(" ".join(map(str, range(5000))))) == 1000
+
+
+def test_what_says_too_little_cannot_be_sought() -> None:
+    assert sought("订 单号") == ["单号"]
+    for little in ("订", "?", " "):
+        with pytest.raises(ValueError, match="two Chinese characters"):
+            sought(little)
+
+
+def test_hashes_are_the_bots_own_and_go_with_its_key() -> None:
+    found = hashes(CIPHER, ["refund"])
+    assert found == hashes(Cipher("echo", {b"keyi": bytes(32)}, b"keyi"), ["refund"])
+    assert found != hashes(Cipher("echo", {b"keyi": b"\1" * 32}, b"keyi"), ["refund"])
+    renewed = Cipher("echo", {b"keyi": bytes(32), b"key2": b"\1" * 32}, b"key2")
+    assert found in hashes_by_key(renewed, ["refund"])
+    assert found != hashes(renewed, ["refund"])
+
+
+def test_the_hash_alone_is_not_believed() -> None:
+    assert says("请退货，订单 17", "订单 退货")
+    assert not says("退款，货的订单", "退货")
+
+
+async def test_messages_are_found_by_their_words(keeping: Keeping, reveals: Reveals) -> None:
+    await keeping.insert(
+        [said(1, "请给我退货"), said(2, "order 17 REFUND"), said(3, "退款，收货"), said(4, "订单退货 17")]
+    )
+    assert await find(reveals, "退货") == ["evt_4", "evt_1"]
+    assert await find(reveals, "refund") == ["evt_2"]
+    assert await find(reveals, "17") == ["evt_4", "evt_2"]
+    assert await find(reveals, "17 退货") == ["evt_4"]
+    assert await find(reveals, "nobody") == []
+
+
+async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals) -> None:
+    day = 86_400_000
+    rows = [said(number, "refund please", created=number * day, chat_id=f"oc_{number % 2}") for number in range(6)]
+    await keeping.insert(rows)
+    assert await find(reveals, "refund") == [f"evt_{number}" for number in (5, 4, 3, 2, 1, 0)]
+    assert await find(reveals, "refund", chat="oc_1") == ["evt_5", "evt_3", "evt_1"]
+    assert await find(reveals, "refund", since=2 * day, until=4 * day) == ["evt_3", "evt_2"]
+    assert await find(reveals, "refund", sender="ou_9") == []
+
+
+async def test_a_bot_without_the_index_leaves_none(messages: Messages, reveals: Reveals) -> None:
+    plain = Keeping(messages, _Keys(echo=CIPHER), CatalogOf(echo={}))
+    await plain.insert([said(1, "refund")])
+    assert await find(reveals, "refund") == []
+
+
+async def test_a_batch_that_comes_again_is_indexed_once(keeping: Keeping, reveals: Reveals) -> None:
+    await keeping.insert([said(1, "refund")])
+    await keeping.insert([said(1, "refund"), said(2, "refund")])
+    assert await find(reveals, "refund") == ["evt_2", "evt_1"]
+
+
+async def test_a_damaged_message_is_stored_without_words(keeping: Keeping, messages: Messages) -> None:
+    damaged = said(1, "refund", sealed=said(2, "refund").sealed)
+    await keeping.insert([damaged, said(3, "refund")])
+    assert await messages.count() == 2
+
+
+async def test_only_what_was_opened_stands_in_the_audit(keeping: Keeping, reveals: Reveals, database: Database) -> None:
+    await keeping.insert([said(1, "refund"), said(2, "else")])
+    await find(reveals, "refund")
+    (record,) = await Audit(database).list()
+    assert (record.who, record.action, record.bot, record.which, record.why) == ("me", "words", "echo", "1", "a test")
+
+
+async def test_words_need_a_bot_and_a_reason(keeping: Keeping, reveals: Reveals) -> None:
+    await keeping.insert([said(1, "refund")])
+    with pytest.raises(ValueError, match="within a bot"):
+        await reveals.with_words("refund", Query(), who="me", why="a test")
+    with pytest.raises(ValueError, match="say why"):
+        await reveals.with_words("refund", Query("echo"), who="me", why=" ")
+
+
+async def test_a_recall_deletes_what_was_said_where_the_bot_says_so(messages: Messages, reveals: Reveals) -> None:
+    keys = _Keys(echo=CIPHER)
+    recall = said(3, "", type="im.message.recalled_v1", message_id="om_1")
+    await Keeping(messages, keys, CatalogOf(echo={})).insert([said(1, "kept after all"), recall])
+    first = await messages.show(1)
+    assert first is not None
+    assert first.sealed is not None
+    honouring = Keeping(messages, keys, CatalogOf(echo={"honour_recalls": True, "word_index": True}))
+    edit = said(5, "an edit", direction="out", type="text", message_id="om_4")
+    await honouring.insert([said(4, "withdrawn"), edit, said(6, "", type="im.message.recalled_v1", message_id="om_4")])
+    shown = [await messages.show(number) for number in (3, 4, 5)]
+    assert [one.info.state for one in shown if one] == ["recalled", "recalled", "kept"]
+    assert [one.sealed is None for one in shown if one] == [True, True, False]
+    found = await reveals.show(3, who="me", why="a test")
+    assert found is not None
+    opened, about = found
+    assert opened.fault == "its content was recalled"
+    assert [info.type for info in about] == ["text", "im.message.recalled_v1"]
+    assert await messages.recall("echo", ["om_4"]) == 0
