@@ -130,8 +130,9 @@ class Database:
             yield
 
     async def _migrate(self) -> None:
-        # A connection of its own: no command of it is cut off for taking long.
-        engine = _engine(self._url, DatabasePool(), command_timeout=_MIGRATION_TIMEOUT)
+        # To PostgreSQL a connection of its own: no command of it is cut off for taking long.
+        own = None if self.sqlite else _engine(self._url, DatabasePool(), command_timeout=_MIGRATION_TIMEOUT)
+        engine = own or self._engine
         try:
             async with engine.connect() as connection:
                 await connection.execution_options(hub_writes=True)
@@ -141,7 +142,8 @@ class Database:
                         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
                     await connection.run_sync(upgrade, self.place)
         finally:
-            await engine.dispose()
+            if own is not None:
+                await own.dispose()
 
     async def _make_file(self) -> None:
         path = Path(self._url.database or "")
