@@ -23,6 +23,9 @@ from app.queue.work import Work
 # Batches that a node works on keep their content opened: each of the messages needs it.
 _OPENED: Final = 64
 
+# Messages put in one step: Redis, and this node's loop, do nothing else meanwhile.
+_AT_ONCE: Final = 200
+
 Put = Literal["queued", "known", "other", "full"]
 """What became of what was to be put: `known` is there already, `other` is there with another content under the id."""
 
@@ -102,12 +105,19 @@ class Outbox:
         )
         if opened == "other":
             return opened
-        messages = [
-            Outgoing(await self._entry(bot, f"{batch}-{n}", target, msg_type, {"batch": batch}, ""), due, batch=batch)
-            for n, target in enumerate(targets, 1)
-        ]
-        results = await self.queue.put(bot, messages, self._max_waiting)
-        return "full" if any(kept.how == "full" for kept in results) else opened
+        full = False
+        numbered = list(enumerate(targets, 1))
+        # Piece by piece: other work of this loop, events that Feishu waits with, comes in between.
+        for start in range(0, len(numbered), _AT_ONCE):
+            messages = [
+                Outgoing(
+                    await self._entry(bot, f"{batch}-{n}", target, msg_type, {"batch": batch}, ""), due, batch=batch
+                )
+                for n, target in numbered[start : start + _AT_ONCE]
+            ]
+            results = await self.queue.put(bot, messages, self._max_waiting)
+            full = full or any(kept.how == "full" for kept in results)
+        return "full" if full else opened
 
     async def is_known(self, bot: str, id: str, fingerprint: bytes) -> Literal["known", "other", "new"]:
         """Whether something was put under that id, and whether it was the same."""
@@ -118,7 +128,7 @@ class Outbox:
 
     async def is_whole(self, bot: str, batch: str, total: int) -> bool:
         """Whether all messages of a batch were put: a request that broke off in the middle can be repeated."""
-        return None not in await self.queue.states(bot, [f"{batch}-{n}" for n in range(1, total + 1)])
+        return await self.queue.known(bot, [f"{batch}-{n}" for n in range(1, total + 1)]) == total
 
     async def open(self, work: Work) -> Letter:
         """The message that a channel node has taken; SealBroken, or FeishuRefused where its content is gone."""

@@ -26,9 +26,8 @@ KEPT: Final = 7 * 24 * 3600
 """Seconds for which a message's end can be read, and its id or Idempotency-Key is remembered."""
 _BATCH_KEPT: Final = 90 * 24 * 3600
 """Seconds for which what many messages share waits for them; it goes with the last of them."""
+_PAGE: Final = 1000
 _FIELDS: Final = ("state", "created", "changed", "due", "message_id", "reason", "batch")
-# Messages put in one script call: Redis does nothing else meanwhile.
-_AT_ONCE: Final = 200
 # A watcher whose message was missed, or whose hub is ending, looks again so often (s).
 LOOK_EVERY: Final = 1.0
 
@@ -52,30 +51,23 @@ class OutboxQueue:
     # -- putting ---------------------------------------------------------------------------------------------
 
     async def put(self, bot: str, messages: Sequence[Outgoing], max_waiting: int) -> list[Kept]:
-        """Keep messages safe, each once for its id; a result for each, in order."""
-        wake = "" if self._link.cluster else self._box.wake
-        results: list[Kept] = []
-        woken = False
-        for start in range(0, len(messages), _AT_ONCE):
-            part = messages[start : start + _AT_ONCE]
-            args: list[Arg] = [wake, bot, max_waiting]
-            for message in part:
-                entry = message.entry
-                args += (
-                    entry.event_id,
-                    entry.conversation,
-                    int(message.due * 1000),
-                    message.fingerprint,
-                    message.batch,
-                    entry.packed(),
-                    entry.sealed,
-                )
-            replies = await self._pipe.run(_ENQUEUE, [self._keys.root(bot)], args)
-            woken = woken or any(reply[:1] == b"!" for reply in replies)
-            results += map(_kept, replies)
-        if woken:
+        """Keep messages safe in one step, each once for its id; a result for each, in order."""
+        args: list[Arg] = ["" if self._link.cluster else self._box.wake, bot, max_waiting]
+        for message in messages:
+            entry = message.entry
+            args += (
+                entry.event_id,
+                entry.conversation,
+                int(message.due * 1000),
+                message.fingerprint,
+                message.batch,
+                entry.packed(),
+                entry.sealed,
+            )
+        replies = await self._pipe.run(_ENQUEUE, [self._keys.root(bot)], args)
+        if any(reply[:1] == b"!" for reply in replies):
             await self.mailbox.give_back(bot)
-        return results
+        return [_kept(reply) for reply in replies]
 
     async def open_batch(self, bot: str, batch: str, fingerprint: bytes, total: int, sealed: bytes) -> Kept:
         """Keep what the messages of a batch share, before they are put."""
@@ -108,6 +100,15 @@ class OutboxQueue:
                     pipe.hmget(self._keys.msg(bot, message), _FIELDS)
                 found: Any = await pipe.execute()
         return [_message(message, fields) for message, fields in zip(messages, found, strict=True)]
+
+    async def known(self, bot: str, messages: Sequence[str]) -> int:
+        """Of how many of these the state is known."""
+        count = 0
+        for start in range(0, len(messages), _PAGE):
+            names = [self._keys.msg(bot, message) for message in messages[start : start + _PAGE]]
+            with guard():
+                count += int(await self._link.commands.exists(*names))
+        return count
 
     async def batch(self, bot: str, batch: str) -> BatchState | None:
         """How far a batch is."""

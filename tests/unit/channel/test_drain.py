@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import orjson
 import pytest
@@ -18,12 +19,12 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
-from app.model.outbound import Outbound, target_of
+from app.model.outbound import Ledger, Outbound, SendName, target_of
 from app.queue.leases import Leases
 from app.queue.outbox import OutboxQueue
 from app.queue.outgoing import MessageState
 from tests.unit.channel.node import Catalog, channel_node
-from tests.unit.channel.parts import FastClock, PlainSeal, bot, cache_of, text
+from tests.unit.channel.parts import PlainSeal, bot, cache_of, text
 from tests.unit.channel.stand_in import Fault, StandIn
 from tests.waiting import until
 
@@ -176,6 +177,32 @@ async def test_another_node_goes_on_under_the_same_uuid(
     assert (await other.state(ids[0])).message_id == feishu.said[0].message_id
 
 
+async def test_a_node_that_stops_hands_back_what_it_has_not_sent(
+    channel: Channel, feishu: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def hangs(_: BotSpec, message: Outbound, name: SendName, ledger: Ledger, **_patience: Any) -> None:
+        await ledger.begin(name)
+        asked.set()
+        await asyncio.Event().wait()
+
+    ids = [await channel.put(number) for number in range(3)]
+    with monkeypatch.context() as patched:
+        patched.setattr(channel.sender, "send", hangs)
+        async with channel.draining() as drainer:
+            await asyncio.wait_for(asked.wait(), 5)
+            await drainer.stop(0.01)
+    assert (await channel.state(ids[0])).state == "sending"
+    [work] = await channel.outbox.queue.mailbox.take("support", "n2:b:out", 8, calls=8)
+    assert (work.entry.event_id, work.deaths) == (ids[0], 0)
+    await channel.outbox.queue.mailbox.release(work)
+
+    async with channel.draining(name="n2"):
+        await until(lambda: channel.is_final(*ids))
+    assert said(feishu) == ["0", "1", "2"]
+
+
 async def test_an_hour_later_nobody_can_tell_so_it_fails(
     channel: Channel, link: RedisLink, keys: Keys, feishu: StandIn
 ) -> None:
@@ -216,4 +243,3 @@ async def test_bots_have_slots_of_their_own(
 
 def test_nothing_shows_what_is_said() -> None:
     assert "secret words" not in repr(Outbound(target_of("oc_1"), "text", "secret words"))
-    assert FastClock().now() > 0
