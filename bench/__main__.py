@@ -27,6 +27,7 @@ SECTIONS = (
     "limits",
     "cache",
     "schedules",
+    "store",
 )
 
 
