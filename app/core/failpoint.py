@@ -26,11 +26,14 @@ KeyStep = Literal[
 ShredStep = Literal["shredded_redis", "shredded_database"]
 """Steps of the shredding of a bot's keys."""
 
+StoreStep = Literal["in_migration", "in_retention"]
+"""Steps of the message store."""
+
 _NAME, _, _FILE = os.environ.get("HUB_FAILPOINT", "").partition(":")
 _SET: Final = bool(_NAME and _FILE)
 
 
-def failpoint(step: Step | FireStep | KeyStep | ShredStep) -> None:
+def failpoint(step: Step | FireStep | KeyStep | ShredStep | StoreStep) -> None:
     """Die here, once, if a test asked for it."""
     if _SET and step == _NAME:
         try:

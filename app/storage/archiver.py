@@ -75,6 +75,7 @@ class Archiver(Generic[E]):
         self._pause_next = _FIRST_PAUSE
         self._surplus = 0
         self._overflowing = False
+        self._ahead: asyncio.Task[Sequence[tuple[str, str, E]]] | None = None
         self.away: str | None = None
         """Why the database cannot be used now; None while it can."""
         self.counts: Counter[Outcome] = Counter()
@@ -95,6 +96,10 @@ class Archiver(Generic[E]):
                     log.error("archiving failed, trying again", error=type(error).__name__, exc_info=True)
                     await self._pause(_LONGEST_PAUSE)
         finally:
+            if self._ahead is not None:
+                # What it has read stays pending, and is found at the next start.
+                self._ahead.cancel()
+                await asyncio.gather(self._ahead, return_exceptions=True)
             await self._overflow.close()
 
     def stop(self) -> None:
@@ -108,7 +113,11 @@ class Archiver(Generic[E]):
         return self._stopping.is_set() or (task is not None and task.cancelling() > 0)
 
     async def _step(self) -> None:
-        entries = await self._read()
+        ahead, self._ahead = self._ahead, None
+        entries = await (ahead or self._read())
+        if len(entries) >= _ROUND and self.away is None:
+            # There is more: Redis gives it while the database takes this.
+            self._ahead = asyncio.create_task(self._read_new(), name="archiver reads ahead")
         if entries:
             await self._archive(entries)
         if self._overflowing and self._database_may_answer():
@@ -118,12 +127,21 @@ class Archiver(Generic[E]):
 
     async def _read(self) -> Sequence[tuple[str, str, E]]:
         bots = self._bots()
-        each = max(_ROUND // max(len(bots), 1), _LEAST_A_BOT)
         if self._clock.monotonic() >= self._left_behind_at:
-            entries = await self._log.left_behind(bots, self._consumer, each)
+            entries = await self._log.left_behind(bots, self._consumer, self._each(bots))
             if entries:
                 return entries
             self._left_behind_at = self._clock.monotonic() + _LEFT_BEHIND_EVERY
+        return await self._read_new()
+
+    @staticmethod
+    def _each(bots: Sequence[str]) -> int:
+        """How many entries of each bot one read brings."""
+        return max(_ROUND // max(len(bots), 1), _LEAST_A_BOT)
+
+    async def _read_new(self) -> Sequence[tuple[str, str, E]]:
+        bots = self._bots()
+        each = self._each(bots)
         # With work on the disk the log is only looked at; 0 would mean to wait for ever.
         block_ms = 1 if self._overflowing and self.away is None else _BLOCK_MS
         found = list(await self._log.read(bots, self._consumer, each, block_ms))

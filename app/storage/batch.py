@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -13,16 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.storage.days import contents_of, day_of, ensure, words_of
 from app.storage.message import NewMessage
 
-_COLUMNS: Final = ("bot", "key", "direction", "type", "chat_id", "user_id", "message_id", "created")
-_ROW: Final[Callable[[NewMessage], tuple[Any, ...]]] = attrgetter(*_COLUMNS)
+_COLUMNS: Final = NewMessage._fields[:-1]
 _NAMES: Final = ", ".join(_COLUMNS)
 
 _SQLITE: Final = f"INSERT OR IGNORE INTO messages (id, {_NAMES}) VALUES (?{', ?' * len(_COLUMNS)})"
 _POSTGRESQL: Final = (
-    f"INSERT INTO messages ({_NAMES}) SELECT * FROM unnest("
+    f"INSERT INTO messages ({_NAMES}) SELECT {_NAMES} FROM unnest("
     + ", ".join(f"${place}::{'bigint' if name == 'created' else 'text'}[]" for place, name in enumerate(_COLUMNS, 1))
-    + ") ON CONFLICT DO NOTHING RETURNING id, bot, key"
+    # In order, so that ids are given in the order of the batch.
+    + f") WITH ORDINALITY AS batch ({_NAMES}, place) ORDER BY place ON CONFLICT DO NOTHING RETURNING id"
 )
+_WHOSE: Final = "SELECT id, bot, key FROM messages WHERE id = ANY($1::bigint[])"
 
 Words = Mapping[int, Sequence[int]]
 """Hashes of the words of some messages of a batch, by their place in it."""
@@ -63,7 +63,7 @@ async def _insert_sqlite(connection: AsyncConnection, rows: Sequence[NewMessage]
     # Within the one writer's transaction nobody else gives ids.
     last = await connection.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'messages'"))
     first = (last or 0) + 1
-    numbered = [(number, *_ROW(row)) for number, row in enumerate(rows, first)]
+    numbered = [(number, *row[:-1]) for number, row in enumerate(rows, first)]
     done = await connection.exec_driver_sql(_SQLITE, numbered)
     given = list(range(first, first + len(rows)))
     if done.rowcount != len(rows):
@@ -74,10 +74,13 @@ async def _insert_sqlite(connection: AsyncConnection, rows: Sequence[NewMessage]
 
 async def _insert_postgresql(connection: AsyncConnection, rows: Sequence[NewMessage]) -> list[tuple[int, int]]:
     driver = await _driver(connection)
-    columns = list(zip(*map(_ROW, rows), strict=True))
+    columns = list(zip(*rows, strict=True))[:-1]
+    given = sorted(record[0] for record in await driver.fetch(_POSTGRESQL, *columns))
+    if len(given) == len(rows):
+        return list(enumerate(given))
     # The first of two that are the same counts.
-    places = {(row.bot, row.key): place for place, row in reversed(list(enumerate(rows)))}
-    return [(places[bot, key], number) for number, bot, key in await driver.fetch(_POSTGRESQL, *columns)]
+    places = {row[:2]: place for place, row in reversed(list(enumerate(rows)))}
+    return [(places[bot, key], number) for number, bot, key in await driver.fetch(_WHOSE, given)]
 
 
 async def _driver(connection: AsyncConnection) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -78,9 +77,9 @@ class Overflow:
             ) from error
 
     def _put(self, rows: Sequence[NewMessage]) -> None:
-        marks = ", ".join("?" * len(astuple(rows[0]))) if rows else ""
+        marks = ", ".join("?" * len(NewMessage._fields))
         with self._opened() as connection:
-            connection.executemany(f"INSERT OR IGNORE INTO waiting VALUES ({marks})", map(astuple, rows))
+            connection.executemany(f"INSERT OR IGNORE INTO waiting VALUES ({marks})", rows)
 
     def _first(self, limit: int) -> list[tuple[int, NewMessage]]:
         if not self._path.exists():

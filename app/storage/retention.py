@@ -10,6 +10,7 @@ from sqlalchemy import delete, select, text, update
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError
+from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.storage.database import Database
 from app.storage.days import contents_of, days_kept, drop, rewrite
@@ -70,6 +71,7 @@ class Retention:
             step = min(_HALF_A_DAY, retain / 10)
             due = (self._clock.now() - retain) // step * step
             gone += await self._delete(bot, int(due * 1000))
+        failpoint("in_retention")
         days = await self._worn()
         for day in days:
             await self._renew(day)

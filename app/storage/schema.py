@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from app.core.errors import StartError
+from app.core.failpoint import failpoint
 
 # The newest revision in migrations/versions; a test holds the two together.
 HEAD: Final = "0002"
@@ -41,3 +42,4 @@ def upgrade(connection: Connection, place: str) -> None:
             "used it; run that version or a later one"
         )
     command.upgrade(config, HEAD)
+    failpoint("in_migration")

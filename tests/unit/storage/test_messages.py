@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import event
 
@@ -25,7 +23,7 @@ ROW = NewMessage(
 
 
 def row(number: int, **changes: object) -> NewMessage:
-    return replace(ROW, key=f"evt_{number}", created=ROW.created + number, **changes)  # type: ignore[arg-type]
+    return ROW._replace(key=f"evt_{number}", created=ROW.created + number, **changes)  # type: ignore[arg-type]
 
 
 async def test_what_is_stored_is_shown_whole(messages: Messages) -> None:
@@ -43,7 +41,7 @@ async def test_what_is_stored_is_shown_whole(messages: Messages) -> None:
 
 async def test_the_same_message_is_stored_once(messages: Messages) -> None:
     await messages.insert([ROW, row(2)])
-    await messages.insert([replace(ROW, sealed=b"again"), row(3), replace(ROW, bot="support")])
+    await messages.insert([ROW._replace(sealed=b"again"), row(3), ROW._replace(bot="support")])
     assert await messages.count() == 4
     assert await messages.count("echo") == 3
     first = (await messages.list("echo"))[-1]
@@ -60,7 +58,7 @@ async def test_nothing_to_store_is_fine(messages: Messages) -> None:
 async def test_pages_go_back_in_time_without_gap_or_repetition(messages: Messages) -> None:
     # Equal times, and rows that came late: their order is by time, then id.
     rows = [row(number, chat_id="oc_1" if number % 3 else "oc_2") for number in range(30)]
-    rows = [replace(item, created=item.created // 4 * 4) for item in rows]
+    rows = [item._replace(created=item.created // 4 * 4) for item in rows]
     await messages.insert(rows[15:])
     await messages.insert(rows[:15])
     for chat, expected in (("oc_1", 20), ("oc_2", 10), (None, 30)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ async def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 async def test_rows_of_a_shredded_key_go_and_no_others(overflow: Overflow, path: Path) -> None:
     gone, kept = CIPHER.seal(b"x", b"1"), OTHER.seal(b"x", b"1")
-    rows = [replace(row(1), sealed=gone), replace(row(2), sealed=kept), replace(row(3), sealed=gone, bot="other")]
+    rows = [row(1)._replace(sealed=gone), row(2)._replace(sealed=kept), row(3)._replace(sealed=gone, bot="other")]
     await overflow.put(rows)
     await overflow.forget(rows[0].bot, frozenset({CIPHER.current_id}))
     assert [item for _, item in await overflow.first(10)] == rows[1:]

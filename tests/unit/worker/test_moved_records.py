@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,7 +99,7 @@ async def test_a_stored_message_in_the_place_of_another(tmp_path: Path) -> None:
         NewMessage("echo", key, "in", "im.message.receive_v1", "oc_1", "ou_1", f"om_{key}", 1, sealed)
         for key, sealed in (("e1", cipher.seal(b"first", record_identity("e1"))), ("e2", b""))
     ]
-    await messages.insert([rows[0], replace(rows[1], sealed=rows[0].sealed)])
+    await messages.insert([rows[0], rows[1]._replace(sealed=rows[0].sealed)])
     for info in await messages.list("echo"):
         stored = await messages.show(info.id)
         assert stored is not None
