@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import orjson
-
 from app.alerting import Alerting
 from app.channel.attach import Attachments
 from app.channel.fetch import Fetcher
@@ -32,10 +30,7 @@ from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
 from app.control.scheduler.firing import Firing
 from app.core.redis import guard
-from app.feishu.parse import without_token
 from app.measures import Measures
-from app.queue.dead_letters import DeadLetter
-from app.queue.envelope import event_aad
 from app.queue.tasks import TaskInfo, task_aad
 from app.storage.cache_counts import cache_stats
 from app.wiring import Stores
@@ -63,10 +58,6 @@ def open_back(
             exposition, gauges, measures.gateway(), directory, alerting.figures(), limits
         ), CONTENT_TYPE
 
-    async def open_letter(letter: DeadLetter) -> Any:
-        cipher = await stores.keyring.cipher(letter.bot)
-        return without_token(orjson.loads(cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id))))
-
     async def open_note(task: TaskInfo) -> str | None:
         cipher = await stores.keyring.cipher(task.bot)
         return cipher.open(task.note, task_aad(task.id)).decode() if task.note else None
@@ -85,7 +76,7 @@ def open_back(
         access=Access(token, callers),
         routers=[
             bots_router(measures, reload),
-            dead_router(stores.letters, open_letter),
+            dead_router(stores.letters, stores.reveals),
             stored_messages_router(stores.messages, stores.reveals, stores.audit),
             nodes_router(membership.nodes),
             schedules_router(stores.timetable, firing, registry),

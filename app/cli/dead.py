@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
 from app.cli.stores import instant, print_rows, with_stores
 
 if TYPE_CHECKING:
@@ -47,18 +47,18 @@ def list_letters(
 
 
 @app.command()
-def show(bot: BotName, letter: LetterId, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
-    """One dead letter with its event, opened."""
+def show(
+    bot: BotName, letter: LetterId, why: Why, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None
+) -> None:
+    """One dead letter with its event: this opens its seal, and is written down."""
 
     async def work(stores: Stores) -> dict[str, Any] | None:
-        from app.feishu.parse import without_token
-        from app.queue.envelope import event_aad
-
         found = await stores.letters.show(bot, letter or "")
         if found is None:
             return None
-        plain = (await stores.keyring.cipher(bot)).open(found.entry.sealed, event_aad(found.entry.event_id))
-        return {**_summary(found), "event": without_token(json.loads(plain))}
+        entry = found.entry
+        event = await stores.reveals.letter(bot, found.id, entry.event_id, entry.sealed, who=somebody(), why=why)
+        return {**_summary(found), "event": event}
 
     found = with_stores(config, data_dir, work)
     if found is None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
 from app.cli.message_pages import as_csv, as_document, as_page, as_table, audit_table
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
+from app.cli.stores import with_stores
 
 if TYPE_CHECKING:
     from app.storage.query import Query
+    from app.storage.reveal import Found
     from app.wiring import Stores
 
 app = typer.Typer(help="What came in and went out, from the message store.", no_args_is_help=True)
 
+# Larger numbers no database takes.
+MOST = (1 << 63) - 1
 Bot = Annotated[str | None, typer.Option(help="Only this bot's.")]
 Chat = Annotated[str | None, typer.Option(help="Only this chat's; needs --bot.")]
 Sender = Annotated[str | None, typer.Option(help="Only of this open id; needs --bot.")]
@@ -30,11 +31,8 @@ Event = Annotated[str | None, typer.Option(help="Event id, or a send's own name;
 Message = Annotated[str | None, typer.Option(help="Feishu's message id: with edits, reactions, recall; needs --bot.")]
 Since = Annotated[datetime | None, typer.Option(help="From this time on (this machine's); needs --bot.")]
 Until = Annotated[datetime | None, typer.Option(help="Before this time; needs --bot.")]
-Before = Annotated[int | None, typer.Option(help="The page before the message of this id.")]
+Before = Annotated[int | None, typer.Option(max=MOST, help="The page before the message of this id.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many.")]
-Why = Annotated[str, typer.Option(prompt="Why do you open it", help="Kept in the audit, with your name.")]
-
-T = TypeVar("T")
 
 
 class Format(StrEnum):
@@ -83,7 +81,7 @@ def search(
         _by_words(words, query, reason, limit, config, data_dir, as_json)
         return
 
-    page = _with_stores(config, data_dir, lambda stores: stores.messages.search(query, before=before, limit=limit))
+    page = with_stores(config, data_dir, lambda stores: stores.messages.search(query, before=before, limit=limit))
     if as_json:
         typer.echo(orjson.dumps([as_document(info) for info in page], option=orjson.OPT_INDENT_2))
     elif not page:
@@ -94,14 +92,14 @@ def search(
 
 @app.command()
 def show(
-    message: Annotated[int, typer.Argument(metavar="ID", help="As `messages list` shows it.")],
+    message: Annotated[int, typer.Argument(metavar="ID", max=MOST, help="As `messages list` shows it.")],
     why: Why,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one message with its content: this opens its seal, and is written down."""
-    found = _with_stores(config, data_dir, lambda stores: stores.reveals.show(message, who=_who(), why=why))
+    found = with_stores(config, data_dir, lambda stores: stores.reveals.show(message, who=somebody(), why=why))
     if found is None:
         typer.echo(f"no message has the id {message}; `feishu-hub messages list` shows which there are", err=True)
         raise typer.Exit(1)
@@ -134,7 +132,7 @@ def export(
     async def work(stores: Stores) -> int:
         faults = 0
         write = as_csv() if format_ is Format.csv else None
-        async for opened in stores.reveals.export(query, who=_who(), why=why):
+        async for opened in stores.reveals.export(query, who=somebody(), why=why):
             if opened.fault is not None:
                 faults += 1
                 typer.echo(f"message {opened.info.id} of bot {bot} left out: {opened.fault}", err=True)
@@ -144,14 +142,14 @@ def export(
                 typer.echo(orjson.dumps(as_document(opened.info, opened)))
         return faults
 
-    if _with_stores(config, data_dir, work):
+    if with_stores(config, data_dir, work):
         raise typer.Exit(1)
 
 
 @app.command()
 def audit(
     bot: Bot = None,
-    before: Annotated[int | None, typer.Option(help="The page before the record of this id.")] = None,
+    before: Annotated[int | None, typer.Option(max=MOST, help="The page before the record of this id.")] = None,
     limit: Limit = 20,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
@@ -160,7 +158,7 @@ def audit(
     """Who opened which messages, when and why; the newest first."""
     from dataclasses import asdict
 
-    page = _with_stores(config, data_dir, lambda stores: stores.audit.list(bot, before=before, limit=limit))
+    page = with_stores(config, data_dir, lambda stores: stores.audit.list(bot, before=before, limit=limit))
     if as_json:
         shown = [asdict(one) | {"created": datetime.fromtimestamp(one.created / 1000, UTC)} for one in page]
         typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
@@ -175,9 +173,14 @@ def _by_words(
 ) -> None:
     if query.bot is None:
         raise typer.BadParameter("words are looked up within a bot: give --bot too", param_hint="--words")
-    found = _with_stores(
-        config, data_dir, lambda stores: stores.reveals.with_words(words, query, who=_who(), why=why, limit=limit)
-    )
+
+    async def work(stores: Stores) -> Found:
+        try:
+            return await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--words") from error
+
+    found = with_stores(config, data_dir, work)
     if as_json:
         shown = [as_document(one.info, one) for one in found.messages]
         typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
@@ -212,32 +215,7 @@ def _instant(time: datetime | None) -> int | None:
     return None if time is None else int(time.timestamp() * 1000)
 
 
-def _who() -> str:
-    import getpass
-    import socket
-
-    return f"{getpass.getuser()} at {socket.gethostname()}"
-
-
 def _print(table: Any) -> None:
     from rich.console import Console
 
     Console().print(table)
-
-
-def _with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
-    from app.core.logs import configure_logs
-    from app.core.settings import load_settings
-    from app.wiring import open_stores
-
-    configure_logs("console", "warning")
-    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
-
-    async def run() -> T:
-        async with open_stores(settings) as stores:
-            try:
-                return await work(stores)
-            except ValueError as error:
-                raise typer.BadParameter(str(error)) from error
-
-    return asyncio.run(run())

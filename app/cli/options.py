@@ -19,4 +19,23 @@ DataDir: TypeAlias = Annotated[
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+
+def _reason(why: str) -> str:
+    if not why.strip():
+        raise typer.BadParameter("messages are opened for a reason, which is kept")
+    return why
+
+
+Why: TypeAlias = Annotated[
+    str, typer.Option(prompt="Why do you open it", callback=_reason, help="Kept in the audit, with your name.")
+]
+
 DEFAULT_CONFIG = Path("config")
+
+
+def somebody() -> str:
+    """How the audit names who gives a command."""
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()} at {socket.gethostname()}"

@@ -12,7 +12,7 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.storage.database import Database
 from app.storage.tables import audit
 
-Action = Literal["show", "export", "words"]
+Action = Literal["show", "export", "words", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Reveal:
     action: Action
     bot: str
     which: str
-    """Ids of the messages, runs of them as `first-last`."""
+    """Ids of the messages, runs of them as `first-last`; of a dead letter its own."""
     why: str
 
 
@@ -37,8 +37,8 @@ class Audit:
         self._database = database
         self._clock = clock
 
-    async def record(self, who: str, action: Action, bot: str, ids: Sequence[int], why: str) -> None:
-        """Write down that these messages are about to be shown; ValueError without a reason."""
+    async def record(self, who: str, action: Action, bot: str, which: str, why: str) -> None:
+        """Write down that these (`runs` of ids) are about to be shown; ValueError without a reason."""
         if not why.strip():
             raise ValueError("say why: messages are opened for a reason, which is kept")
         row = {
@@ -46,7 +46,7 @@ class Audit:
             "who": who,
             "action": action,
             "bot": bot,
-            "which": runs(ids),
+            "which": which,
             # PostgreSQL takes no NUL in text.
             "why": why.strip().replace("\0", ""),
         }

@@ -57,8 +57,9 @@ class Keeping:
                 continue
             if place % _BREATH == 0:
                 await asyncio.sleep(0)
-            cipher = await self._ciphers.cipher(row.bot)
             try:
+                # In here: one bot whose key is wrong or wanting must not hold up the messages of all others.
+                cipher = await self._ciphers.cipher(row.bot)
                 content = parsed(cipher.open(row.sealed, record_identity(row.key)))
             except SealBroken as error:
                 log.warning("words of a message not indexed", bot=row.bot, key=row.key, error=str(error))

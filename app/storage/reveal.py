@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app.core.errors import SealBroken
 from app.feishu.parse import without_token
 from app.feishu.plain_text import parsed, searchable_text
-from app.storage.audit import Action, Audit
+from app.storage.audit import Action, Audit, runs
 from app.storage.cipher import Cipher, record_identity
 from app.storage.message import MessageInfo, StoredMessage
 from app.storage.messages import INFO_COLUMNS, LONGEST_PAGE, Messages
@@ -66,6 +66,12 @@ class Reveals:
         (opened,) = await self._opened([found], "show", who, why)
         return opened, await self._store.about(found.info)
 
+    async def letter(self, bot: str, letter: str, event_id: str, sealed: bytes, *, who: str, why: str) -> Any:
+        """The event of a dead letter, opened; SealBroken where it does not open."""
+        await self._audit.record(who, "dead", bot, letter, why)
+        cipher = await self._ciphers.refresh(bot)
+        return without_token(parsed(cipher.open(sealed, record_identity(event_id))))
+
     async def export(self, query: Query, *, who: str, why: str) -> AsyncIterator[Opened]:
         """All that a query asks for, newest first, opened page by page; one that does not open says so, and no more."""
         before: int | None = None
@@ -97,7 +103,7 @@ class Reveals:
         ciphers: dict[str, Cipher] = {}
         for bot in sorted({stored.info.bot for stored in page}):
             ids = [stored.info.id for stored in page if stored.info.bot == bot]
-            await self._audit.record(who, action, bot, ids, why)
+            await self._audit.record(who, action, bot, runs(ids), why)
             # Not the cipher in memory or Redis alone: an old message may lie under an old key.
             ciphers[bot] = await self._ciphers.refresh(bot)
         return [_open(stored, ciphers[stored.info.bot]) for stored in page]

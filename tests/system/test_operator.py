@@ -83,9 +83,13 @@ async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> 
     assert status == 0
     assert letter["id"] in printed, "it is what `dead replay` is given"
 
-    status, printed, _ = await dead("show", "failing", letter["id"])
+    status, printed, _ = await dead("show", "failing", letter["id"], "--why", "it failed")
     assert status == 0
     assert "first words" in printed
+    status, printed, _ = await feishu_hub("messages", "audit", "-c", site.config, "--data-dir", hub.data_dir, "--json")
+    assert [(one["action"], one["which"], one["why"]) for one in json.loads(printed)] == [
+        ("dead", letter["id"], "it failed")
+    ]
 
     recover(site)
     status, printed, _ = await dead("replay", "failing", letter["id"])
@@ -95,7 +99,7 @@ async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> 
     status, printed, _ = await dead("drop", "failing", "--all")
     assert (status, printed) == (0, "1 dropped\n")
     assert await letters(hub) == []
-    status, _, error = await dead("show", "failing", letter["id"])
+    status, _, error = await dead("show", "failing", letter["id"], "--why", "it failed")
     assert status == 1
     assert "dead list failing" in error
 
@@ -105,7 +109,7 @@ async def test_dead_letters_by_the_api(site: Site, hub: HubProcess) -> None:
     other = await bury(site, hub, "other words")
     assert "words" not in json.dumps(await letters(hub))
     assert letter["starts"] == 2
-    shown = await hub.api("GET", f"/bots/failing/dead/{letter['id']}")
+    shown = await hub.api("GET", f"/bots/failing/dead/{letter['id']}?why=it+failed")
     assert "first words" in json.dumps(shown["event"])
 
     recover(site)

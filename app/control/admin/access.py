@@ -25,6 +25,11 @@ class Caller:
         return self.bots is None or bot in self.bots or "*" in self.bots
 
 
+def asked_by(request: Request) -> str:
+    """How the audit names who asks by an admin token, which has no name of its own."""
+    return f"admin token from {request.client.host if request.client else 'unknown'}"
+
+
 class Access:
     """The tokens that are good here, and the checks that routes depend on."""
 

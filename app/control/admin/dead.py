@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 
-from app.control.admin.shapes import DeadLetterDetail, DeadLetterSummary, Done
-from app.queue.dead_letters import DeadLetter, DeadLetters
+from app.control.admin.access import asked_by
+from app.control.admin.shapes import DeadLetterDetail, DeadLetterSummary, Done, Why
+from app.queue.dead_letters import DeadLetters
+from app.storage.reveal import Reveals
 
-Open = Callable[[DeadLetter], Awaitable[Any]]
 
-
-def dead_router(letters: DeadLetters, open_letter: Open) -> APIRouter:
-    """The routes under /bots/{bot}/dead; `open_letter` reveals a letter's payload."""
+def dead_router(letters: DeadLetters, reveals: Reveals) -> APIRouter:
+    """The routes under /bots/{bot}/dead."""
     api = APIRouter(prefix="/bots/{bot}/dead")
 
     @api.get("", response_model=list[DeadLetterSummary])
@@ -25,10 +24,15 @@ def dead_router(letters: DeadLetters, open_letter: Open) -> APIRouter:
         return [DeadLetterSummary.of(letter) for letter in await letters.list(bot, limit=limit, before=before)]
 
     @api.get("/{letter_id}", response_model=DeadLetterDetail)
-    async def show_dead(bot: str, letter_id: str) -> DeadLetterDetail:
-        """One dead letter with its event, opened."""
+    async def show_dead(bot: str, letter_id: str, why: Why, request: Request) -> DeadLetterDetail:
+        """One dead letter with its event, opened; `why` goes into the audit."""
         letter = _found(await letters.show(bot, letter_id), bot, letter_id)
-        return DeadLetterDetail(**DeadLetterSummary.of(letter).model_dump(), event=await open_letter(letter))
+        entry = letter.entry
+        try:
+            event = await reveals.letter(bot, letter_id, entry.event_id, entry.sealed, who=asked_by(request), why=why)
+        except ValueError as error:
+            raise HTTPException(422, f"query.why: {error}") from error
+        return DeadLetterDetail(**DeadLetterSummary.of(letter).model_dump(), event=event)
 
     @api.post("/{letter_id}/replay", response_model=Done)
     async def replay_dead(bot: str, letter_id: str) -> Done:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.queue.dead_letters import DeadLetter
 from app.queue.outgoing import BatchState, MessageState, State
+
+Number: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""An id or a time as databases keep them: a larger one would be an error of theirs."""
+Why: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000)]
+"""For what reason something is opened; the audit keeps it."""
 
 
 class Done(BaseModel):

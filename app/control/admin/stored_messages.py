@@ -9,6 +9,8 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi import Query as Parameter
 from pydantic import BaseModel, Field
 
+from app.control.admin.access import asked_by
+from app.control.admin.shapes import Number, Why
 from app.storage.audit import Audit
 from app.storage.message import MessageInfo
 from app.storage.messages import LONGEST_PAGE, Messages
@@ -49,11 +51,11 @@ class WordSearch(BaseModel):
 
     bot: str
     words: str = Field(min_length=1, max_length=1000)
-    why: str = Field(min_length=1, max_length=1000)
+    why: Why
     chat: str | None = None
     sender: str | None = None
-    since: int | None = None
-    until: int | None = None
+    since: Number | None = None
+    until: Number | None = None
     limit: int = Field(50, ge=1, le=LONGEST_PAGE)
 
 
@@ -77,7 +79,6 @@ class RevealShown(BaseModel):
 
 
 Limit = Annotated[int, Parameter(ge=1, le=LONGEST_PAGE)]
-Why = Annotated[str, Parameter(min_length=1, max_length=1000)]
 
 
 def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> APIRouter:
@@ -92,9 +93,9 @@ def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> A
         type: str | None = None,
         event: str | None = None,
         message: str | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        before: int | None = None,
+        since: Number | None = None,
+        until: Number | None = None,
+        before: Number | None = None,
         limit: Limit = 50,
     ) -> list[MessageShown]:
         """Messages, the newest first, without content; all but `before` and `limit` need `bot`."""
@@ -105,15 +106,15 @@ def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> A
             raise HTTPException(422, f"query.bot: {error}") from error
 
     @api.get("/messages/audit", response_model=list[RevealShown])
-    async def list_audit(bot: str | None = None, before: int | None = None, limit: Limit = 50) -> list[RevealShown]:
+    async def list_audit(bot: str | None = None, before: Number | None = None, limit: Limit = 50) -> list[RevealShown]:
         """Who opened which messages, when and why; the newest first."""
         return [RevealShown(**asdict(one)) for one in await audit.list(bot, before=before, limit=limit)]
 
     @api.get("/messages/{message}", response_model=MessageDetail)
-    async def show(message: int, why: Why, request: Request) -> MessageDetail:
+    async def show(message: Number, why: Why, request: Request) -> MessageDetail:
         """One message, opened; `why` goes into the audit."""
         try:
-            found = await reveals.show(message, who=_who(request), why=why)
+            found = await reveals.show(message, who=asked_by(request), why=why)
         except ValueError as error:
             raise HTTPException(422, f"query.why: {error}") from error
         if found is None:
@@ -126,16 +127,14 @@ def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> A
         """Messages of a bot with `word_index: true` that say all of the words, opened; `why` goes into the audit."""
         query = Query(sought.bot, chat=sought.chat, sender=sought.sender, since=sought.since, until=sought.until)
         try:
-            found = await reveals.with_words(sought.words, query, who=_who(request), why=sought.why, limit=sought.limit)
+            found = await reveals.with_words(
+                sought.words, query, who=asked_by(request), why=sought.why, limit=sought.limit
+            )
         except ValueError as error:
             raise HTTPException(422, f"body.words: {error}") from error
         return WordsFound(messages=[_opened(one) for one in found.messages], whole=found.whole)
 
     return api
-
-
-def _who(request: Request) -> str:
-    return f"admin token from {request.client.host if request.client else 'unknown'}"
 
 
 def _shown(info: MessageInfo) -> MessageShown:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from app.core.errors import SealBroken
 from app.storage.audit import Audit
 from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
@@ -144,6 +145,20 @@ async def test_a_damaged_message_is_stored_without_words(keeping: Keeping, messa
     damaged = said(1, "refund", sealed=said(2, "refund").sealed)
     await keeping.insert([damaged, said(3, "refund")])
     assert await messages.count() == 2
+
+
+async def test_a_bot_without_its_key_holds_up_no_other(messages: Messages, reveals: Reveals) -> None:
+    class Wanting(_Keys):
+        async def cipher(self, bot: str) -> Cipher:
+            if bot == "restored":
+                raise SealBroken("bot restored: it was restored from a backup without its data key")
+            return await super().cipher(bot)
+
+    indexed = {"word_index": True}
+    keeping = Keeping(messages, Wanting(echo=CIPHER), CatalogOf(echo=indexed, restored=indexed))
+    await keeping.insert([said(1, "refund", bot="restored"), said(2, "refund")])
+    assert await messages.count("restored") == 1
+    assert await find(reveals, "refund") == ["evt_2"]
 
 
 async def test_only_what_was_opened_stands_in_the_audit(keeping: Keeping, reveals: Reveals, database: Database) -> None:
