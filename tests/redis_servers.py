@@ -13,6 +13,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 from app.core.engine import find_binary
+from tests.ports import free_port
 
 
 class Server:
@@ -28,6 +29,9 @@ class Server:
             (self.directory / "server.conf").write_text(config)
             command += [str(self.directory / "server.conf"), "--sentinel"]
         command += ["--port", str(port), "--unixsocket", str(self.path), "--unixsocketperm", "700"]
+        if "--cluster-enabled" in flags and "--cluster-port" not in flags:
+            # The default, 10,000 above, may be that of an outgoing connection just now.
+            command += ["--cluster-port", str(free_port())]
         command += ["--dir", str(self.directory), "--logfile", str(self.directory / "server.log"), *flags]
         self._process = subprocess.Popen(command)
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], object | Awaitable[object]], timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0) -> None:
     """Return as soon as `condition` (plain or async) is true; TimeoutError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
     async with asyncio.timeout(timeout):
         while True:
             held = condition()
@@ -15,4 +17,7 @@ async def until(condition: Callable[[], object | Awaitable[object]], timeout: fl
                 held = await held
             if held:
                 return
+            # On Python 3.11 a client that waits may swallow the one cancellation that the time-out makes.
+            if time.monotonic() > deadline:
+                raise TimeoutError
             await asyncio.sleep(0.005)

@@ -37,7 +37,9 @@ async def usage(link: RedisLink, keys: Keys) -> AsyncIterator[Usage]:
     usage = Usage(link, keys, Limits())
 
     async def told() -> bool:
-        return bool(await usage.read()) and [use.used for use in await usage.quotas()] == [1]
+        uses = await usage.read()
+        calm = bool(uses) and not any(use.waiting for use in uses)
+        return calm and [use.used for use in await usage.quotas()] == [1]
 
     await until(told)
     yield usage

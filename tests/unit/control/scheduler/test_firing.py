@@ -127,10 +127,11 @@ async def test_a_missed_firing_is_skipped_or_made_up_for_once(desk: Desk) -> Non
         await desk.due(ago=3600)
         await desk.node().fire_due()
         assert len(await desk.queued()) == events
-        assert 0 < await desk.next_due() <= 60
+        # The next one, which may have come meanwhile, and not the one after that which was missed.
+        assert -30 < await desk.next_due() <= 60
     [tick] = await desk.queued()
     # It tells the last of the times that were missed.
-    assert await desk.timetable.now("echo") - tick.at.timestamp() <= 60
+    assert await desk.timetable.now("echo") - tick.at.timestamp() <= 90
     assert (tick.chat_id, tick.event.chat_id) == ("oc_1", "oc_1")
 
 
