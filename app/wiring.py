@@ -165,7 +165,7 @@ async def open_sender(stores: Stores, env: Mapping[str, str]) -> AsyncIterator[S
         telling = asyncio.create_task(limiter.run(), name="limits")
         closing.callback(telling.cancel)
         sent_log = SentLog(stores.log, stores.keyring)
-        yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log)
+        yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log, on_change=sent_log.changed)
 
 
 def _has_proxy(env: Mapping[str, str]) -> bool:

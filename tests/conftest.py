@@ -46,11 +46,16 @@ def engine_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A real PostgreSQL, shared by the whole run."""
+def postgres_programs() -> None:
+    """Skips where PostgreSQL cannot be had."""
     if find_program("initdb") is None:
         assert "CI" not in os.environ, "PostgreSQL is missing: tests/servers.py installs it"
         pytest.skip("PostgreSQL is not installed, and tests/servers.py may not install it")
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_programs: None) -> Iterator[PostgresServer]:
+    """A real PostgreSQL, shared by the whole run."""
     with PostgresServer() as server:
         yield server
 

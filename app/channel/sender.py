@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, Unpack
 
 from app.channel.cardkit import CardKit
+from app.channel.changes import OnChange, change_of
 from app.channel.exchange import Call, Exchange, Patience, segment
 from app.channel.facts import BotFacts, BotInfo
 from app.channel.hooks import Hooks
@@ -21,8 +22,9 @@ from app.channel.render import render
 from app.channel.stream import TypedCard, Typewriter
 from app.channel.tokens import Tokens
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import FeishuRefused
-from app.feishu.client import FeishuApi, Part
+from app.core.errors import FeishuRefused, HubError
+from app.core.logs import get_logger
+from app.feishu.client import Answer, FeishuApi, Part
 from app.model.bot import BotSpec
 from app.model.outbound import CardLedger, Ledger, MessageType, Outbound, SendName, Sent, Target
 from app.sdk.content import Content, File
@@ -36,6 +38,8 @@ FILE_LIMIT: Final = 30 * 1000 * 1000
 _FILE_TIMEOUT: Final = 60.0
 # Feishu docs: link previews
 _PREVIEWS_A_CALL: Final = 10
+
+log = get_logger(__name__)
 
 
 class Sender:
@@ -53,9 +57,11 @@ class Sender:
         *,
         clock: Clock = SYSTEM_CLOCK,
         on_sent: OnSent | None = None,
+        on_change: OnChange | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        """`on_sent` is told of every message that Feishu took, for the store; `chance` spreads the retries."""
+        """`on_sent` and `on_change` are told of all that Feishu took, for the store; `chance` spreads the retries."""
+        self._on_change = on_change
         self.exchange = Exchange(api, tokens, limiter, clock=clock, chance=chance)
         """Where calls are made and counted."""
         self._once = SendOnce(self.exchange, clock=clock, on_sent=on_sent)
@@ -138,7 +144,7 @@ class Sender:
             call = Call("im.message.update", "PUT", path, json=body, message=message_id)
         else:
             raise FeishuRefused(f"a message cannot be made {msg_type}: only cards, texts and posts can be updated")
-        await self.exchange.run(spec, call, **patience)
+        await self._change(spec, call, **patience)
 
     async def update_card(
         self, spec: BotSpec, token: str, card: Mapping[str, Any], **patience: Unpack[Patience]
@@ -177,7 +183,7 @@ class Sender:
         """Add a reaction such as `SMILE`; the reaction id. A bot's second one of a kind adds nothing."""
         body = {"reaction_type": {"emoji_type": emoji}}
         path = f"/open-apis/im/v1/messages/{segment(message_id)}/reactions"
-        answer = await self.exchange.run(spec, Call("im.message.reaction.create", "POST", path, json=body), **patience)
+        answer = await self._change(spec, Call("im.message.reaction.create", "POST", path, json=body), **patience)
         return str(answer.data.get("reaction_id") or "")
 
     async def upload_image(
@@ -251,8 +257,18 @@ class Sender:
 
     async def call(self, spec: BotSpec, request: Any, **patience: Unpack[Patience]) -> Any:
         """Make the call that a lark-oapi request object describes; the answer is lark-oapi's response object."""
-        answer = await self.exchange.run(spec, await call_of(spec, request), **patience)
+        answer = await self._change(spec, await call_of(spec, request), **patience)
         return await response_of(request, answer)
+
+    async def _change(self, spec: BotSpec, call: Call, **patience: Unpack[Patience]) -> Answer:
+        """Make a call, and tell of it where it does something to a message."""
+        answer = await self.exchange.run(spec, call, **patience)
+        if self._on_change is not None and (change := change_of(call)) is not None:
+            try:
+                await self._on_change(spec, change)
+            except HubError as error:
+                log.warning("change of a message could not be archived", bot=spec.id, api=call.api, reason=str(error))
+        return answer
 
 
 def _check_size(what: str, data: bytes, limit: int) -> None:

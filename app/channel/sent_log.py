@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import uuid4
 
 import orjson
 
+from app.channel.changes import Change
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.model.bot import BotSpec
 from app.model.outbound import Outbound, SendName, Sent
@@ -17,7 +19,7 @@ _BY_PERSON: Final = frozenset({"open_id", "user_id", "union_id", "email"})
 
 
 class SentLog:
-    """What a Sender tells of each message that Feishu took (its `on_sent`); raises StoreUnavailable."""
+    """What a Sender tells of each message that Feishu took (its `on_sent`, `on_change`); raises StoreUnavailable."""
 
     def __init__(self, events: EventLog, keyring: Keyring, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._events = events
@@ -47,5 +49,25 @@ class SentLog:
             received=self._clock.now(),
             replay=name.replay,
             sealed=cipher.seal(plain, event_aad(name.uuid)),
+        )
+        await self._events.append_sent(spec.id, entry)
+
+    async def changed(self, spec: BotSpec, change: Change) -> None:
+        """Append what was done to a message; done again, it is another entry."""
+        cipher = self._keyring.cached(spec.id) or await self._keyring.cipher(spec.id)
+        name = uuid4().hex
+        plain = orjson.dumps({"msg_type": change.type, "content": change.body})
+        entry = Entry(
+            kind="sent",
+            event_id=name,
+            identity="",
+            type=change.type,
+            conversation="",
+            chat_id="",
+            user_id="",
+            message_id=change.message_id,
+            received=self._clock.now(),
+            replay=0,
+            sealed=cipher.seal(plain, event_aad(name)),
         )
         await self._events.append_sent(spec.id, entry)

@@ -9,6 +9,14 @@ from typing import Literal, Protocol
 from app.core.errors import HubError
 
 TargetKind = Literal["chat_id", "open_id", "user_id", "union_id", "email", "reply"]
+ChangeType = Literal[
+    "im.message.patch",
+    "im.message.update",
+    "im.message.delete",
+    "im.message.reaction.create",
+    "im.message.reaction.delete",
+]
+"""What is done to a message that is there."""
 MessageType = Literal[
     "text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"
 ]

@@ -12,7 +12,7 @@ from app.core.logs import get_logger
 from app.feishu.plain_text import parsed, searchable_text
 from app.model.catalog import Catalog
 from app.storage.cipher import Cipher, record_identity
-from app.storage.message import RECALLED_TYPE, NewMessage
+from app.storage.message import RECALLS, NewMessage
 from app.storage.messages import Messages
 from app.storage.words import hashes, tokens
 
@@ -41,7 +41,7 @@ class Keeping:
         await self._messages.insert(rows, await self._words(rows))
         withdrawn: dict[str, list[str]] = defaultdict(list)
         for row in rows:
-            if row.type == RECALLED_TYPE and row.message_id and self._honours_recalls(row.bot):
+            if row.type in RECALLS and row.message_id and self._honours_recalls(row.bot):
                 withdrawn[row.bot].append(row.message_id)
         # After they are stored: the message itself may stand in the same batch.
         for bot, message_ids in withdrawn.items():

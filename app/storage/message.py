@@ -10,7 +10,8 @@ Direction = Literal["in", "out"]
 State = Literal["kept", "recalled", "shredded"]
 """What became of a message's content: it is there, was withdrawn in Feishu, or went with its bot's key."""
 
-RECALLED_TYPE = "im.message.recalled_v1"
+RECALLS = ("im.message.recalled_v1", "im.message.delete")
+"""Types of what withdraws a message: by people, and by the bot itself."""
 
 
 class NewMessage(NamedTuple):

@@ -15,7 +15,7 @@ from sqlalchemy.schema import Table
 from app.storage.batch import Words, write
 from app.storage.database import Database
 from app.storage.days import contents_of, day_of, days_kept
-from app.storage.message import RECALLED_TYPE, MessageInfo, NewMessage, State, StoredMessage
+from app.storage.message import RECALLS, MessageInfo, NewMessage, State, StoredMessage
 from app.storage.query import Query, narrowed
 from app.storage.tables import messages, worn_days
 
@@ -96,7 +96,7 @@ class Messages:
     async def recall(self, bot: str, message_ids: Sequence[str]) -> int:
         """Delete what was said in messages that were withdrawn in Feishu, their edits included; how many rows."""
         chosen = (messages.c.bot == bot, messages.c.message_id.in_(message_ids), messages.c.message_id != "")
-        return await self._forget(*chosen, messages.c.type != RECALLED_TYPE, state="recalled")
+        return await self._forget(*chosen, messages.c.type.not_in(RECALLS), state="recalled")
 
     async def shred(self, bot: str) -> int:
         """Delete the content of all of a bot's messages, whose key is gone; how many rows."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from sqlalchemy import Select, text
 
 from app.model.event import MESSAGE_TYPE
+from app.model.outbound import ChangeType, MessageType
 from app.storage.tables import RARE_TYPE, messages
 
-# Types of what bots send; all others are Feishu's event types.
-_SENT_TYPES: Final = frozenset(
-    ("text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user")
-)
+# What bots send and do; all other types are Feishu's event types.
+_SENT_TYPES: Final = frozenset((*get_args(MessageType), *get_args(ChangeType)))
 
 
 @dataclass(frozen=True, slots=True)

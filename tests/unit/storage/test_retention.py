@@ -93,6 +93,25 @@ async def test_one_node_has_the_turn(messages: Messages, database: Database) -> 
     assert [await node._my_turn() for node in nodes] == [True, False, False]
 
 
+async def test_what_a_killed_node_left_is_ended_by_the_next(
+    messages: Messages, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_step: str) -> None:
+        raise KeyError("killed")
+
+    await messages.insert([row(bot, 1, 4 * DAY) for bot in RETAINS])
+    with monkeypatch.context() as patch:
+        patch.setattr("app.storage.retention.failpoint", die)
+        with pytest.raises(KeyError):
+            await retention(database, Clock()).purge()
+    again = retention(database, Clock())
+    (worn,) = await again._worn()
+    assert await again.purge() == 0
+    assert await again._worn() == []
+    async with database.reading() as connection:
+        assert await days_kept(connection) == [worn]
+
+
 async def test_the_words_that_stay_are_still_found(messages: Messages, database: Database) -> None:
     from app.storage.query import Query
     from app.storage.word_search import ids_with
@@ -110,7 +129,7 @@ async def test_the_words_that_stay_are_still_found(messages: Messages, database:
 
 
 @pytest.fixture
-def careful() -> Iterator[PostgresServer]:
+def careful(postgres_programs: None) -> Iterator[PostgresServer]:
     """A PostgreSQL that does not keep old log files to use them again, as operations.md asks for."""
     with PostgresServer("wal_recycle=off", "min_wal_size=32MB", "fsync=off", "shared_buffers=16MB") as server:
         yield server

@@ -1,0 +1,100 @@
+"""The database is cut off under load, or has no room: events flow on, the archive catches up, nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import event
+
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.storage.database import Database
+from app.storage.messages import Messages
+from app.storage.overflow import FILE_NAME
+from tests.faults.test_outage import running
+from tests.postgres_server import PostgresServer
+from tests.system.hub_process import HubProcess
+from tests.system.world import Site, site_at
+from tests.unit.storage.house import House, entry
+from tests.waiting import until
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+_ROOM = 96 << 20
+"""What a node may take more than before while the database is away, in bytes."""
+
+
+@pytest.fixture
+async def fragile(postgres_programs: None, tmp_path: Path) -> AsyncIterator[tuple[Site, PostgresServer]]:
+    """A site whose hubs keep their messages on a PostgreSQL of the test's own."""
+    with PostgresServer("fsync=off", "shared_buffers=32MB") as server:
+        async with site_at(tmp_path) as site:
+            site.database = server.url()
+            yield site, server
+
+
+async def test_database_is_away(fragile: tuple[Site, PostgresServer], request: pytest.FixtureRequest) -> None:
+    """For a minute with `--long`; the bound of what may wait in Redis is low, so that the disk is used too."""
+    site, server = fragile
+    async with running(site, archive={"max_lag": 200}, database={"url": server.url()}) as (hub, traffic):
+        before = memory(hub)
+        server.stop()
+        await traffic.go_on(60 if request.config.getoption("--long") else 6)
+        waiting = hub.data_dir / FILE_NAME
+        await until(waiting.exists, 20)
+        grown = memory(hub) - before
+        server.start()
+        await traffic.go_on(1)
+        await traffic.end()
+        assert traffic.statuses().get(503, 0) == 0, "the archive is nothing that Feishu waits for"
+        await traffic.proves_itself(hub)
+        assert grown < _ROOM, f"{grown >> 20} MiB"
+        # What came in and each answer to it, all of it in the store, nothing left behind on the disk.
+        expected = 2 * len(traffic.said)
+        database = Database(server.url(), site.root)
+        messages = Messages(database)
+
+        async def caught_up() -> bool:
+            return await messages.count() == expected and not waiting.exists()
+
+        await until(caught_up, 60)
+        page = await messages.list("echo", limit=1000)
+        assert len({info.key for info in page}) == len(page)
+        await database.close()
+        assert await hub.stop() == 0
+        assert "Traceback" not in hub.said()
+
+
+def memory(hub: HubProcess) -> int:
+    return int(psutil.Process(hub.pid).memory_info().rss)
+
+
+async def test_the_databases_disk_is_full(link: RedisLink, keys: Keys, tmp_path: Path) -> None:
+    """What does not fit waits, in Redis and then on the other disk, and goes in as soon as there is room."""
+    database = Database("sqlite", tmp_path)
+    pages = 40
+
+    def bounded(connection: Any, _record: object, _proxy: object) -> None:
+        connection.cursor().execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(database._engine.sync_engine, "checkout", bounded)
+    house = House(link, keys, Messages(database), tmp_path)
+    sealed = entry(0).sealed + bytes(2000)
+    async with house.running(house.archiver(max_lag=300)) as archiver:
+        for start in range(0, 1000, 100):
+            await house.put("echo", *(entry(number)._replace(sealed=sealed) for number in range(start, start + 100)))
+        await until(lambda: archiver.away is not None, 20)
+        assert "full" in str(archiver.away)
+        await until(lambda: archiver.counts["overflowed"] > 0, 20)
+        stored = await house.messages.count()
+        assert stored < 1000
+        pages = 100_000
+        await until(house.stored(1000), 30)
+        await until(house.nothing_waits)
+        await until(lambda: not house.overflow_path.exists())
+    assert archiver.away is None
+    await database.close()
