@@ -17,6 +17,11 @@ from tests.scenario.api import ADMIN, Api, open_api
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
 SUPPORT = "/api/v1/bots/support"
+LARGE_BUTTONS = [{"tag": "button", "text": "x" * 20_000}] * 2
+MARKDOWN_OF_NO_TEXT = {"tag": "markdown", "other": "x" * 40_000}
+TOO_DEEP: Any = {}
+for _ in range(300):
+    TOO_DEEP = {"elements": [TOO_DEEP]}
 
 
 @pytest.fixture
@@ -59,6 +64,24 @@ async def test_what_is_too_long_for_a_message_is_sent_as_a_file(api: Api) -> Non
     assert (await api.ended("messages", accepted["id"]))["state"] == "sent"
     [(kind, content)] = api.heard()
     assert (kind, api.playground.world.uploads[content["file_key"]].data) == ("file", text.encode())
+
+
+async def test_a_card_of_text_that_is_too_long_is_sent_as_a_file(api: Api) -> None:
+    elements = [{"tag": "markdown", "content": "a line\n" * 5000} for _ in range(2)]
+    card = {"schema": "2.0", "body": {"elements": elements}}
+    accepted = (await api.send({"to": api.chat.chat_id, "card": card})).json()
+    assert (await api.ended("messages", accepted["id"]))["state"] == "sent"
+    [(kind, content)] = api.heard()
+    upload = api.playground.world.uploads[content["file_key"]]
+    assert (kind, upload.name, upload.data.count(b"a line")) == ("file", "message.md", 10_000)
+
+
+async def test_feishu_away_is_not_the_callers_fault(api: Api) -> None:
+    api.playground.faults.add("code", api="im.v1.image.create", code=99991403)
+    files = {"image": ("a.png", PNG), "message": (None, orjson.dumps({"to": api.chat.chat_id}))}
+    answer = await api.http.post(f"{SUPPORT}/messages", files=files)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_files_in_a_form_are_uploaded_when_they_are_accepted(api: Api) -> None:
@@ -218,6 +241,9 @@ async def test_changes_are_streamed_until_the_end(api: Api) -> None:
         ({"text": None, "image": {"url": "file:///etc/passwd"}}, 422, "body.image"),
         ({"text": None, "file": {"key": "k", "type": "exe"}}, 422, "body.file.type"),
         ({"text": None, "card": {"schema": "2.0", "body": {"elements": ["x" * 40_000]}}}, 422, "body.card"),
+        ({"text": None, "card": {"schema": "2.0", "body": {"elements": LARGE_BUTTONS}}}, 422, "body.card"),
+        ({"text": None, "card": {"schema": "2.0", "body": {"elements": [MARKDOWN_OF_NO_TEXT]}}}, 422, "body.card"),
+        ({"text": None, "card": {"schema": "2.0", "body": TOO_DEEP}}, 422, "body.card"),
         ({"at": "tomorrow"}, 422, "body.at"),
         ({"at": "2026-01-31T09:00:00"}, 422, "body.at: Value error, a time needs its time zone"),
         ({"at": 9e12}, 422, "body.at"),
@@ -248,6 +274,8 @@ async def test_wrong_bodies_and_headers_are_refused(api: Api) -> None:
     assert status == 413
     status, message = await post(json={}, headers={"Idempotency-Key": "x" * 256})
     assert (status, "idempotency-key" in message) == (422, True)
+    too_deep = {"to": "oc_1", "card": {"schema": "2.0", "body": TOO_DEEP}}
+    assert await post(json=too_deep, headers={"Idempotency-Key": "k"}) == (422, "body: nested too deeply")
     status, message = await post(files={"picture": ("a", b"x"), "message": (None, b"{}")})
     assert (status, "picture" in message) == (422, True)
     form = {"message": (None, orjson.dumps({"to": "oc_1", "image": {"key": "k"}})), "image": ("a", PNG)}

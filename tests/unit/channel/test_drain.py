@@ -128,6 +128,8 @@ async def test_a_limited_chat_is_parked_and_others_go_on(
         await until(lambda: channel.is_final(*many))
         assert (await channel.state(slow[1])).state == "queued"
         await until(lambda: channel.is_final(slow[1]), 15)
+    # That it was parked meanwhile is no call of which something has come.
+    assert channel.sender.exchange.outcomes == {"sent": 14}
 
 
 async def test_a_used_up_quota_loses_no_message(channel: Channel, link: RedisLink, keys: Keys, feishu: StandIn) -> None:
