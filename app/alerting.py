@@ -31,8 +31,8 @@ from app.control.health.machine import Machine
 from app.control.health.totals import CountFiles, Totals, of_gateway
 from app.control.health.vitals import Vitals
 from app.core.clock import SYSTEM_CLOCK
+from app.core.ending import ended
 from app.core.settings import Settings
-from app.front import ended
 from app.measures import Measures
 from app.queue.depths import Depths
 from app.wiring import Stores, limits_of

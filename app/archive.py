@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from app.core.ending import ended
 from app.core.redis_files import rewrite_files
-from app.front import ended
 from app.model.catalog import Catalog
 from app.storage.archiver import Archiver
 from app.storage.keeping import Keeping
@@ -37,7 +37,6 @@ async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> Async
     retention = Retention(
         stores.database,
         lambda: {bot: spec.config.retain for bot, spec in catalog.bots.items()},
-        expire=stores.letters.expire,
         rewrite_log=rewrite_log if settings.redis.url == "embedded" else None,
     )
     running = asyncio.create_task(archiver.run(), name="archiver")

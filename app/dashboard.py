@@ -17,7 +17,7 @@ from app.control.dashboard.traffic import Traffic
 from app.control.dashboard.view import AlertRow
 from app.core.alert_rules import Rule
 from app.core.clock import SYSTEM_CLOCK
-from app.front import ended
+from app.core.ending import ended
 from app.measures import Measures
 from app.wiring import Stores, limits_of
 

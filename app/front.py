@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from app.control.health.status import Health, Place
+from app.core.ending import ended
 from app.core.redis import guard
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
@@ -83,10 +84,3 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
         webhook = Webhook(admission, stores.keyring, acceptor, callbacks, counts=counts)
         app = Gateway(catalog, admission, webhook, health.public, max_body=settings.max_body, counts=counts)
         yield Front(app, counts, acceptor, spool)
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it ends: on Python 3.11 a library that waits may swallow a cancellation."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.5)

@@ -24,6 +24,7 @@ from app.control.registry.snapshot import Registry
 from app.control.registry.watch import Watch
 from app.core.channel import subscribed
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.ending import ended
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StartError, StoreUnavailable
 from app.core.heap import settle
@@ -31,7 +32,7 @@ from app.core.logs import get_logger
 from app.core.redis import check_external, guard
 from app.core.settings import Settings
 from app.dashboard import open_dashboard
-from app.front import Front, ended, open_front
+from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
 from app.handling import open_lanes
 from app.key_care import upkeep_of

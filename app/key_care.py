@@ -23,7 +23,8 @@ def rewrap_of(stores: Stores) -> Rewrap:
 def shredder_of(stores: Stores) -> Shredder:
     """Destroys the data keys of a bot."""
     scratch = stores.settings.data_dir / SCRATCH
-    return Shredder(stores.keyring, DatabaseVault(stores.database), stores.link, stores.keys, scratch)
+    vault = DatabaseVault(stores.database)
+    return Shredder(stores.keyring, vault, stores.link, stores.keys, scratch, stores.messages.shred)
 
 
 def upkeep_of(stores: Stores) -> KeyUpkeep:

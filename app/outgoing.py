@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from app.channel.deliver import Delivery
 from app.channel.drain import Drainer
 from app.channel.sender import Sender
+from app.core.ending import ended
 from app.core.errors import StoreUnavailable
-from app.front import ended
 from app.model.catalog import Catalog
 from app.queue.leases import Leases
 from app.wiring import Stores

@@ -11,7 +11,7 @@ from app.alerting import Alerting
 from app.control.health.exporter import families
 from app.control.health.statsd import Statsd
 from app.core.clock import SYSTEM_CLOCK
-from app.front import ended
+from app.core.ending import ended
 from app.measures import Measures
 
 

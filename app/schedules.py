@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.control.scheduler.firing import Firing
-from app.front import ended
+from app.core.ending import ended
 from app.model.catalog import Catalog
 from app.wiring import Stores
 

@@ -18,6 +18,7 @@ from app.control.registry.modules import handler_directories
 from app.control.registry.shelf import Shelf
 from app.control.registry.snapshot import Registry
 from app.control.registry.watch import Watch
+from app.core.ending import ended
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
 from app.model.bot import Credentials
@@ -63,7 +64,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
         sender = await closing.enter_async_context(open_sender(stores, birth.env))
         watch = Watch(registry.root, registry.stamps, partial(registry.reload, everything=False))
         for work, name in ((watch.run(), "watch"), (stores.shreds.run(), "shreds")):
-            closing.callback(asyncio.create_task(work, name=name).cancel)
+            closing.push_async_callback(ended, asyncio.create_task(work, name=name))
         # An event that runs alone has its bot's code imported before it, and nobody else's.
         shelf = Shelf(registry, handler_directories(birth.bots_dir), at_once=lane.kind == "solo")
         if lane.kind != "solo":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, somebody
 from app.cli.stores import with_stores
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def retire(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
 def shred(
     bot: Annotated[str, typer.Argument(help="Bot id; it need not be configured any more.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    why: Annotated[str, typer.Option(help="Kept in the audit, with your name.")] = "to be forgotten",
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
 ) -> None:
@@ -96,13 +97,11 @@ def shred(
     async def work(stores: Stores) -> Shredded:
         from app.key_care import shredder_of
 
-        done = await shredder_of(stores).shred(bot)
-        # Their rows stay, without content, and say why.
-        await stores.messages.shred(bot)
-        return done
+        await stores.audit.record(somebody(), "shred", bot, "", why)
+        return await shredder_of(stores).shred(bot)
 
     done = with_stores(config, data_dir, work)
-    typer.echo(f"shredded {', '.join(done.keys)}; {done.deleted} keys of the bot deleted from Redis")
+    typer.echo(f"shredded {', '.join(done.keys)}; deleted {done.deleted} keys of Redis, {done.messages} messages")
     for note in done.notes:
         typer.echo(f"still to do: {note}", err=True)
     typer.echo("exports of its data keys and copies of Redis that others made still open it: destroy them")

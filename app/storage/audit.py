@@ -1,4 +1,4 @@
-"""The record of who opened which messages, when and why; written before anything is shown."""
+"""The record of who opened or shredded which messages, when and why; written before it is done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.storage.database import Database
 from app.storage.tables import audit
 
-Action = Literal["show", "export", "words", "dead"]
+Action = Literal["show", "export", "words", "dead", "shred"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.ending import within
 from app.core.errors import HubError, SealBroken, StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
@@ -250,8 +251,7 @@ class Keyring:
         if self._database is None:
             return _NOTHING
         try:
-            async with asyncio.timeout(_DATABASE_PATIENCE):
-                kept = await self._database.of(bot)
+            kept = await within(_DATABASE_PATIENCE, self._database.of(bot))
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("database not asked for data keys, it is away", bot=bot, error=str(error))
             return _NOTHING
@@ -264,8 +264,7 @@ class Keyring:
         if self._database is None:
             return []
         try:
-            async with asyncio.timeout(_DATABASE_PATIENCE):
-                return await self._database.some(10)
+            return await within(_DATABASE_PATIENCE, self._database.some(10))
         except (StoreUnavailable, TimeoutError):
             return []
 

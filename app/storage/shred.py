@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -50,6 +51,8 @@ class Shredded:
     """Ids of the data keys that are gone."""
     deleted: int
     """Redis keys of the bot."""
+    messages: int
+    """Messages whose content was deleted; their rows stay, and say why."""
     notes: tuple[str, ...]
     """What is left to the operator, a sentence each."""
 
@@ -64,15 +67,17 @@ class Shredder:
         link: RedisLink,
         keys: Keys,
         scratch: Path,
+        delete_messages: Callable[[str], Awaitable[int]],
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`scratch` is where a backup that was killed may have left copies."""
+        """`scratch` is where a backup that was killed may have left copies; the messages of a bot are deleted too."""
         self._keyring = keyring
         self._vault = vault
         self._link = link
         self._keys = keys
         self._scratch = scratch
+        self._delete_messages = delete_messages
         self._clock = clock
 
     async def shred(self, bot: str) -> Shredded:
@@ -93,11 +98,12 @@ class Shredder:
             await self._link.commands.publish(self._keys.shreds, bot.encode())
         await self._clock.sleep(_HEARD_WITHIN)
         deleted = await self._delete(bot)
+        messages = await self._delete_messages(bot)
         shutil.rmtree(self._scratch, ignore_errors=True)
         notes = await rewrite_files(self._link, clock=self._clock)
         names = tuple(key_id.hex() for key_id in sorted(ids))
         log.warning("data keys of a bot shredded", bot=bot, keys=names)
-        return Shredded(names, deleted, tuple(notes))
+        return Shredded(names, deleted, messages, tuple(notes))
 
     async def _ids(self, bot: str) -> frozenset[bytes]:
         shared = self._keyring.shared

@@ -75,7 +75,7 @@ audit: Final = Table(
     Column("id", _NUMBER, primary_key=True, autoincrement=True),
     Column("created", BigInteger, nullable=False, comment="milliseconds since the epoch"),
     Column("who", Text, nullable=False),
-    Column("action", Text, nullable=False, comment="show, export, words or dead"),
+    Column("action", Text, nullable=False, comment="show, export, words, dead or shred"),
     Column("bot", Text, nullable=False),
     Column("which", Text, nullable=False, comment="ids of the messages that were opened"),
     Column("why", Text, nullable=False),

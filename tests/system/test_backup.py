@@ -90,9 +90,9 @@ async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
     assert "master.key is missing" in await refused(after, "keys", "import", exported)
     shutil.copy(hub.data_dir / "master.key", after.data_dir)
     # Without its data key the bot does not begin anew by itself: what waits would be lost.
-    assert "keys import" in await refused(after, "messages", "show", message)
+    assert "keys import" in await refused(after, "messages", "show", message, "--why", "a test")
     assert "2 data keys taken" in await command(after, "keys", "import", exported)
-    assert "kept words" in await command(after, "messages", "show", message)
+    assert "kept words" in await command(after, "messages", "show", message, "--why", "a test")
     site.handler("broken", (site.bots_dir / "repeat.py").read_text())
     await after.start()
     site.point_at(after)

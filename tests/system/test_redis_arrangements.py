@@ -20,20 +20,11 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from app.core.errors import StoreUnavailable
-from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, check_external, connect, guard
-from app.core.redis_files import until_idle
-from app.storage.database import Database
-from app.storage.key_record import KeyRecord
-from app.storage.keyring import Keyring
-from app.storage.master_key import MasterKey, new_key
-from app.storage.shred import Shredder
-from app.storage.vault import DatabaseVault
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.system.same_everywhere import depths_and_alerts
-from tests.system.test_keys import files_with
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
@@ -267,34 +258,3 @@ async def test_a_cluster_that_is_not_there_is_an_outage(push: Script) -> None:
             await push(link.commands, ["log"], ["x"])
         with pytest.raises(StoreUnavailable):
             await Pipeliner(link.commands, cluster=True).run(push, ["log"], ["x"])
-
-
-async def test_cluster_forgets_a_shredded_bot(cluster: list[Server], tmp_path: Path) -> None:
-    keys, master = Keys(), MasterKey([new_key()], "the test")
-    database = Database("sqlite", tmp_path)
-    async with linked(cluster_url(cluster)) as link:
-        await asyncio.gather(*(appended(server) for server in cluster))
-        keyring = Keyring(master, link, keys, tmp_path / "keys", DatabaseVault(database))
-        await keyring.preload(f"bot{number}" for number in range(6))
-        assert await keyring.shared.bots() == [f"bot{number}" for number in range(6)]
-        for number in range(6):
-            await link.commands.set(keys.state("bot0", str(number)), b"sealed")
-        [wrapped] = KeyRecord.parse(await keyring.shared.get(keyring.shared.name("bot0"))).wrapped
-        assert found_in(cluster, wrapped)
-        done = await Shredder(keyring, DatabaseVault(database), link, keys, tmp_path / "none").shred("bot0")
-        assert (done.deleted, done.notes) == (6, ())
-        await until(lambda: not found_in(cluster, wrapped), 10)
-        assert len(await keyring.shared.bots()) == 6
-        await keyring.close()
-    await database.close()
-
-
-async def appended(server: Server) -> None:
-    """Have a server keep an append-only file, as a hub wants it."""
-    async with linked(server.url) as link:
-        await link.commands.config_set("appendonly", "yes")
-        await until_idle(link)
-
-
-def found_in(servers: list[Server], words: bytes) -> bool:
-    return any(files_with(server.directory, words) for server in servers)

@@ -10,9 +10,9 @@ from app.channel.deliver import Delivery
 from app.channel.drain import Drainer
 from app.channel.outbox import Outbox
 from app.channel.sender import Sender
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink
-from app.front import ended
 from app.model.bot import BotSpec
 from app.queue.leases import Leases
 

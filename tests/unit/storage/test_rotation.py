@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from app.core.clock import SystemClock
+from app.core.ending import ended
 from app.core.errors import HubError, StartError
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -22,10 +24,16 @@ from app.storage.master_key import KEYS_DIRECTORY, MasterKey, load_master, new_k
 from app.storage.rewrap import Rewrap
 from app.storage.rotation import Rotation
 from app.storage.vault import DatabaseVault
-from tests.unit.storage.house import QuickClock
 from tests.waiting import until
 
 BOTS = ("echo", "support")
+
+
+class Hasty(SystemClock):
+    """Waits for nothing long, and time goes as it does: what is done once a minute is done once."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(min(seconds, 0.005))
 
 
 @dataclass
@@ -98,6 +106,7 @@ async def test_a_rotation_leaves_nothing_under_the_old_key(
     later = started(link, keys, database, node.data_dir)
     await later.keyring.check()
     assert (await later.keyring.cipher("echo")).open(sealed, b"1") == b"x"
+    await later.keyring.close()
     foreign = Keyring(MasterKey([old_key], "old"), link, keys, node.data_dir / "elsewhere")
     with pytest.raises(StartError):
         await foreign.check()
@@ -158,7 +167,7 @@ async def test_a_key_of_the_environment_is_left_to_the_operator(node: Node, link
 
 
 async def test_a_running_node_wraps_anew_by_itself(node: Node) -> None:
-    upkeep = KeyUpkeep(node.keyring, node.rewrap, node.lacking, clock=QuickClock())
+    upkeep = KeyUpkeep(node.keyring, node.rewrap, node.lacking, clock=Hasty())
     old = node.first
     (node.data_dir / "master.key").write_text(f"{new_key()}\n{node.file[0]}\n")
     node.without.append("node-7")
@@ -169,8 +178,7 @@ async def test_a_running_node_wraps_anew_by_itself(node: Node) -> None:
     node.without.clear()
     await until(lambda: upkeep.says["rewrapped"] == "1")
     assert (await node.rewrap.count()).other_than(node.first) == 0
-    running.cancel()
-    await asyncio.wait([running])
+    await ended(running)
 
 
 async def test_a_key_file_that_was_spoilt_changes_nothing(node: Node) -> None:

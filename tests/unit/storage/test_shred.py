@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.ending import ended
 from app.core.errors import HubError, SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -15,6 +16,7 @@ from app.storage.database import Database
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
+from app.storage.messages import Messages
 from app.storage.shred import Shredder
 from app.storage.shred_news import ShredNews
 from app.storage.vault import DatabaseVault
@@ -37,7 +39,9 @@ class Site:
     @property
     def shredder(self) -> Shredder:
         scratch = self.root / "backup.scratch"
-        return Shredder(self.here, self.vault, self.link, self.keys, scratch, clock=QuickClock())
+        return Shredder(
+            self.here, self.vault, self.link, self.keys, scratch, Messages(self.database).shred, clock=QuickClock()
+        )
 
     async def record(self, bot: str) -> KeyRecord:
         return KeyRecord.parse(await self.here.shared.get(self.keys.bot(bot, "key")))
@@ -104,8 +108,7 @@ async def test_who_listens_drops_it_at_once(site: Site) -> None:
     assert site.there.cached("echo") is None
     assert site.there.files.of("echo").wrapped == ()
     assert site.there.cached("support") is not None
-    running.cancel()
-    await asyncio.wait([running])
+    await ended(running)
 
 
 async def channel_is_heard(site: Site) -> bool:
@@ -133,8 +136,7 @@ async def test_a_node_that_was_away_purges_its_copy_of_a_bot_it_no_longer_serves
     running = asyncio.create_task(ShredNews(returned, site.link, site.keys).run())
     await until(lambda: not returned.files.of("echo").wrapped)
     assert returned.files.of("support").wrapped
-    running.cancel()
-    await asyncio.wait([running])
+    await ended(running)
 
 
 @pytest.mark.parametrize("kept_by", ["database", "file"])
@@ -169,7 +171,9 @@ async def test_nothing_is_changed_while_the_database_is_away(site: Site) -> None
             raise StoreUnavailable("away")
 
     away = Away(site.database)
-    shredder = Shredder(site.here, away, site.link, site.keys, site.root / "scratch", clock=QuickClock())
+    shredder = Shredder(
+        site.here, away, site.link, site.keys, site.root / "scratch", Messages(site.database).shred, clock=QuickClock()
+    )
     with pytest.raises(StoreUnavailable):
         await shredder.shred("echo")
     assert (await site.record("echo")).wrapped

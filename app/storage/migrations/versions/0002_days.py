@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("id", _NUMBER, primary_key=True, autoincrement=True),
         sa.Column("created", sa.BigInteger, nullable=False, comment="milliseconds since the epoch"),
         sa.Column("who", sa.Text, nullable=False),
-        sa.Column("action", sa.Text, nullable=False, comment="show, export, words or dead"),
+        sa.Column("action", sa.Text, nullable=False, comment="show, export, words, dead or shred"),
         sa.Column("bot", sa.Text, nullable=False),
         sa.Column("which", sa.Text, nullable=False, comment="ids of the messages that were opened"),
         sa.Column("why", sa.Text, nullable=False),

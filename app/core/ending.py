@@ -1,0 +1,30 @@
+"""Tasks that end when they are to, and answers that are not waited for longer than that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it ends: on Python 3.11 a library that waits may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
+
+
+async def within(seconds: float, asked: Awaitable[T]) -> T:
+    """What `asked` gives; TimeoutError when it takes longer, while it goes on: a driver that is cut off leaks."""
+    task = asyncio.ensure_future(asked)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not task.done():
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise TimeoutError
+    return task.result()

@@ -1,0 +1,62 @@
+"""A bot's keys on a Redis Cluster: every primary is looked through, and writes its file anew."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import StoreUnavailable
+from app.core.keys import Keys
+from app.core.redis_files import until_idle
+from app.storage.database import Database
+from app.storage.key_record import KeyRecord
+from app.storage.keyring import Keyring
+from app.storage.master_key import MasterKey, new_key
+from app.storage.messages import Messages
+from app.storage.shred import Shredder
+from app.storage.vault import DatabaseVault
+from tests.redis_servers import Server
+from tests.system import test_redis_arrangements as arrangements
+from tests.system.test_keys import files_with
+from tests.waiting import until
+
+pytestmark = pytest.mark.system
+cluster = arrangements.cluster
+
+
+async def test_a_shredded_bot_is_on_no_node(cluster: list[Server], tmp_path: Path) -> None:
+    keys, database = Keys(), Database("sqlite", tmp_path)
+    async with arrangements.linked(arrangements.cluster_url(cluster)) as link:
+        await asyncio.gather(*(appended(server) for server in cluster))
+        keyring = Keyring(MasterKey([new_key()], "the test"), link, keys, tmp_path / "keys")
+        bots = [f"bot{number}" for number in range(6)]
+        # The nodes have only just met: some do not take writes yet.
+        await until(lambda: all_kept(keyring, bots), 20)
+        for number in range(6):
+            await link.commands.set(keys.state("bot0", str(number)), b"sealed")
+        [wrapped] = KeyRecord.parse(await keyring.shared.get(keyring.shared.name("bot0"))).wrapped
+        assert any(files_with(server.directory, wrapped) for server in cluster)
+        vault, messages = DatabaseVault(database), Messages(database)
+        done = await Shredder(keyring, vault, link, keys, tmp_path / "none", messages.shred).shred("bot0")
+        assert (done.deleted, done.notes) == (6, ())
+        await until(lambda: not any(files_with(server.directory, wrapped) for server in cluster), 10)
+        assert len(await keyring.shared.bots()) == 6
+        await keyring.close()
+    await database.close()
+
+
+async def all_kept(keyring: Keyring, bots: list[str]) -> bool:
+    await keyring.preload(bots)
+    try:
+        return await keyring.shared.bots() == bots
+    except StoreUnavailable:
+        return False
+
+
+async def appended(server: Server) -> None:
+    """Have a server keep an append-only file, as a hub wants it."""
+    async with arrangements.linked(server.url) as link:
+        await link.commands.config_set("appendonly", "yes")
+        await until_idle(link)
