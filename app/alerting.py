@@ -15,7 +15,6 @@ import aiohttp
 import orjson
 
 from app.channel.sender import Sender
-from app.channel.usage import Usage
 from app.control.alerts.book import Book
 from app.control.alerts.channels.build import channels_of
 from app.control.alerts.evaluator import Evaluator
@@ -35,7 +34,7 @@ from app.core.ending import ended
 from app.core.settings import Settings
 from app.measures import Measures
 from app.queue.depths import Depths
-from app.wiring import Stores, limits_of
+from app.wiring import Stores
 
 # What is on its way when the node ends may still arrive.
 _LAST_SENDS: Final = 2.0
@@ -145,7 +144,6 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout,
 def _sources(stores: Stores, measures: Measures, membership: Membership) -> list[Any]:
     """What the evaluator reads, beside how the alerts' own channels do."""
     alerts, depths = stores.settings.alerts, Depths(stores.link, stores.keys)
-    usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
     expiry = Expiry(alerts.certificates, alerts.secrets)
 
     async def nodes(now: float) -> Readings:
@@ -164,9 +162,9 @@ def _sources(stores: Stores, measures: Measures, membership: Membership) -> list
         }
 
     async def limits(_now: float) -> Readings:
-        return of_limits(await usage.read())
+        return of_limits(await measures.usage.read())
 
     async def quotas(_now: float) -> Readings:
-        return of_quotas(await usage.quotas())
+        return of_quotas(await measures.usage.quotas())
 
     return [nodes, limits, quotas, expiry.read]

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.channel.usage import Usage
 from app.control.alerts.book import Book
 from app.control.alerts.silences import Silence
 from app.control.alerts.view import alerts_shown, past_shown
@@ -19,18 +18,17 @@ from app.core.alert_rules import Rule
 from app.core.clock import SYSTEM_CLOCK
 from app.core.ending import ended
 from app.measures import Measures
-from app.wiring import Stores, limits_of
+from app.wiring import Stores
 
 
 @asynccontextmanager
 async def open_dashboard(stores: Stores, measures: Measures, book: Book, token: str) -> AsyncIterator[Any]:
     """The ASGI app to be mounted at `/dashboard`, with its samples running; `token` is the admin token."""
     traffic = Traffic(stores.link, stores.keys, lambda: tuple(measures.registry.statuses))
-    usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
     alerts = _Alerts(book, stores.settings.alerts.effective())
     sampling = asyncio.create_task(traffic.run(), name="traffic")
     try:
-        yield Dashboard(Sight(measures, traffic, usage, alerts), token).app
+        yield Dashboard(Sight(measures, traffic, measures.usage, alerts), token).app
     finally:
         await ended(sampling)
 

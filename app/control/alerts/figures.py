@@ -34,11 +34,6 @@ class Figures(Collector):
         yield GaugeMetricFamily("hub_redis_away_seconds", "For how long Redis has not answered", self.redis_away)
         yield _by("hub_bot_faults", "Faults of a bot's configuration or code", "bot", self.faults)
         for name, text, label, signal in (
-            ("hub_limit_used_share", "Share of a send limit used", "limit", "limit_used"),
-            ("hub_limit_wait_seconds", "How long a slot under a send limit is waited for", "limit", "slot_wait"),
-            ("hub_quota_used_share", "Share of the month's calls used", "quota", "quota_used"),
-            ("hub_quota_projected_share", "The same by the month's end", "quota", "quota_projected"),
-            ("hub_quota_stopped", "Whether Feishu says that the month is used up", "quota", "quota_stopped"),
             ("hub_node_offline_seconds", "For how long a node has not been heard", "node", "node_offline"),
             ("hub_certificate_expires_seconds", "Until a certificate expires", "certificate", "certificate_expires"),
             ("hub_secret_expires_seconds", "Until a secret expires", "secret", "secret_expires"),

@@ -26,16 +26,27 @@ class LimitGauges(Collector):
         used = GaugeMetricFamily("hub_limit_used", "Calls within the span", labels=labels)
         allowed = GaugeMetricFamily("hub_limit_allowed", "Calls that the hub allows itself within it", labels=labels)
         waiting = GaugeMetricFamily("hub_limit_waiting", "Calls that wait for a slot", labels=labels[:3])
+        wait = GaugeMetricFamily("hub_limit_wait_seconds", "How long a slot is waited for", labels=labels[:3])
         for limit in self.limits:
             values = [limit.kind, limit.name, limit.api, f"{limit.span:g}s"]
             used.add_metric(values, limit.used)
             allowed.add_metric(values, limit.allowed)
-        for place, count in {(one.kind, one.name, one.api): one.waiting for one in self.limits}.items():
-            waiting.add_metric(place, count)
+        # Each is there once a span, with the same who wait.
+        for place, one in {(one.kind, one.name, one.api): one for one in self.limits}.items():
+            waiting.add_metric(place, one.waiting)
+            wait.add_metric(place, one.wait)
+        yield from (used, allowed, waiting, wait)
         calls = GaugeMetricFamily("hub_quota_used", "Calls of the month", labels=["quota"])
+        quota_allowed = GaugeMetricFamily("hub_quota_allowed", "Calls that the account has a month", labels=["quota"])
+        projected = GaugeMetricFamily("hub_quota_projected", "Calls by the month's end", labels=["quota"])
+        stopped = GaugeMetricFamily("hub_quota_stopped", "Whether Feishu says that it is used up", labels=["quota"])
         for quota in self.quotas:
             calls.add_metric([quota.group], quota.used)
-        yield from (used, allowed, waiting, calls)
+            projected.add_metric([quota.group], quota.projected)
+            stopped.add_metric([quota.group], float(quota.stopped))
+            if quota.allowed is not None:
+                quota_allowed.add_metric([quota.group], quota.allowed)
+        yield from (calls, quota_allowed, projected, stopped)
 
 
 async def limit_gauges(usage: Usage) -> LimitGauges:

@@ -45,7 +45,7 @@ def _shown() -> dict[str, set[str]]:
         ),
         LimitGauges(
             [LimitUse("app", "cli_a", "api", 1, 2, 1.0, 0, 0.0, None)],
-            [QuotaUse("default", "2026-11", 1, None, 2, stopped=False)],
+            [QuotaUse("default", "2026-11", 1, 9, 2, stopped=False)],
         ),
     ).decode()
     return {

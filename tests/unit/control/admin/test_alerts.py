@@ -138,7 +138,7 @@ async def test_a_channel_is_tried(client: httpx.AsyncClient, wire: Wire) -> None
     assert wire.news() == [("firing", "Test/of the channel ops")]
     wire.refusals = 1
     failed = await client.post("/alerts/channels/ops/test")
-    assert (failed.status_code, failed.json()["error"]["message"]) == (400, "ops is down")
+    assert (failed.status_code, failed.json()["error"]["message"]) == (503, "ops is down")
     assert (await client.post("/alerts/channels/none/test")).status_code == 404
 
 

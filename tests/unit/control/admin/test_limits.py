@@ -74,7 +74,10 @@ async def test_the_metrics_page_shows_them(usage: Usage) -> None:
     assert registry.get_sample_value("hub_limit_used", {**place, "span": "60s"}) == 1
     assert registry.get_sample_value("hub_limit_allowed", {**place, "span": "60s"}) == 1000
     assert registry.get_sample_value("hub_limit_waiting", place) == 0
+    assert registry.get_sample_value("hub_limit_wait_seconds", place) == 0
     assert registry.get_sample_value("hub_quota_used", {"quota": "default"}) == 1
+    assert registry.get_sample_value("hub_quota_stopped", {"quota": "default"}) == 1
+    assert registry.get_sample_value("hub_quota_allowed", {"quota": "default"}) is None
 
 
 async def test_the_commands_show_them(
