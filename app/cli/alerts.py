@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.tables import instant, print_json, print_rows
 
 if TYPE_CHECKING:
     from app.control.alerts.book import Book
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Alerts: list, silence, test.", no_args_is_help=True)
 
-_STANDING = ("state", "severity", "name", "subject", "value", "since", "silenced until")
-_PAST = ("at", "what", "severity", "name", "subject", "value", "since")
+_STANDING = ("state", "severity", "name", "subject", "value_text", "since", "silenced_until")
+_PAST = ("at", "what", "severity", "name", "subject", "value_text", "since")
+_TIMES = ("at", "since", "fired", "told", "silenced_until")
 
 
 @app.command("list")
@@ -44,13 +44,15 @@ def list_alerts(
             return past_shown(await book.history(limit), rules)
         return alerts_shown(await book.standing(), rules, SYSTEM_CLOCK.now())
 
-    rows = _with_book(config, data_dir, work)
+    rows = [
+        row | {name: instant(row[name]) for name in _TIMES if name in row} for row in _with_book(config, data_dir, work)
+    ]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
-    elif not rows:
-        typer.echo("no alert has been" if past else "no alert stands")
+        print_json(rows)
+    elif past:
+        print_rows(rows, _PAST, none="no alert has been", folds=("subject",))
     else:
-        _print(rows, _PAST if past else _STANDING)
+        print_rows(rows, _STANDING, none="no alert stands", folds=("subject",))
 
 
 @app.command()
@@ -82,7 +84,7 @@ def silence(
         rules = stores.settings.alerts.effective()
         made = silence_asked(rules, name, subject, seconds, SYSTEM_CLOCK.now(), "command")
         await book.silence(made)
-        return f"{name} {subject} is not sent until {_instant(made.until)}"
+        return f"{name} {subject} is not sent until {instant(made.until)}"
 
     typer.echo(_with_book(config, data_dir, work))
 
@@ -132,26 +134,3 @@ def _with_book(config: Path, data_dir: Path | None, work: Callable[[Stores, Book
             return await work(stores, Book(stores.link, stores.keys, history=settings.alerts.history))
 
     return asyncio.run(run())
-
-
-def _print(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns, box=SIMPLE_HEAD)
-    for row in rows:
-        shown = {
-            **row,
-            "value": row["value_text"],
-            "since": _instant(row["since"]),
-            "at": _instant(row.get("at")),
-            "silenced until": _instant(row.get("silenced_until")),
-        }
-        table.add_row(*(Text(str(shown[column]), overflow="fold") for column in columns))
-    Console().print(table)
-
-
-def _instant(seconds: float | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

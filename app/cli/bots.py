@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.known_bots import fail, must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> No
     """Every bot of the configuration, its state and its problems."""
     from rich.table import Table
 
-    registry = _registry(config)
+    registry = read_bots(config)
     rows = [_row(registry, status) for status in registry.statuses.values()]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -46,10 +46,9 @@ def show(name: str, config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False)
     """One bot in full: state, faults, and every key with its present value; secrets are not shown."""
     from rich.table import Table
 
-    registry = _registry(config)
-    status = registry.statuses.get(name)
-    if status is None:
-        _unknown(name, registry)
+    registry = read_bots(config)
+    must_know(registry, name)
+    status = registry.statuses[name]
     values = _values(registry.readings[name], status)
     row = _row(registry, status)
     if as_json:
@@ -86,7 +85,7 @@ def add(
     try:
         written = add_bot(config, name, chosen, place)
     except ConfigError as exc:
-        _fail(list(exc.faults))
+        fail(list(exc.faults))
     for path in written:
         typer.echo(f"wrote {path}")
     typer.echo(f"Next: fill in {config / name / CREDENTIALS}, then run: feishu-hub bots check {name}")
@@ -105,10 +104,9 @@ def check(
     """Check every bot, its handler and its settings; name every fault of all of them, exit 1 if there is any."""
     from app.control.registry.check import check_all
 
-    registry = _registry(config, stand_in=without_credentials)
+    registry = read_bots(config, stand_in=without_credentials)
     for name in names or ():
-        if name not in registry.statuses:
-            _unknown(name, registry)
+        must_know(registry, name)
     report = check_all(registry, bots, frozenset(names or registry.statuses))
     if as_json:
         typer.echo(
@@ -170,19 +168,6 @@ def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
     typer.echo(f"asked {heard} {'process' if heard == 1 else 'processes'} to reload")
 
 
-def _registry(config: Path, *, stand_in: bool = False) -> Registry:
-    from app.control.registry.check import stand_in_credentials
-    from app.control.registry.snapshot import Registry
-    from app.core.logs import configure_logs
-
-    configure_logs("console", "error")  # the command prints what the registry would log
-    registry = Registry(config, os.environ, stand_in_credentials if stand_in else None)
-    registry.load()
-    if registry.root_faults:
-        _fail(list(registry.root_faults))
-    return registry
-
-
 def _row(registry: Registry, status: BotStatus) -> dict[str, Any]:
     reading = registry.readings[status.id]
     return {
@@ -207,18 +192,6 @@ def _values(reading: Reading, status: BotStatus) -> dict[str, str]:
 
 def _fault(fault: Fault) -> dict[str, str]:
     return {"file": fault.file, "key": fault.key, "problem": fault.problem}
-
-
-def _unknown(name: str, registry: Registry) -> NoReturn:
-    known = ", ".join(sorted(registry.statuses)) or "none"
-    typer.echo(f"there is no bot {name} in {registry.root}; there are: {known}", err=True)
-    raise typer.Exit(1)
-
-
-def _fail(faults: list[Fault]) -> NoReturn:
-    for fault in faults:
-        typer.echo(str(fault), err=True)
-    raise typer.Exit(1)
 
 
 def _plain(text: str) -> Any:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
-from app.cli.stores import print_rows, with_stores
+from app.cli.stores import with_stores
+from app.cli.tables import print_json, print_rows
 
 if TYPE_CHECKING:
     from app.wiring import Stores
@@ -31,9 +32,7 @@ def stats(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json:
 
     tiers = with_stores(config, data_dir, work)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(tiers))
+        print_json(tiers)
     else:
         rows = [_row(tier, outcomes) for tier, outcomes in tiers.items() if outcomes]
         print_rows(rows, ("tier", "hit", "miss", "failed", "hits_%"), none="nothing was read from the cache yet")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.known_bots import must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
-from app.cli.stores import instant, print_rows, with_stores
+from app.cli.stores import with_stores
+from app.cli.tables import instant, print_json, print_rows
 
 if TYPE_CHECKING:
     from app.queue.dead_letters import DeadLetter
@@ -39,11 +41,14 @@ def list_letters(
         return [_summary(letter) for letter in await stores.letters.list(bot, limit=limit)]
 
     rows = with_stores(config, data_dir, work)
+    if not rows:
+        # Only now: a bot whose directory is gone may have left some.
+        must_know(read_bots(config), bot)
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
-        return
-    columns = ("id", "died", "event_id", "type", "starts", "reason", "detail")
-    print_rows(rows, columns, none=f"bot {bot} has no dead letters")
+        print_json(rows)
+    else:
+        columns, folds = ("id", "died", "type", "reason", "detail"), ("reason", "detail")
+        print_rows(rows, columns, none=f"bot {bot} has no dead letters", folds=folds)
 
 
 @app.command()
@@ -63,7 +68,7 @@ def show(
     found = with_stores(config, data_dir, work)
     if found is None:
         _absent(bot, letter)
-    typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    print_json(found)
 
 
 @app.command()

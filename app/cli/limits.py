@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.known_bots import read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
-from app.cli.stores import instant, print_rows, with_stores
+from app.cli.stores import with_stores
+from app.cli.tables import instant, print_json, print_rows
 
 if TYPE_CHECKING:
     from app.channel.usage import Usage
@@ -20,19 +22,27 @@ app = typer.Typer(help="Feishu's limits on sends: list, quota, resume.", no_args
 @app.command("list")
 def list_limits(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Every API that was called within the minute, and the busiest chats, over all nodes."""
+    bots = {spec.credentials.app_id: bot for bot, spec in read_bots(config).bots.items()}
 
     async def work(stores: Stores) -> list[dict[str, Any]]:
         return [
-            {**asdict(use), "wait": round(use.wait, 3), "paused_until": instant(use.paused_until)}
+            {
+                **asdict(use),
+                "bot": bots.get(use.name),
+                "wait": round(use.wait, 3),
+                "paused_until": instant(use.paused_until),
+            }
             for use in await _usage(stores).read()
         ]
 
     rows = with_stores(config, data_dir, work)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        columns = ("name", "kind", "api", "span", "used", "allowed", "waiting", "wait", "paused_until")
-        print_rows(rows, columns, none="nothing was sent within the last minute")
+        # Of an app people know the bot.
+        rows = [row | {"name": row["bot"] or row["name"]} for row in rows]
+        columns = ("name", "api", "span", "used", "allowed", "waiting", "wait", "paused_until")
+        print_rows(rows, columns, none="nothing was sent within the last minute", folds=("name", "api"))
 
 
 @app.command()
@@ -44,7 +54,7 @@ def quota(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json:
 
     rows = with_stores(config, data_dir, work)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         columns = ("group", "month", "used", "allowed", "projected", "stopped")
         print_rows(rows, columns, none="nothing was called in this month")
@@ -72,9 +82,3 @@ def _usage(stores: Stores) -> Usage:
     from app.wiring import limits_of
 
     return Usage(stores.link, stores.keys, limits_of(stores.settings))
-
-
-def _print_json(rows: list[dict[str, Any]]) -> None:
-    import json
-
-    typer.echo(json.dumps(rows))

@@ -40,7 +40,8 @@ def say(bot: BotName, text: Text, data_dir: DevDataDir = _DATA_DIR, timeout: Pat
         messages = stage.ask("GET", f"/messages?chat_id={chat}&user_id={person}")["messages"]
         ids = [one["message_id"] for one in messages]
         answers = messages[ids.index(said) + 1 :]
-        if answers:
+        # A card that still types is looked at again.
+        if answers and not any(_types(answer) for answer in answers):
             for answer in answers:
                 typer.echo(_text_of(answer))
             return
@@ -74,11 +75,19 @@ class _Stage:
             raise HubError("the playground does not answer: is `feishu-hub dev` still running?") from None
 
 
-def _text_of(message: dict[str, Any]) -> str:
-    """What a terminal can show of a message: texts as they are, cards as title, text and [buttons]."""
+def _content_of(message: dict[str, Any]) -> Any:
     content = message.get("content")
-    if isinstance(content, str):
-        content = json.loads(content)
+    return json.loads(content) if isinstance(content, str) else content
+
+
+def _types(message: dict[str, Any]) -> bool:
+    content = _content_of(message)
+    return isinstance(content, dict) and bool(content.get("config", {}).get("streaming_mode"))
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    """What a terminal can show of a message: texts as they are, cards and posts as title, text and [buttons]."""
+    content = _content_of(message)
     if isinstance(content, dict) and "text" in content and isinstance(content["text"], str):
         return content["text"]
     lines = list(_lines(content))
@@ -89,6 +98,8 @@ def _lines(part: Any) -> Iterator[str]:
     if isinstance(part, list):
         for one in part:
             yield from _lines(one)
+    elif isinstance(part, str) and part:
+        yield part
     elif isinstance(part, dict):
         if part.get("tag") == "button":
             yield f"[{part.get('text', {}).get('content', '')}]"

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.known_bots import must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
-from app.cli.stores import instant, print_rows, with_stores
+from app.cli.stores import with_stores
+from app.cli.tables import instant, print_json, print_rows
 
 if TYPE_CHECKING:
-    from app.control.registry.snapshot import Registry
     from app.control.scheduler.firing import Firing
     from app.model.bot import BotSpec
     from app.queue.timetable import Planned
@@ -33,15 +34,17 @@ def list_schedules(
 ) -> None:
     """When each schedule is due next, and each reminder of `ctx.later`."""
 
+    known = read_bots(config)
+    bots = [bot] if bot else sorted(known.statuses)
+
     async def work(stores: Stores) -> list[dict[str, Any]]:
-        bots = [bot] if bot else sorted(_registry(config).statuses)
         return [_row(one, found) for one in bots for found in await stores.timetable.all(one)]
 
     rows = with_stores(config, data_dir, work)
+    if bot and not rows:
+        must_know(known, bot)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+        print_json(rows)
     else:
         none = f"bot {bot} has no schedules" if bot else "no bot has schedules"
         print_rows(rows, ("name", "bot", "next", "cron", "tz", "missed", "chat"), none=none)
@@ -91,20 +94,14 @@ def _firing(stores: Stores, config: Path, bot: str) -> tuple[Firing, BotSpec]:
     from app.control.scheduler.firing import Firing
     from app.core.errors import HubError
 
-    registry = _registry(config)
+    registry = read_bots(config)
+    must_know(registry, bot)
     if bot not in registry.bots:
-        raise HubError(f"{config}: there is no good bot {bot}; `feishu-hub bots check {bot}` says why")
+        # In `dev` bots need no credentials, and a firing has no use for them.
+        registry = read_bots(config, stand_in=True)
+    if bot not in registry.bots:
+        raise HubError(f"bot {bot} of {config} cannot run; `feishu-hub bots check {bot}` says why")
     return Firing(stores.timetable, stores.mailbox, stores.keyring, registry), registry.bots[bot]
-
-
-def _registry(config: Path) -> Registry:
-    import os
-
-    from app.control.registry.snapshot import Registry
-
-    registry = Registry(config, os.environ, quiet=True)
-    registry.load()
-    return registry
 
 
 def _row(bot: str, found: Planned) -> dict[str, Any]:

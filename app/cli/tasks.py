@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.known_bots import must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
-from app.cli.stores import instant, print_rows, with_stores
+from app.cli.stores import with_stores
+from app.cli.tables import instant, print_json, print_rows
 
 if TYPE_CHECKING:
     from app.queue.tasks import TaskInfo
@@ -33,8 +35,10 @@ def list_tasks(
         return [_row(task) for task in await stores.tasks.list(bot, limit)]
 
     rows = with_stores(config, data_dir, work)
+    if not rows:
+        must_know(read_bots(config), bot)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         columns = ("id", "status", "progress", "created", "updated", "ended")
         print_rows(rows, columns, none=f"bot {bot} has no tasks")
@@ -64,7 +68,7 @@ def show(
         typer.echo(f"bot {bot} has no task {task}; `feishu-hub tasks list {bot}` shows what there is", err=True)
         raise typer.Exit(1)
     if as_json:
-        _print_json(row)
+        print_json(row)
     else:
         typer.echo("\n".join(f"{name:<9} {value}" for name, value in row.items() if value is not None))
 
@@ -73,9 +77,3 @@ def _row(task: TaskInfo) -> dict[str, Any]:
     row = asdict(task)
     del row["note"]
     return row | {name: instant(row[name]) for name in ("created", "updated", "ended")}
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -219,7 +219,7 @@ async def test_changes_are_streamed_until_the_end(api: Api) -> None:
         ({"text": None, "file": {"key": "k", "type": "exe"}}, 422, "body.file.type"),
         ({"text": None, "card": {"schema": "2.0", "body": {"elements": ["x" * 40_000]}}}, 422, "body.card"),
         ({"at": "tomorrow"}, 422, "body.at"),
-        ({"at": "2026-01-31T09:00:00"}, 422, "body.at: Value error, a time needs its time zone"),
+        ({"at": "2026-01-31T09:00:00"}, 422, "body.at: a time needs its time zone"),
         ({"at": 9e12}, 422, "body.at"),
         ({"txt": "x"}, 422, "body.txt"),
     ],
@@ -231,7 +231,9 @@ async def test_a_wrong_request_is_refused_with_its_field_named(
     document = {"to": api.chat.chat_id, "text": "right", **change}
     answer = await api.send({name: value for name, value in document.items() if value is not None})
     assert answer.status_code == status
-    assert named in answer.json()["error"]["message"]
+    message = answer.json()["error"]["message"]
+    assert named in message
+    assert "; body" not in message, "one fault is said once"
     assert api.playground.ledger.messages() == []
 
 

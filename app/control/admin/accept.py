@@ -13,7 +13,7 @@ from app.channel.attach import Attachment, Attachments
 from app.channel.outbox import Outbox, Put, id_of, new_id
 from app.channel.render import render
 from app.control.admin.body import Body
-from app.control.admin.new_message import FileSource, NewMessage, Source
+from app.control.admin.new_message import MANY, ONE, FileSource, NewMessage, Source
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused, FetchRefused, StoreUnavailable
 from app.model.bot import BotSpec
@@ -104,7 +104,7 @@ def _read(body: Body) -> NewMessage:
 
 def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Without what pydantic adds for the two forms of `to`."""
-    return tuple(part for part in loc if isinstance(part, int) or not part.startswith(("function-plain", "tuple[")))
+    return tuple(part for part in loc if part not in (ONE, MANY))
 
 
 def _attachment(kind: str, source: Source, body: Body) -> Attachment:

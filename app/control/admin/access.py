@@ -10,6 +10,8 @@ from typing import Annotated, Final
 from fastapi import Header, HTTPException, Request
 
 ADMIN: Final = "admin"
+# The OpenAPI document names it as the security scheme, not as a parameter.
+Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,12 @@ class Access:
         found = [caller for caller in self._callers if hmac.compare_digest(token, caller.token.encode())]
         return found[0] if found else None
 
-    async def admins(self, authorization: Annotated[str | None, Header()] = None) -> None:
+    async def admins(self, authorization: Authorization = None) -> None:
         """Lets the admin pass: 401 without a good token, 403 with one that is limited to some bots."""
         if self._known(authorization).bots is not None:
             raise HTTPException(403, "this token may only send messages: use the admin token")
 
-    async def senders(self, bot: str, request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+    async def senders(self, bot: str, request: Request, authorization: Authorization = None) -> None:
         """Lets those pass who may send as the bot in the path; who it is stands in `request.state.caller`."""
         caller = self._known(authorization)
         if not caller.may_send_as(bot):

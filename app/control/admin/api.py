@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
@@ -36,10 +37,12 @@ def admin_app(
     `dashboard` sees to its own log-in.
     """
     app = FastAPI(title="Feishu Hub", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    # Says in the OpenAPI document what Access holds to.
+    token = Depends(HTTPBearer(auto_error=False, description="The admin token, or one of api_tokens in hub.yaml."))
     for router in routers:
-        app.include_router(router, prefix="/api/v1", dependencies=[Depends(access.admins)])
+        app.include_router(router, prefix="/api/v1", dependencies=[token, Depends(access.admins)])
     for router in sending:
-        app.include_router(router, prefix="/api/v1", dependencies=[Depends(access.senders)])
+        app.include_router(router, prefix="/api/v1", dependencies=[token, Depends(access.senders)])
     if dashboard is not None:
         app.mount("/dashboard", dashboard)
     _operations(app, metrics, health, metrics_path, health_path)
@@ -87,7 +90,11 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(
+            # What pydantic puts before words that are the hub's own says nothing.
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()
+        )
         return answer(422, "bad_request", faults)
 
     @app.exception_handler(HubError)

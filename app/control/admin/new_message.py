@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from app.channel.sender import FileType
 from app.core.errors import HubError
@@ -23,6 +23,9 @@ _KINDS: Final[dict[str, TargetKind]] = {
     "union_id": "union_id",
     "email": "email",
 }
+# How pydantic names the two forms of `to`, in the paths of its errors too.
+ONE: Final = "(one)"
+MANY: Final = "(many)"
 _CONTENTS: Final = ("text", "post", "card", "markdown", "image", "file")
 
 
@@ -60,6 +63,10 @@ def _instant(value: Any) -> float:
     return seconds
 
 
+def _one_or_many(value: Any) -> str:
+    return MANY if isinstance(value, list | tuple) else ONE
+
+
 Receiver = Annotated[Target, PlainValidator(_receiver, json_schema_input_type=str | dict[str, str])]
 Receivers = Annotated[tuple[Receiver, ...], Field(min_length=1, max_length=MOST_RECEIVERS)]
 Instant = Annotated[float, PlainValidator(_instant, json_schema_input_type=str | float)]
@@ -94,7 +101,7 @@ class FileSource(Source):
 class NewMessage(Strict):
     """One content to one receiver, or to many (a list, which makes it a batch)."""
 
-    to: Receiver | Receivers
+    to: Annotated[Annotated[Receiver, Tag(ONE)] | Annotated[Receivers, Tag(MANY)], Discriminator(_one_or_many)]
     text: str | None = Field(None, min_length=1)
     post: dict[str, Any] | None = None
     card: dict[str, Any] | None = None

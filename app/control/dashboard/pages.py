@@ -192,6 +192,7 @@ class Dashboard:
             "bots": [],
             "traffic": self._sight.traffic,
             "limits": [],
+            "names": {},
             "quotas": [],
             "alerts": [],
             "past": [],
@@ -203,6 +204,8 @@ class Dashboard:
                 seen["bots"] = await self._sight.bots.bots()
             if "limits" in parts:
                 seen["limits"] = await self._sight.limits.read()
+                # Of an app people know the bot.
+                seen["names"] = {bot.get("app_id"): bot["id"] for bot in seen["bots"] or await self._sight.bots.bots()}
             if "quotas" in parts:
                 seen["quotas"] = await self._sight.limits.quotas()
             if "alerts" in parts:

@@ -104,10 +104,11 @@ class Stage:
   Feishu Hub is running · 飞书机器人网关已启动
 
     playground   {self._address}/playground    write to a bot here · 在这里和机器人聊天
+    dashboard    {self._address}/dashboard    bots, limits, alerts · 机器人、限流、告警
     webhook      http://127.0.0.1:{port}/webhook/<bot_id>
     admin        {self._address}/docs    metrics at /metrics, health at /health
     bots         {", ".join(sorted(node.bots)) or "none"}
-    token        {node.token_file}
+    token        {node.token_file}    for dashboard and admin
 
   Ctrl-C stops it.
 """

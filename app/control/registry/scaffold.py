@@ -68,8 +68,8 @@ def add_bot(root: Path, bot: str, handler: str, handlers: Path) -> list[Path]:
     directory = root / bot
     faults = []
     if not is_bot_id(bot):
-        faults.append(Fault(str(directory), "", "a bot id has a-z, 0-9, _ and -, at most 64, and starts with neither"))
-    if not re.match(HANDLER_NAME, handler):
+        faults.append(Fault(str(directory), "", "a bot id is up to 64 of a-z, 0-9, _ and -, not first _ or -"))
+    elif not re.match(HANDLER_NAME, handler):
         faults.append(Fault(str(handlers), handler, "a handler's name has letters, digits and _, a letter first"))
     present = [name for name in (CONFIG, CREDENTIALS) if (directory / name).exists()]
     faults += [Fault(str(directory / name), "", "is there already: change it, or take it away") for name in present]

@@ -60,7 +60,9 @@ def test_add_takes_a_handler_that_is_installed(place: Path) -> None:
 
 
 def test_add_refuses_what_is_no_id_and_what_is_there() -> None:
-    assert bots("add", "No Id").exit_code == 1
+    refused = bots("add", "No Id")
+    assert refused.exit_code == 1
+    assert refused.output.count("\n") == 1, "a fault of the handler's name that was made from it is no news"
     assert bots("add", "one").exit_code == 0
     again = bots("add", "one")
     assert again.exit_code == 1

@@ -83,6 +83,24 @@ async def test_a_card_is_shown_by_its_words(scene: Scene, capsys: pytest.Capture
     assert "[Yes]" in printed
 
 
+async def test_a_post_is_shown_by_its_words(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.answers = [("post", {"zh_cn": {"title": "News", "content": [[{"tag": "md", "text": "- one\n- two"}]]}})]
+    await scene.say("news")
+    assert capsys.readouterr().out == "News\n- one\n- two\n"
+
+
+async def test_a_card_that_types_is_waited_for(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    card = {
+        "schema": "2.0",
+        "config": {"streaming_mode": True},
+        "body": {"elements": [{"tag": "markdown", "content": "half", "element_id": "answer"}]},
+    }
+    scene.answers = [("interactive", card)]
+    with pytest.raises(HubError, match="did not answer within"):
+        await scene.say("write", timeout=0.3)
+    assert not capsys.readouterr().out
+
+
 async def test_a_bot_that_says_nothing_is_told_of(scene: Scene) -> None:
     with pytest.raises(HubError, match="bot echo did not answer within"):
         await scene.say("ping", timeout=0.2)

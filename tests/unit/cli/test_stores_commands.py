@@ -99,3 +99,16 @@ def test_schedules(hub: Callable[..., Any]) -> None:
         missing = hub("schedules", verb, "echo", "evening")
         assert missing.exit_code == 1
         assert "no schedule evening" in missing.output
+
+
+@pytest.mark.parametrize("command", ["dead list", "tasks list", "schedules list", "schedules run"])
+def test_a_bot_that_is_unknown_is_said_to_be(hub: Callable[..., Any], command: str) -> None:
+    missing = hub(*command.split(), "typo", *(["morning"] if command.endswith("run") else []))
+    assert missing.exit_code == 1
+    assert "there is no bot typo in " in missing.output
+    assert "there are: echo" in missing.output
+
+
+def test_a_schedule_is_fired_without_credentials(hub: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "config" / "echo" / "credentials.yaml").unlink()
+    assert "fired" in hub("schedules", "run", "echo", "morning").output

@@ -127,6 +127,13 @@ async def test_a_dead_letter_is_dropped_once(client: httpx.AsyncClient, link: Re
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "not_found")
 
 
+async def test_the_document_says_how_to_be_let_in(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/v1/openapi.json", headers={"Authorization": ""})).json()
+
+    assert [one["scheme"] for one in document["components"]["securitySchemes"].values()] == ["bearer"]
+    assert all(verb["security"] for path in document["paths"].values() for verb in path.values())
+
+
 async def test_a_wrong_parameter_is_named(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/bots/echo/dead?limit=0")
 

@@ -108,15 +108,27 @@ async def test_an_alert_is_silenced(town: Town, admin: httpx.AsyncClient) -> Non
 
 async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient) -> None:
     town.rows = [
-        {"id": "support", "state": "ready", "handler": "support", "faults": [], "waiting": 7, "dead": 2},
+        {
+            "id": "support",
+            "state": "ready",
+            "app_id": "cli_a1b2c3",
+            "handler": "support",
+            "faults": [],
+            "waiting": 7,
+            "dead": 2,
+        },
         {"id": "hr", "state": "broken", "handler": None, "faults": ["config.yaml: <b>x</b>"], "waiting": 0, "dead": 0},
     ]
-    town.uses = [LimitUse("chat", "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0)]
+    town.uses = [
+        LimitUse("chat", "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0),
+        LimitUse("app", "cli_a1b2c3", "im.message.create", 0, 50, 1.0, 0, 0.0, None),
+    ]
     town.months = [QuotaUse("acme", "2026-11", 9_000, 10_000, 12_000, stopped=True)]
     town.firing = [ALERT]
     page = (await admin.get("/")).text
     for text in ("support", "12", "ready", "broken", "oc_1", "4 of 5 in 1 s", "3 waiting, 1.5 s", "240 events wait"):
         assert text in page
+    assert "<b>support</b> <small>im.message.create</small>" in page
     assert "used up, as Feishu says" in page
     assert "9,000 of 10,000, 12,000 by the end of the month" in page
     # What others wrote is text, never markup.

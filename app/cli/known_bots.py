@@ -1,0 +1,42 @@
+"""The bots of a configuration directory, as commands read them; a bot that is unknown ends the command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from app.control.registry.snapshot import Registry
+    from app.core.errors import Fault
+
+
+def read_bots(config: Path, *, stand_in: bool = False) -> Registry:
+    """The directory, read; `stand_in` takes credentials that open nothing for those that are not there (`dev`)."""
+    from app.control.registry.check import stand_in_credentials
+    from app.control.registry.snapshot import Registry
+    from app.core.logs import configure_logs
+
+    configure_logs("console", "error")  # the command prints what the registry would log
+    registry = Registry(config, os.environ, stand_in_credentials if stand_in else None)
+    registry.load()
+    if registry.root_faults:
+        fail(list(registry.root_faults))
+    return registry
+
+
+def must_know(registry: Registry, bot: str) -> None:
+    """Exit status 1 where there is no such bot: nothing found of a misspelt one is no answer."""
+    if bot not in registry.statuses:
+        known = ", ".join(sorted(registry.statuses)) or "none"
+        typer.echo(f"there is no bot {bot} in {registry.root}; there are: {known}", err=True)
+        raise typer.Exit(1)
+
+
+def fail(faults: list[Fault]) -> NoReturn:
+    """Print every fault; exit status 1."""
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    raise typer.Exit(1)
