@@ -43,7 +43,9 @@ def print_rows(
         min(width, _LEAST) if column in folds and console.is_terminal else width
         for width, column in zip(widths, columns, strict=True)
     ]
-    Console(width=max(console.width, sum(least) + 3 * len(columns) + 1)).print(table)
+    width = max(console.width, sum(least) + 3 * len(columns) + 1)
+    # With a height too: of the width alone rich takes no notice on a dumb terminal.
+    Console(width=width, height=console.height).print(table)
 
 
 def print_json(value: Any) -> None:
