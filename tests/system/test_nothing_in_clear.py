@@ -43,7 +43,8 @@ async def test_in_no_file_of_any_kind(site: Site) -> None:
     """Queue, dead letters, state, cache, tasks, outbox, reminders, sent messages, spool, overflow, store, backup."""
     site.handler("careless", CARELESS)
     yearly = {"name": "yearly", "cron": "0 0 1 1 *", "chat": "oc_1", "message": WORD}
-    site.bot("careless", handler="careless", message={"retry_policy": {"max_attempts": 1}}, schedules=[yearly])
+    once = {"retry_policy": {"max_attempts": 1}}
+    site.bot("careless", handler="careless", message=once, schedules=[yearly], word_index=True)
     hub = site.hub()
     await hub.start()
     site.point_at(hub)
@@ -69,7 +70,13 @@ async def test_in_no_file_of_any_kind(site: Site) -> None:
         return len(json.loads(printed)) >= 11
 
     await until(archived, 30)
+    found = ("messages", "search", "--bot", "careless", "--words", WORD, "--why", "a test", "--json", *where)
+    status, printed, error = await feishu_hub(*found)
+    assert (status, len(json.loads(printed)) >= 4) == (0, True), error
     assert await hub.stop() == 0
+    if world.server is not None:
+        world.server.execute("CHECKPOINT")
+        files |= {path: path.read_bytes() for path in world.server.data.rglob("*") if path.is_file()}
     files |= {Path(f"{path} of the end"): content for path, content in files_of(hub).items()}
     dump = site.root / "dump"
     status, _, error = await feishu_hub("backup", dump, *where)
