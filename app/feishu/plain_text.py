@@ -21,6 +21,9 @@ _SHOWN: Final = (
     "actions",
 )
 
+# Feishu's cards nest a few levels; what goes deeper than the interpreter would must not end who reads it.
+_DEEPEST: Final = 100
+
 
 def text_of(content: Any) -> str | None:
     """What a person reads of an event or a sent message; None where that is no text."""
@@ -74,13 +77,15 @@ def _text_of_post(body: Mapping[str, Any]) -> str | None:
     return "\n".join([str(body.get("title") or ""), *lines]).strip()
 
 
-def _shown_on(part: Any) -> Iterator[str]:
+def _shown_on(part: Any, depth: int = _DEEPEST) -> Iterator[str]:
     if isinstance(part, str):
         yield part
+    elif not depth:
+        return
     elif isinstance(part, list):
         for inner in part:
             if not isinstance(inner, str):
-                yield from _shown_on(inner)
+                yield from _shown_on(inner, depth - 1)
     elif isinstance(part, Mapping):
         for name in _SHOWN:
-            yield from _shown_on(part.get(name))
+            yield from _shown_on(part.get(name), depth - 1)

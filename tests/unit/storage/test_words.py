@@ -141,6 +141,13 @@ async def test_a_batch_that_comes_again_is_indexed_once(keeping: Keeping, reveal
     assert await find(reveals, "refund") == ["evt_2", "evt_1"]
 
 
+async def test_a_card_without_end_holds_up_nobody(keeping: Keeping, reveals: Reveals) -> None:
+    card = b'{"elements":[' * 500 + b"]}" * 500
+    document = orjson.dumps({"content": card.decode()})
+    await keeping.insert([said(1, "", sealed=CIPHER.seal(document, record_identity("evt_1"))), said(2, "refund")])
+    assert await find(reveals, "refund") == ["evt_2"]
+
+
 async def test_a_damaged_message_is_stored_without_words(keeping: Keeping, messages: Messages) -> None:
     damaged = said(1, "refund", sealed=said(2, "refund").sealed)
     await keeping.insert([damaged, said(3, "refund")])
