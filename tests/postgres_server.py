@@ -63,7 +63,15 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = [f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *self._settings]
-        command = [_needed("postgres"), "-D", str(self._data), *(word for line in options for word in ("-c", line))]
+        # A run that is killed closes nothing: its server ends with it.
+        leash = ["setpriv", "--pdeathsig", "QUIT"] if shutil.which("setpriv") else []
+        command = [
+            *leash,
+            _needed("postgres"),
+            "-D",
+            str(self._data),
+            *(word for line in options for word in ("-c", line)),
+        ]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, user=self._user, stdout=log, stderr=log, cwd="/")
         deadline = time.monotonic() + 30
