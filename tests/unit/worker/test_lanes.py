@@ -101,10 +101,10 @@ class Said(Mouth):
         self._link, self._key = link, f"{keys.prefix}wake:said"
 
     async def send(self, spec: Any, message: Any, name: Any, ledger: Any, **patience: Any) -> Any:
-        before = len(self.said)
         sent = await super().send(spec, message, name, ledger)
-        for bot, target, text in self.said[before:]:
-            await cast(Any, self._link.commands.rpush(self._key, f"{bot} {target} {text}"))
+        if not sent.repeated:
+            said = next(said for said in reversed(self.said) if said[1] == message.target.id)
+            await cast(Any, self._link.commands.rpush(self._key, " ".join(said)))
         return sent
 
 
