@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from cachetools import LRUCache
 
 from app.channel.exchange import Call, Exchange, segment
-from app.core.errors import FeishuError, FeishuRefused, FeishuUnavailable
+from app.core.errors import FeishuError, FeishuRefused, FeishuUnavailable, HubError
 from app.core.logs import get_logger
 from app.model.bot import BotSpec
 from app.storage.cache import CacheTiers
+
+# A private chat's id never changes; what nobody writes to for so long is learnt anew.
+_CHAT_KEPT: Final = 30 * 86_400.0
+_KNOWN_CHATS: Final = 10_000
 
 log = get_logger(__name__)
 
@@ -30,6 +36,7 @@ class BotFacts:
         self._exchange = exchange
         self._cache = cache
         self._last: dict[str, BotInfo] = {}
+        self._chats: LRUCache[tuple[str, str], str] = LRUCache(_KNOWN_CHATS)
 
     async def info(self, spec: BotSpec) -> BotInfo:
         """The bot's open_id and name; raises FeishuError where nothing is known and Feishu does not say."""
@@ -68,6 +75,29 @@ class BotFacts:
         call = Call("contact.user.get", "GET", path, query=(("user_id_type", "open_id"),))
         return await self._profile(spec, f"user {open_id}", call, "user")
 
+    async def private_chat(self, spec: BotSpec, person: str) -> str:
+        """The chat to which a person's id leads, if any process has learnt it: both fall under the same limit."""
+        place = (spec.credentials.app_id, person)
+        if (chat := self._chats.get(place)) is None:
+            try:
+                chat = await self._cache.of(spec.id).get(_chat_key(*place), "")
+            except HubError:
+                chat = ""  # its limit is kept all the same, as the person's
+            if chat:
+                self._chats[place] = chat
+        return chat
+
+    async def learn_private_chat(self, spec: BotSpec, person: str, chat: str) -> None:
+        """Have every process know it; nothing comes of it where that fails."""
+        place = (spec.credentials.app_id, person)
+        if self._chats.get(place) == chat:
+            return
+        self._chats[place] = chat
+        try:
+            await self._cache.of(spec.id).set(_chat_key(*place), chat, ttl=_CHAT_KEPT)
+        except HubError as error:
+            log.warning("private chat could not be kept", bot=spec.id, reason=str(error))
+
     async def _profile(self, spec: BotSpec, key: str, call: Call, part: str) -> Mapping[str, Any] | None:
         async def ask() -> Mapping[str, Any] | None:
             try:
@@ -79,3 +109,7 @@ class BotFacts:
             return found if isinstance(found, dict) else None
 
         return await self._cache.of(spec.id).get_or_load(f"{spec.credentials.app_id} {key}", ask)
+
+
+def _chat_key(app_id: str, person: str) -> str:
+    return f"{app_id} private chat {person}"

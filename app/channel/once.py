@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, Unpack
 
-from cachetools import LRUCache
-
 from app.channel.exchange import BUSY_TRIES, Call, Course, Exchange, Patience, segment
+from app.channel.facts import BotFacts
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (
     FeishuRefused,
@@ -28,7 +27,6 @@ from app.model.outbound import Begun, Ledger, Outbound, SendName, Sent, Target
 # Feishu remembers a uuid for one hour (Feishu docs: im-v1 message create); five minutes of it are for clocks that
 # differ and for a request on its way.
 _UUID_MEMORY: Final = 3600.0 - 300.0
-_KNOWN_CHATS: Final = 10_000
 
 OnSent = Callable[[BotSpec, Outbound, Sent, SendName], Awaitable[None]]
 
@@ -38,13 +36,14 @@ log = get_logger(__name__)
 class SendOnce:
     """Sends messages under names; whoever uses a name twice says it once."""
 
-    def __init__(self, exchange: Exchange, *, clock: Clock = SYSTEM_CLOCK, on_sent: OnSent | None = None) -> None:
+    def __init__(
+        self, exchange: Exchange, facts: BotFacts, *, clock: Clock = SYSTEM_CLOCK, on_sent: OnSent | None = None
+    ) -> None:
         """`on_sent` is told of every message that Feishu took."""
         self._exchange = exchange
+        self._facts = facts
         self._clock = clock
         self._on_sent = on_sent
-        # Which private chat a person's open_id leads to: both fall under the same limit.
-        self._chats: LRUCache[tuple[str, str], str] = LRUCache(_KNOWN_CHATS)
 
     async def send(
         self,
@@ -92,6 +91,8 @@ class SendOnce:
         finally:
             if tell:
                 await self.tell(spec, message, sent, name)
+        if sent.chat_id and message.target.kind not in ("chat_id", "reply"):
+            await self._facts.learn_private_chat(spec, message.target.id, sent.chat_id)
         return sent
 
     async def tell(self, spec: BotSpec, message: Outbound, sent: Sent, name: SendName) -> None:
@@ -132,7 +133,7 @@ class SendOnce:
         course: Course,
     ) -> Sent:
         target = message.target
-        call = self._call(spec, message, name)
+        call = await self._call(spec, message, name)
         try:
             answer = await self._exchange.run(spec, call, course=course, **patience)
         except FeishuUnavailable as error:
@@ -146,11 +147,9 @@ class SendOnce:
             return Sent("", target.chat_id, repeated=True)
         failpoint("after_send")
         chat = str(answer.data.get("chat_id") or target.chat_id)
-        if call.user and chat:
-            self._chats[spec.credentials.app_id, target.id] = chat
         return Sent(str(answer.data.get("message_id") or ""), chat)
 
-    def _call(self, spec: BotSpec, message: Outbound, name: SendName) -> Call:
+    async def _call(self, spec: BotSpec, message: Outbound, name: SendName) -> Call:
         target = message.target
         body: dict[str, Any] = {"msg_type": message.msg_type, "content": message.content, "uuid": name.uuid}
         if target.kind == "reply":
@@ -159,7 +158,7 @@ class SendOnce:
             path = f"/open-apis/im/v1/messages/{segment(target.id)}/reply"
             return Call("im.message.reply", "POST", path, json=body, chat=target.chat_id)
         chat = target.id if target.kind == "chat_id" else target.chat_id
-        chat = chat or self._chats.get((spec.credentials.app_id, target.id), "")
+        chat = chat or await self._facts.private_chat(spec, target.id)
         return Call(
             "im.message.create",
             "POST",

@@ -64,8 +64,8 @@ class Sender:
         self._on_change = on_change
         self.exchange = Exchange(api, tokens, limiter, clock=clock, chance=chance)
         """Where calls are made and counted."""
-        self._once = SendOnce(self.exchange, clock=clock, on_sent=on_sent)
         self._facts = BotFacts(self.exchange, cache)
+        self._once = SendOnce(self.exchange, self._facts, clock=clock, on_sent=on_sent)
         kit = CardKit(self.exchange, clock)
         self._typewriter = Typewriter(self.exchange, self._once, kit, self.say, clock)
         self._hooks = Hooks(api, limiter, clock=clock, chance=chance)

@@ -331,14 +331,14 @@ async def test_sends_that_wait_in_a_chat_arrive_in_order(
 
 
 async def test_a_persons_chat_is_learned_so_that_both_share_one_limit(
-    sender: Sender, feishu: StandIn, spec: BotSpec, link: RedisLink, keys: Keys
+    api: FeishuApi, tokens: Tokens, sender: Sender, feishu: StandIn, spec: BotSpec, link: RedisLink, keys: Keys
 ) -> None:
     person = Outbound(Target("open_id", "ou_1"), "text", '{"text":"hi"}')
-    await sender.send(spec, person, name(1), None)
-    await sender.send(spec, person, name(2), None)
-    await sender.send(spec, text("oc_real"), name(3), None)
+    other = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys))
+    for n, (one, said) in enumerate([(sender, person), (sender, person), (sender, text("oc_real")), (other, person)]):
+        await one.send(spec, said, name(n), None)
     assert await link.commands.zcard(keys.limit_user("ou_1")) == 1
-    assert await link.commands.zcard(keys.limit_chat("oc_real")) == 2
+    assert await link.commands.zcard(keys.limit_chat("oc_real")) == 3
 
 
 async def test_a_cancelled_send_keeps_its_name(
