@@ -85,19 +85,27 @@ class Reveals:
         if query.bot is None:
             raise ValueError("words are looked up within a bot")
         hashed = hashes_by_key(await self._ciphers.refresh(query.bot), sought(words))
-        async with self._store.database.reading() as connection:
-            candidates = [number async for number in ids_with(connection, hashed, _MOST_OPENED, query)]
         found: list[Opened] = []
-        for start in range(0, len(candidates), _PAGE):
-            chosen = narrowed(select(*INFO_COLUMNS), query)
-            chosen = chosen.where(messages.c.id.in_(candidates[start : start + _PAGE])).order_by(messages.c.id.desc())
-            page = await self._store.contents(await self._store.fetch(chosen))
-            for one in await self._opened(page, "words", who, why):
-                if one.fault is not None or says(searchable_text(one.content), words):
-                    found.append(one)
-            if len(found) >= limit:
-                return Found(found[:limit], whole=True)
-        return Found(found, whole=len(candidates) < _MOST_OPENED)
+        opened: set[int] = set()
+        # A common word's newest page is mostly enough, and found in a fraction of the time that all need.
+        for most in (_PAGE, _MOST_OPENED):
+            async with self._store.database.reading() as connection:
+                candidates = [number async for number in ids_with(connection, hashed, most, query)]
+            new = [number for number in candidates if number not in opened]
+            for start in range(0, len(new), _PAGE):
+                # What was withdrawn or shredded stands in the index until its day is written anew.
+                chosen = narrowed(select(*INFO_COLUMNS), query).where(messages.c.state == "kept")
+                chosen = chosen.where(messages.c.id.in_(new[start : start + _PAGE])).order_by(messages.c.id.desc())
+                page = await self._store.contents(await self._store.fetch(chosen))
+                for one in await self._opened(page, "words", who, why):
+                    if one.fault is not None or says(searchable_text(one.content), words):
+                        found.append(one)
+                if len(found) >= limit:
+                    return Found(found[:limit], whole=True)
+            if len(candidates) < most:
+                return Found(found, whole=True)
+            opened.update(new)
+        return Found(found, whole=False)
 
     async def _opened(self, page: Sequence[StoredMessage], action: Action, who: str, why: str) -> list[Opened]:
         ciphers: dict[str, Cipher] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.errors import SealBroken
+from app.storage import reveal
 from app.storage.audit import Audit
 from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
@@ -17,6 +19,7 @@ from app.storage.message import NewMessage
 from app.storage.messages import Messages
 from app.storage.query import Query
 from app.storage.reveal import Found, Reveals
+from app.storage.word_search import ids_with
 from app.storage.words import hashes, hashes_by_key, says, sought, tokens
 from tests.unit.storage.catalog import CatalogOf
 
@@ -119,6 +122,26 @@ async def test_messages_are_found_by_their_words(keeping: Keeping, reveals: Reve
     assert await find(reveals, "nobody") == []
 
 
+async def test_of_a_common_word_no_more_is_looked_up_than_is_shown(
+    keeping: Keeping, reveals: Reveals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counted(connection: AsyncConnection, hashed: Any, most: int, query: Query) -> AsyncIterator[int]:
+        asked.append(most)
+        return ids_with(connection, hashed, most, query)
+
+    monkeypatch.setattr(reveal, "ids_with", counted)
+    await keeping.insert([said(number, "refund" if number % 10 else "refund now") for number in range(450)])
+    assert len((await reveals.with_words("refund", Query("echo"), who="me", why="a test")).messages) == 50
+    assert asked == [200]
+    # All of them: each once, the newest first, though the index is asked twice.
+    found = await reveals.with_words("refund", Query("echo"), who="me", why="a test", limit=1000)
+    assert [one.info.key for one in found.messages] == [f"evt_{number}" for number in reversed(range(450))]
+    assert found.whole
+    assert asked == [200, 200, 5000]
+
+
 async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals) -> None:
     day = 86_400_000
     rows = [said(number, "refund please", created=number * day, chat_id=f"oc_{number % 2}") for number in range(6)]
@@ -196,6 +219,7 @@ async def test_a_recall_deletes_what_was_said_where_the_bot_says_so(messages: Me
     shown = [await messages.show(number) for number in (3, 4, 5)]
     assert [one.info.state for one in shown if one] == ["recalled", "recalled", "kept"]
     assert [one.sealed is None for one in shown if one] == [True, True, False]
+    assert await find(reveals, "withdrawn") == await find(reveals, "edit") == []
     found = await reveals.show(3, who="me", why="a test")
     assert found is not None
     opened, about = found
