@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from app.core.errors import SealBroken
+from app.core.errors import SealBroken, StoreUnavailable
 from app.core.logs import get_logger
 from app.feishu.plain_text import parsed, searchable_text
 from app.model.catalog import Catalog
@@ -53,20 +53,29 @@ class Keeping:
         if not indexed:
             return found
         for place, row in enumerate(rows):
-            if row.bot not in indexed:
-                continue
             if place % _BREATH == 0:
                 await asyncio.sleep(0)
+            if row.bot not in indexed:
+                continue
+            # No message whose words cannot be had, for whatever reason, may hold up those of all bots.
             try:
-                # In here: one bot whose key is wrong or wanting must not hold up the messages of all others.
-                cipher = await self._ciphers.cipher(row.bot)
-                content = parsed(cipher.open(row.sealed, record_identity(row.key)))
+                numbers = await self._words_of(row)
+            except StoreUnavailable:
+                raise
             except SealBroken as error:
                 log.warning("words of a message not indexed", bot=row.bot, key=row.key, error=str(error))
-                continue
-            if numbers := hashes(cipher, tokens(searchable_text(content))):
-                found[place] = numbers
+            except Exception as error:
+                # Its own words may hold what was said.
+                log.error("words of a message not indexed", bot=row.bot, key=row.key, error=type(error).__name__)
+            else:
+                if numbers:
+                    found[place] = numbers
         return found
+
+    async def _words_of(self, row: NewMessage) -> list[int]:
+        cipher = await self._ciphers.cipher(row.bot)
+        content = parsed(cipher.open(row.sealed, record_identity(row.key)))
+        return hashes(cipher, tokens(searchable_text(content)))
 
     def _indexes_words(self, bot: str) -> bool:
         spec = self._catalog.bots.get(bot)

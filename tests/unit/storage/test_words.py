@@ -171,6 +171,22 @@ async def test_a_card_without_end_holds_up_nobody(keeping: Keeping, reveals: Rev
     assert await find(reveals, "refund") == ["evt_2"]
 
 
+async def test_whatever_is_wrong_with_the_words_of_one_the_others_are_stored(
+    keeping: Keeping, reveals: Reveals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def strange(text: str) -> list[str]:
+        if "odd" in text:
+            raise IndexError(f"cannot read {text}")
+        return tokens(text)
+
+    monkeypatch.setattr("app.storage.keeping.tokens", strange)
+    await keeping.insert([said(1, "odd words"), said(2, "refund")])
+    assert await find(reveals, "refund") == ["evt_2"]
+    assert await find(reveals, "odd") == []
+    printed = "".join(capfd.readouterr())
+    assert ("evt_1" in printed, "odd words" in printed) == (True, False)
+
+
 async def test_a_damaged_message_is_stored_without_words(keeping: Keeping, messages: Messages) -> None:
     damaged = said(1, "refund", sealed=said(2, "refund").sealed)
     await keeping.insert([damaged, said(3, "refund")])
