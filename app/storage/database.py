@@ -211,6 +211,8 @@ def _engine(url: URL, pool: DatabasePool, command_timeout: float = _COMMAND_TIME
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     # The driver begins no transaction by itself: `_begin_sqlite` says when and which.
     connection.isolation_level = None
+    # A text that a damaged page holds is shown as what is left of it: else the whole page of rows could not be read.
+    connection.driver_connection.text_factory = _readable
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
     # FULL, not NORMAL: once a batch is stored its log entries may be deleted, and the row is the only copy.
@@ -221,6 +223,10 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     cursor.close()
+
+
+def _readable(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Query as Parameter
@@ -24,13 +24,15 @@ class MessageShown(BaseModel):
     id: int
     bot: str
     key: str
-    direction: Literal["in", "out"]
+    direction: str
+    """`in` or `out`; here and in `state` a damaged row may say something else, and is shown."""
     type: str
     chat_id: str
     user_id: str
     message_id: str
     created: int
-    state: Literal["kept", "recalled", "shredded"]
+    state: str
+    """`kept`, `recalled` or `shredded`."""
 
 
 class MessageOpened(MessageShown):

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from sqlalchemy import text
 
 from app.control.admin.access import Access, Caller
 from app.control.admin.api import admin_app
@@ -139,6 +140,28 @@ async def test_a_number_that_no_database_takes_is_the_callers_fault(
     client: httpx.AsyncClient, path: str, given: dict[str, Any]
 ) -> None:
     assert (await client.get(BASE + path, params=given)).status_code == 422
+
+
+async def test_a_damaged_row_is_named_and_the_others_are_shown(
+    client: httpx.AsyncClient, database_url: str, tmp_path: Path
+) -> None:
+    database = Database(database_url, tmp_path)
+    async with database.writing() as connection:
+        turned = sealed("evt_1", "refund")
+        turned = turned[:-1] + bytes([turned[-1] ^ 4])
+        await connection.execute(text("UPDATE contents_0 SET sealed = :sealed WHERE id = 1"), {"sealed": turned})
+        await connection.execute(text("UPDATE messages SET direction = 'io', state = 'kepu' WHERE id = 1"))
+        if database.sqlite:
+            await connection.execute(text("UPDATE messages SET user_id = CAST(x'6f755fff' AS TEXT) WHERE id = 1"))
+    await database.close()
+    listed = (await client.get(f"{BASE}/messages", params={"bot": "echo"})).json()
+    assert [one["key"] for one in listed] == ["evt_2", "evt_1"]
+    shown = [(await client.get(f"{BASE}/messages/{number}", params={"why": "x"})).json() for number in (1, 2)]
+    assert "bot echo" in shown[0]["fault"]
+    assert shown[0]["content"] is None
+    assert shown[1]["fault"] is None
+    found = await client.post(f"{BASE}/messages/search", json={"bot": "echo", "words": "refund", "why": "x"})
+    assert "evt_2" in [one["key"] for one in found.json()["messages"]]
 
 
 async def test_who_may_only_send_reads_nothing(client: httpx.AsyncClient) -> None:
