@@ -79,7 +79,8 @@ async def request_leave(action: CardAction, ctx: Context[Settings]) -> Toast | t
         return Toast.error("结束日期早于开始日期", {"en_us": "The last day is before the first"})
     asked = _asked(action, kind, first, last)
     if ctx.settings.chat_id:
-        await ctx.send(ctx.settings.chat_id, asked)
+        # Whoever pressed the button waits for the toast: the chat may have it a moment later.
+        await ctx.send(ctx.settings.chat_id, asked, later=True)
     return Toast.success("已提交", {"en_us": "Sent"}), asked
 
 

@@ -17,7 +17,7 @@ app = typer.Typer(help="Settings: validate, get.", no_args_is_help=True)
 @app.command()
 def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: AsJson = False) -> None:
     """Check hub.yaml, the environment, every bot and its handler; name every fault at once, exit 1 if there is any."""
-    from app.control.registry.check import check_all
+    from app.control.registry.check import check_all, unknown_bots
     from app.control.registry.snapshot import Registry
     from app.core.errors import ConfigError, Fault
     from app.core.logs import configure_logs
@@ -26,13 +26,14 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
     configure_logs("console", "error")  # the command prints what the registry would log
     faults: list[Fault] = []
     warnings: list[str] = []
+    registry = Registry(config, os.environ)
+    registry.load()
     try:
         settings = load_settings(config / "hub.yaml", os.environ)
         warnings += [f"environment: {name}: names no setting" for name in settings.unknown_env]
+        warnings += unknown_bots(settings, registry.statuses)
     except ConfigError as exc:
         faults += exc.faults
-    registry = Registry(config, os.environ)
-    registry.load()
     report = check_all(registry, bots, frozenset(registry.statuses))
     faults += report.faults
     warnings += report.warnings

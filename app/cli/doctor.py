@@ -70,7 +70,7 @@ def _examine(config: Path, bots: Path | None, data_dir: Path | None) -> Iterator
         yield Finding("settings", "ok", f"{config / 'hub.yaml'} and the environment")
         for name in settings.unknown_env:
             yield Finding("settings", "warn", f"{name} names no setting", "see docs/reference.md for the names")
-    yield from _bots(config, bots)
+    yield from _bots(config, bots, settings)
     if settings is not None:
         yield _data_dir(settings.data_dir)
         yield _master_key(settings)
@@ -86,8 +86,8 @@ def _python() -> Finding:
     return Finding("python", "ok", version)
 
 
-def _bots(config: Path, bots: Path | None) -> Iterator[Finding]:
-    from app.control.registry.check import check_all
+def _bots(config: Path, bots: Path | None, settings: Settings | None) -> Iterator[Finding]:
+    from app.control.registry.check import check_all, unknown_bots
     from app.control.registry.snapshot import Registry
 
     registry = Registry(config, os.environ)
@@ -98,7 +98,8 @@ def _bots(config: Path, bots: Path | None) -> Iterator[Finding]:
         unfilled = fault.file.endswith("credentials.yaml") and fault.problem.startswith("missing")
         level: Level = "warn" if unfilled else "fail"
         yield Finding("bots", level, str(fault), "correct it, then run feishu-hub bots check")
-    for warning in report.warnings:
+    named = unknown_bots(settings, registry.statuses) if settings is not None else []
+    for warning in (*report.warnings, *named):
         yield Finding("bots", "warn", warning)
     if not report.bots and not report.faults:
         yield Finding("bots", "warn", f"none in {config}", "make one: feishu-hub bots add NAME")

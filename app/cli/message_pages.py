@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from app.cli.tables import instant, print_rows
 from app.feishu.plain_text import searchable_text, text_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from app.storage.audit import Reveal
     from app.storage.message import MessageInfo
     from app.storage.reveal import Opened
@@ -25,35 +24,40 @@ _CSV: Final = ("id", "created", "bot", "direction", "type", "chat_id", "user_id"
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_table(page: Sequence[MessageInfo], opened: Sequence[Opened] = ()) -> Table:
+def print_page(page: Sequence[MessageInfo], opened: Sequence[Opened] = ()) -> None:
     """A page of messages for people; with their text where they are `opened`."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    rows = [
+        {
+            "id": info.id,
+            "time": instant(info.created / 1000),
+            "bot": info.bot,
+            "chat": info.chat_id or "-",
+            "way": info.direction,
+            "type": info.type if info.state == "kept" else f"{info.type} ({info.state})",
+        }
+        for info in page
+    ]
+    for row, one in zip(rows, opened, strict=bool(opened)):
+        row["text"] = " ".join((one.fault or searchable_text(one.content)).split())
+    columns = ("id", "time", "bot", "chat", "way", "type", *(["text"] if opened else []))
+    print_rows(rows, columns, none="no messages found", folds=("chat", "text"))
 
-    heads = ["ID", "TIME", "BOT", "CHAT", "WAY", "TYPE", *(["TEXT"] if opened else [])]
-    table = Table(*heads, box=box.SIMPLE_HEAD)
-    for place, info in enumerate(page):
-        kind = info.type if info.state == "kept" else f"{info.type} ({info.state})"
-        cells = [str(info.id), _local(info.created), info.bot, info.chat_id or "-", info.direction, kind]
-        if opened:
-            cells.append(opened[place].fault or searchable_text(opened[place].content))
-        # Text, not str: an id must not be read as markup.
-        table.add_row(*(Text(printable(cell), overflow="fold") for cell in cells))
-    return table
 
-
-def audit_table(page: Sequence[Reveal]) -> Table:
+def print_audit(page: Sequence[Reveal]) -> None:
     """A page of the audit for people."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("TIME", "WHO", "HOW", "BOT", "WHICH", "WHY", box=box.SIMPLE_HEAD)
-    for one in page:
-        cells = (_local(one.created), one.who, one.action, one.bot, one.which, one.why)
-        table.add_row(*(Text(printable(cell), overflow="fold") for cell in cells))
-    return table
+    rows = [
+        {
+            "time": instant(one.created / 1000),
+            "who": one.who,
+            "how": one.action,
+            "bot": one.bot,
+            "which": one.which,
+            "why": one.why,
+        }
+        for one in page
+    ]
+    columns = ("time", "who", "how", "bot", "which", "why")
+    print_rows(rows, columns, none="no message was opened", folds=("which", "why"))
 
 
 def as_document(info: MessageInfo, opened: Opened | None = None) -> dict[str, Any]:

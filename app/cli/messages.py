@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from app.cli.message_pages import as_csv, as_document, as_page, as_table, audit_table
+from app.cli.known_bots import must_know, read_bots
+from app.cli.message_pages import as_csv, as_document, as_page, print_audit, print_page
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
 from app.cli.stores import with_stores
 
 if TYPE_CHECKING:
+    from app.storage.message import MessageInfo
     from app.storage.query import Query
     from app.storage.reveal import Found
     from app.wiring import Stores
@@ -81,13 +84,17 @@ def search(
         _by_words(words, query, reason, limit, config, data_dir, as_json)
         return
 
-    page = with_stores(config, data_dir, lambda stores: stores.messages.search(query, before=before, limit=limit))
+    async def work(stores: Stores) -> Sequence[MessageInfo]:
+        page = await stores.messages.search(query, before=before, limit=limit)
+        if not page:
+            await _must_know(stores, config, bot)
+        return page
+
+    page = with_stores(config, data_dir, work)
     if as_json:
         typer.echo(orjson.dumps([as_document(info) for info in page], option=orjson.OPT_INDENT_2))
-    elif not page:
-        typer.echo("no messages found")
     else:
-        _print(as_table(page))
+        print_page(page)
 
 
 @app.command()
@@ -130,9 +137,10 @@ def export(
     query = _query(bot, chat, sender, type_, None, None, since, until)
 
     async def work(stores: Stores) -> int:
-        faults = 0
+        faults = count = 0
         write = as_csv() if format_ is Format.csv else None
         async for opened in stores.reveals.export(query, who=somebody(), why=why):
+            count += 1
             if opened.fault is not None:
                 faults += 1
                 typer.echo(f"message {opened.info.id} of bot {bot} left out: {opened.fault}", err=True)
@@ -140,6 +148,8 @@ def export(
                 typer.echo(write(opened), nl=False)
             else:
                 typer.echo(orjson.dumps(as_document(opened.info, opened)))
+        if not count:
+            await _must_know(stores, config, bot)
         return faults
 
     if with_stores(config, data_dir, work):
@@ -162,10 +172,8 @@ def audit(
     if as_json:
         shown = [asdict(one) | {"created": datetime.fromtimestamp(one.created / 1000, UTC)} for one in page]
         typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
-    elif not page:
-        typer.echo("no message was opened")
     else:
-        _print(audit_table(page))
+        print_audit(page)
 
 
 def _by_words(
@@ -176,9 +184,12 @@ def _by_words(
 
     async def work(stores: Stores) -> Found:
         try:
-            return await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit)
+            found = await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--words") from error
+        if not found.messages:
+            await _must_know(stores, config, query.bot)
+        return found
 
     found = with_stores(config, data_dir, work)
     if as_json:
@@ -187,9 +198,17 @@ def _by_words(
     elif not found.messages:
         typer.echo("no messages found; only those that came while the bot had `word_index: true` are")
     else:
-        _print(as_table([one.info for one in found.messages], found.messages))
+        print_page([one.info for one in found.messages], found.messages)
     if not found.whole:
         typer.echo("older messages were not looked at: say more words, or a time with --until", err=True)
+
+
+async def _must_know(stores: Stores, config: Path, bot: str | None) -> None:
+    """Ends the command where the bot is unknown and nothing is kept of one that was."""
+    from app.storage.query import Query
+
+    if bot and not await stores.messages.search(Query(bot), limit=1):
+        must_know(read_bots(config), bot)
 
 
 def _query(
@@ -213,9 +232,3 @@ def _query(
 def _instant(time: datetime | None) -> int | None:
     # Without a zone it is this machine's, as `messages list` shows times.
     return None if time is None else int(time.timestamp() * 1000)
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    Console().print(table)

@@ -52,6 +52,7 @@ async def test_request_is_passed_on_and_shown_in_place_of_the_form() -> None:
     assert "form" not in shown
     [passed_on] = test.sent
     assert (passed_on.chat_id, passed_on.content) == ("oc_team", answer["card"]["data"])
+    assert passed_on.later, "the toast does not wait for it"
 
 
 async def test_without_a_team_chat_the_request_is_only_shown() -> None:

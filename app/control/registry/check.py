@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from app.control.registry.modules import (
 )
 from app.control.registry.snapshot import Registry
 from app.core.errors import ConfigError, Fault
+from app.core.settings import Settings
 from app.model.bot import Credentials
 
 
@@ -59,6 +61,21 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
         if isinstance(handler, Handler):
             unload(handler)
     return Report(names, tuple(faults), tuple(warnings))
+
+
+def unknown_bots(settings: Settings, bots: Collection[str]) -> list[str]:
+    """What hub.yaml says of bots that are not there: no fault, since a directory may come later; but often a typo."""
+    named = {
+        **{f"api_tokens[{place}].bots": token.bots for place, token in enumerate(settings.api_tokens)},
+        **{f"limits.quota.{name}.bots": quota.bots for name, quota in settings.limits.quota.items()},
+        **{f"alerts.channels.{name}.bot": [one.bot] for name, one in settings.alerts.channels.items() if one.bot},
+    }
+    return [
+        f"hub.yaml: {key}: there is no bot {bot}; there are {', '.join(sorted(bots)) or 'none'}"
+        for key, words in named.items()
+        for bot in words
+        if bot != "*" and bot not in bots
+    ]
 
 
 def stand_in_credentials(bot: str) -> Credentials:

@@ -48,6 +48,23 @@ def test_variables_that_name_nothing_are_warned_of(monkeypatch: pytest.MonkeyPat
     assert "warning: environment: HUB_PROT: names no setting" in result.output
 
 
+def test_bots_that_hub_yaml_names_and_that_are_not_there_are_warned_of(config_dir: Path) -> None:
+    (config_dir / "hub.yaml").write_text(
+        "api_tokens: [{name: ci, token: sixteen-and-some-more, bots: [one, two]}, "
+        "{name: all, token: sixteen-and-even-more, bots: ['*']}]\n"
+        "limits: {quota: {acme: {bots: [three]}}}\n"
+        "alerts: {channels: {chat: {bot: four, feishu_chat: oc_1}}}\n"
+    )
+    (config_dir / "one").mkdir()
+    (config_dir / "one" / "config.yaml").write_text("handler: one\n")
+    warnings = json.loads(config("validate", "--json").output)["warnings"]
+    assert [one for one in warnings if one.startswith("hub.yaml")] == [
+        "hub.yaml: api_tokens[0].bots: there is no bot two; there are one",
+        "hub.yaml: limits.quota.acme.bots: there is no bot three; there are one",
+        "hub.yaml: alerts.channels.chat.bot: there is no bot four; there are one",
+    ]
+
+
 def test_get_prints_what_is_in_force(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (config_dir / "hub.yaml").write_text("server: {port: 1}\n")
     assert config("get", "server.port").output == "1\n"

@@ -101,9 +101,20 @@ def test_schedules(hub: Callable[..., Any]) -> None:
         assert "no schedule evening" in missing.output
 
 
-@pytest.mark.parametrize("command", ["dead list", "tasks list", "schedules list", "schedules run"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dead list typo",
+        "tasks list typo",
+        "schedules list typo",
+        "schedules run typo morning",
+        "messages list --bot typo",
+        "messages export --bot typo --why x",
+        "messages search --bot typo --words x --why x",
+    ],
+)
 def test_a_bot_that_is_unknown_is_said_to_be(hub: Callable[..., Any], command: str) -> None:
-    missing = hub(*command.split(), "typo", *(["morning"] if command.endswith("run") else []))
+    missing = hub(*command.split())
     assert missing.exit_code == 1
     assert "there is no bot typo in " in missing.output
     assert "there are: echo" in missing.output
