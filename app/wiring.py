@@ -163,6 +163,7 @@ async def open_sender(stores: Stores, env: Mapping[str, str]) -> AsyncIterator[S
         closing.push_async_callback(limiter.close)
         await closing.enter_async_context(stores.cache.running())
         telling = asyncio.create_task(limiter.run(), name="limits")
+        closing.push_async_callback(asyncio.wait, (telling,))
         closing.callback(telling.cancel)
         sent_log = SentLog(stores.log, stores.keyring)
         yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log, on_change=sent_log.changed)

@@ -68,20 +68,28 @@ class Limiter:
         self.quotas = Quotas(link, keys, limits, clock)
         """Calls of the month."""
         self._meter = meter = Meter(link, keys, limits.headroom, clock)
-        self._reserve = Reserve(link, limits.horizon, lambda: meter.processes, clock)
+        self._reserve = Reserve(link, keys.pauses, limits.horizon, lambda: meter.processes, clock)
         self._lines = Lines()
         self.waiting = 0
         """Calls that wait for a slot now."""
 
     async def run(self) -> None:
-        """Tell Redis once a second what is used, until cancelled; without it no other process knows of this one."""
-        while True:
-            try:
-                await self._meter.tell()
-                await self.quotas.tell()
-            except StoreUnavailable:
-                pass  # told with the next
-            await self._clock.sleep(_TELL)
+        """Tell Redis once a second what is used, and hear of pauses, until cancelled.
+
+        Without it no other process knows of this one.
+        """
+        hearing = asyncio.create_task(self._reserve.hear(), name="pauses")
+        try:
+            while True:
+                try:
+                    await self._meter.tell()
+                    await self.quotas.tell()
+                except StoreUnavailable:
+                    pass  # told with the next
+                await self._clock.sleep(_TELL)
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
 
     async def slot(
         self,
@@ -139,18 +147,19 @@ class Limiter:
 
     async def _wait(self, call: _Call, held: list[Held]) -> None:
         """Have slots and let their time come."""
-        await self._hold(call, held)
         while True:
+            asked = self._clock.monotonic()
+            await self._hold(call, held)
             begun = self._clock.monotonic()
             due = max(each.due for each in held)
             if due <= begun:
                 return
             await self._sleep(call, due - begun)
             late = self._clock.monotonic() - due
-            if due - begun <= _BLINK and late * MICROS <= min(bound.grace for bound in call.bounds):
+            unpaused = due - begun <= _BLINK or self._reserve.stands(held, asked)
+            if unpaused and late * MICROS <= min(bound.grace for bound in call.bounds):
                 return
             # Feishu may have asked for a pause meanwhile, or the loop may have been held up.
-            await self._hold(call, held)
 
     async def _hold(self, call: _Call, held: list[Held]) -> None:
         """Hold slots that are not farther ahead than the call's priority may hold them."""

@@ -6,6 +6,7 @@
 -- ARGV[3]  the longest one
 -- ARGV[4]  the slot of the call that was refused
 -- ARGV[5]  a factor that spreads those who wait
+-- ARGV[6]  channel on which those who wait already are told: '<microseconds> <KEYS[1]>'
 -- Returns for how long nothing is granted, microseconds.
 
 local time = redis.call('TIME')
@@ -29,4 +30,5 @@ end
 till = math.max(till, now + math.floor(length * tonumber(ARGV[5])))
 -- The row is forgotten when it was quiet for as long as the longest pause.
 redis.call('SET', KEYS[1], string.format('%.0f %d %.0f', till, row, now), 'PX', math.ceil((till - now + longest) / 1000))
+redis.call('PUBLISH', ARGV[6], string.format('%.0f %s', till - now, KEYS[1]))
 return till - now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from app.channel.limits import Bound
 from app.channel.windows import LocalWindows, shared
+from app.core.channel import listen
 from app.core.clock import Clock
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
@@ -63,8 +65,13 @@ class _Asked:
 class Reserve:
     """Each bound is one script on one key; where they give different times, the earlier ones are exchanged."""
 
-    def __init__(self, link: RedisLink, horizon: int, nodes: Callable[[], int], clock: Clock) -> None:
-        """`horizon`: µs for which grants are remembered; `nodes`: how many share a bound while Redis is away."""
+    def __init__(self, link: RedisLink, pauses: str, horizon: int, nodes: Callable[[], int], clock: Clock) -> None:
+        """`pauses`: the channel on which pauses are told; `horizon`: µs for which grants are remembered; `nodes`: how
+        many share a bound while Redis is away.
+        """
+        self._link = link
+        self._pauses = pauses
+        self._told_since = math.inf
         self._clock = clock
         self._horizon = horizon
         self._nodes = nodes
@@ -96,6 +103,18 @@ class Reserve:
             wanted = [bound for bound in bounds if bound not in good]
         return None
 
+    async def hear(self) -> None:
+        """Hear of pauses as they begin, until cancelled; without it whoever has waited asks anew."""
+        await listen(self._link, self._pauses, self._heard, clock=self._clock)
+
+    def stands(self, held: Sequence[Held], asked: float) -> bool:
+        """Whether slots for which Redis was asked at `asked` (monotonic) or later are good without asking again."""
+        return (
+            asked >= self._told_since
+            and not self._is_away()
+            and all(not each.local and self._local.paused(each.bound.pause) <= each.due * MICROS for each in held)
+        )
+
     def note(self, held: Sequence[Held]) -> None:
         """Remember slots that are used now, for the time when Redis is away."""
         now = int(self._clock.monotonic() * MICROS)
@@ -121,7 +140,9 @@ class Reserve:
         seconds = (asked or first) * (1 + chance / 10)
         if not self._is_away():
             try:
-                micros = await self._pipe.run(_PAUSE, [bound.pause], [*args, slot, f"{1 + chance / 10:.3f}"])
+                micros = await self._pipe.run(
+                    _PAUSE, [bound.pause], [*args, slot, f"{1 + chance / 10:.3f}", self._pauses]
+                )
                 seconds = micros / MICROS
             except StoreUnavailable as error:
                 self._rest(error)
@@ -132,6 +153,15 @@ class Reserve:
     async def close(self) -> None:
         """Wait until what is on its way back has been given back."""
         await asyncio.gather(*self._returns, return_exceptions=True)
+
+    def _heard(self, message: bytes | None) -> None:
+        now = self._clock.monotonic()
+        if message is None:
+            self._told_since = now
+            return
+        left, _, pause = message.decode().partition(" ")
+        micros = int(now * MICROS)
+        self._local.pause(pause, micros + int(left), micros)
 
     # -- how -------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Keys:
         self.probe = f"{prefix}probe"
         self.limits = f"{prefix}{{limits}}"
         self.answers = f"{prefix}answers"  # a pub/sub channel, not a key
+        self.pauses = f"{prefix}pauses"  # a pub/sub channel: limits that Feishu asked to leave alone
         self.cache_changes = f"{prefix}cache"  # a pub/sub channel: what every process' memory must forget
         self.cache_stats = f"{prefix}cachestats"
         self.shreds = f"{prefix}shreds"  # a pub/sub channel: bots whose data keys were shredded
