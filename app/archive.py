@@ -37,6 +37,7 @@ async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> Async
     retention = Retention(
         stores.database,
         lambda: {bot: spec.config.retain for bot, spec in catalog.bots.items()},
+        expire=stores.letters.expire,
         rewrite_log=rewrite_log if settings.redis.url == "embedded" else None,
     )
     running = asyncio.create_task(archiver.run(), name="archiver")

@@ -11,6 +11,7 @@ from app.channel.sender import Sender
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (
     FeishuError,
+    FeishuLimited,
     HubError,
     OutcomeUnknown,
     SealBroken,
@@ -55,8 +56,8 @@ class Delivery:
     async def one(self, work: Work, spec: BotSpec, patience: float, go_on: bool) -> Work | None:
         """Send one message; the next of its chat, if it is to `go_on`, or None when the chat was let go.
 
-        `patience` is how long it may wait for its send slot, in seconds. Raises Fenced, and SlotTimeout where no
-        message of the app would find one.
+        `patience` is how long it may wait for its send slot, in seconds. Raises Fenced, SlotTimeout where no message
+        of the app would find one, and FeishuLimited where the month's calls are used up.
         """
         record = self._outbox.queue.record(work)
         try:
@@ -72,6 +73,10 @@ class Delivery:
             await kept(lambda: self._mailbox.release(work), self._clock)
             return None
         except (FeishuError, OutcomeUnknown, SealBroken) as error:
+            if isinstance(error, FeishuLimited) and error.bound == "quota":
+                # Kept, however long: the month ends, and an operator can have it go on before.
+                await kept(lambda: self._mailbox.release(work), self._clock)
+                raise
             if error.retryable and work.held < self._keep_trying:
                 log.warning("message is tried again", bot=work.bot, message=work.entry.event_id, error=_name(error))
                 await self._park(work, max(error.retry_after or 0.0, self._backoff(work)))

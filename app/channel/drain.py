@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.channel.deliver import Delivery
 from app.channel.outbox import Outbox
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import Fenced, SlotTimeout, StoreUnavailable
+from app.core.errors import FeishuLimited, Fenced, SlotTimeout, StoreUnavailable
 from app.core.logs import get_logger
 from app.model.catalog import Catalog
 from app.queue.claims import Claims
@@ -29,6 +29,8 @@ _PATIENCE_FULL: Final = 0.25
 # A chat that was let go after so many messages is taken again behind the bot's others.
 _TURNS_IN_A_ROW: Final = 20
 _RELEASE_TIME: Final = 2.0
+# A month that is used up may be given more calls, or end.
+_QUOTA_REST: Final = 10.0
 
 log = get_logger(__name__)
 
@@ -43,8 +45,10 @@ class _Desk:
     token: bool = False
     """Whether this node has the bot's wake token."""
     timer: asyncio.TimerHandle | None = None
-    rest_until: float = 0.0
-    """Until when no message of the app finds a send slot (monotonic)."""
+    dry: bool = False
+    """Whether there was nothing for the slots that are free: the rest waits for those of its own kind."""
+    rest_until: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
+    """Until when no message of a kind may be sent, whatever its receiver (monotonic)."""
 
 
 class Drainer:
@@ -118,16 +122,20 @@ class Drainer:
         desk = self._desks.get(bot)
         if desk is None:
             desk = self._desks[bot] = _Desk(bot)
-        if self._stopping or bot not in self._catalog.bots or self._clock.monotonic() < desk.rest_until:
+        if self._stopping or bot not in self._catalog.bots or self._clock.monotonic() < min(desk.rest_until.values()):
             return
         desk.token = True
         self._use(desk)
 
+    def _free(self, desk: _Desk, kind: bool) -> int:
+        resting = self._clock.monotonic() < desk.rest_until[kind]
+        return 0 if resting else max(0, self._slots - desk.busy[kind])
+
     def _use(self, desk: _Desk) -> None:
         if desk.taking or self._stopping:
             return
-        ahead, many = (self._slots - desk.busy[kind] for kind in (True, False))
-        if ahead <= 0 and many <= 0:
+        ahead, many = self._free(desk, True), self._free(desk, False)
+        if desk.dry or (not ahead and not many):
             if desk.timer is None:
                 desk.timer = asyncio.get_running_loop().call_later(_HOLD, self._held_long_enough, desk)
             return
@@ -142,6 +150,8 @@ class Drainer:
             works = []  # what was taken all the same runs out its lease
         finally:
             desk.taking = False
+        # Whatever is left gave the token back at once; asking for it as fast as it comes would find the same.
+        desk.dry = not works and not (ahead and many)
         for work in works:
             self._start(desk, work)
         if desk.token:
@@ -153,6 +163,7 @@ class Drainer:
 
         def ended(_: object) -> None:
             desk.busy[kind] -= 1
+            desk.dry = False
             if desk.token:
                 self._use(desk)
 
@@ -175,8 +186,9 @@ class Drainer:
                 full = desk.busy[kind] >= self._slots
                 go_on = turns < _TURNS_IN_A_ROW and not self._stopping
                 work = await self._delivery.one(work, spec, _PATIENCE_FULL if full else _PATIENCE, go_on)
-        except SlotTimeout as error:
-            desk.rest_until = self._clock.monotonic() + min(error.retry_after or 0.0, _PATIENCE)
+        except (SlotTimeout, FeishuLimited) as error:
+            longest = _PATIENCE if isinstance(error, SlotTimeout) else _QUOTA_REST
+            desk.rest_until[kind] = self._clock.monotonic() + min(error.retry_after or 0.0, longest)
         except Fenced:
             log.warning("chat lost to another node", bot=first.bot, message=first.entry.event_id)
         except StoreUnavailable:
@@ -206,6 +218,7 @@ class Drainer:
 
     def _held_long_enough(self, desk: _Desk) -> None:
         desk.timer = None
+        desk.dry = False
         if desk.token:
             desk.token = False
             self._go(self._errands, self._give_back(desk.bot))

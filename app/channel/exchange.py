@@ -21,6 +21,7 @@ from app.core.errors import (
     FeishuUnavailable,
     HubError,
     OutcomeUnknown,
+    SlotTimeout,
 )
 from app.core.logs import get_logger
 from app.core.metrics import SEND_REFUSALS, SEND_RETRIES, SENDS, SLOT_WAIT_SECONDS
@@ -143,7 +144,9 @@ class Exchange:
         try:
             answer = await self._try(spec, call, patience, course)
         except HubError as error:
-            self._count(spec, call, type(error).__name__)
+            # Who has something else to do meanwhile comes again: nothing has come of the call yet.
+            if not (isinstance(error, SlotTimeout) and "slot_within" in patience):
+                self._count(spec, call, type(error).__name__)
             raise
         self._count(spec, call, "sent")
         return answer
@@ -250,7 +253,7 @@ class Exchange:
         """Have all nodes wait as long as Feishu says; the wait itself is the next slot's."""
         bound = error.bound
         if bound == "quota":
-            await self.limiter.quotas.stop(spec.id)
+            error.retry_after = await self.limiter.quotas.stop(spec.id)
         if bound == "quota" or limited >= _LIMITED_TRIES[bound]:
             raise error
         seconds = await self.limiter.pause(

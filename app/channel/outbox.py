@@ -100,9 +100,8 @@ class Outbox:
         shared = orjson.dumps({"type": msg_type, "content": content})
         sealed = await self._seal.seal(bot, shared, batch_aad(batch))
         seal = await self._sealed_print(bot, batch, fingerprint)
-        opened = await self._outcome(
-            bot, batch, fingerprint, await self.queue.open_batch(bot, batch, seal, len(targets), sealed)
-        )
+        kept = await self.queue.open_batch(bot, batch, seal, len(targets), sealed, due=due)
+        opened = await self._outcome(bot, batch, fingerprint, kept)
         if opened == "other":
             return opened
         full = False

@@ -127,7 +127,7 @@ def _cards(card: Card) -> Iterator[Card]:
 def _pieces(elements: list[Any], fits: Callable[[Any], bool]) -> Iterator[Any]:
     """The elements, with those of markdown that no card has room for in pieces."""
     for element in elements:
-        if _tag(element) != "markdown" or fits(element):
+        if _tag(element) != "markdown" or not isinstance(element.get("content"), str) or fits(element):
             yield element
             continue
 

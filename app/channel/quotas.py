@@ -47,30 +47,38 @@ class Quotas:
         self._new[self._place(bot)] += 1
 
     def check(self, bot: str, priority: Priority) -> None:
-        """FeishuLimited where the month is used up; broadcasts leave the headroom to everything else."""
+        """FeishuLimited where the month is used up; broadcasts leave the headroom to everything else.
+
+        Alerts go until Feishu itself refuses them: one of them says that the month is used up.
+        """
         place = self._place(bot)
         group, month = place
         allowed = self._allowed.get(group)
         if place in self._stopped:
             raise _used_up(bot, group, f"Feishu said so (code {QUOTA_USED_UP})", self._left())
-        if allowed is None:
+        if allowed is None or priority == "alert":
             return
         if priority == "broadcast":
             allowed = int(allowed * (1 - self._headroom))
         if self._used.get(place, 0) + self._new[place] >= allowed:
             raise _used_up(bot, group, f"{allowed} calls were made in {month} (limits.quota)", self._left())
 
-    async def stop(self, bot: str) -> None:
-        """Feishu said that the month is used up: no call more on any node, until it ends or an operator says so."""
+    async def stop(self, bot: str) -> float:
+        """Feishu said that the month is used up: no call more on any node, until it ends or an operator says so.
+
+        Gives the seconds until it ends.
+        """
         place = self._place(bot)
         group, month = place
         self._stopped.add(place)
+        left = self._left()
         log.error("quota used up", bot=bot, group=group, month=month)
         try:
             with guard():
-                await self._link.commands.set(self._keys.quota_stop(group), month, px=int(self._left() * 1000))
+                await self._link.commands.set(self._keys.quota_stop(group), month, px=int(left * 1000))
         except StoreUnavailable as error:
             log.warning("other nodes could not be told that the quota is used up", group=group, reason=str(error))
+        return left
 
     async def tell(self) -> None:
         """Add what was called to what all called, and learn it; StoreUnavailable keeps it for the next time."""

@@ -28,7 +28,7 @@ def render(content: Content | Mapping[str, Any]) -> tuple[MessageType, str]:
     Raises FeishuRefused for what is too long or empty, TypeError for what a bot cannot say.
     """
     if isinstance(content, Mapping):
-        kind, document = _kind(content), content
+        kind, document = kind_of(content), content
     else:
         kind, document = message_of(content)
     text = orjson.dumps(document)
@@ -77,7 +77,8 @@ def _biggest(card: Mapping[str, Any]) -> str:
     return f", and its element {number} ({tag}) alone is {size} bytes"
 
 
-def _kind(document: Mapping[str, Any]) -> MessageType:
+def kind_of(document: Mapping[str, Any]) -> MessageType:
+    """Which message a mapping is the content of, by its keys; else TypeError."""
     if _CARD_KEYS & document.keys() or (document.get("type") in _CARD_TYPES and "data" in document):
         return "interactive"
     if len(document) == 1:

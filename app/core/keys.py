@@ -22,7 +22,7 @@ LASTING: Final[dict[str, str]] = {
     "tries": "starts and failures of events not finished; fields go with their event",
     "depth": "how many events wait; one number a bot",
     "fence": "the last fencing number given; must never go back",
-    "dead": "dead letters, until an operator replays or drops them",
+    "dead": "dead letters, until an operator replays or drops them, or `retain` is over",
     "state": "what an author kept without a time to live",
     "timers": "when schedules and reminders are due next, and which bot has the first; a member goes with its schedule",
     "schedules": "the schedules of a bot, as its code and its directory declare them",

@@ -78,6 +78,12 @@ class DeadLetters:
         with guard():
             return bool(await self._link.commands.xdel(self._keys.bot(bot, "dead"), letter_id))
 
+    async def expire(self, bot: str, before: float) -> int:
+        """Let go what was given up before a time, in seconds since the epoch; how many letters."""
+        with guard():
+            least = max(0, int(before * 1000))
+            return int(await self._link.commands.xtrim(self._keys.bot(bot, "dead"), minid=least, approximate=False))
+
 
 def _is_id(text: str) -> bool:
     """Whether it can name a letter; Redis refuses other words for one, or takes them for a range."""

@@ -25,7 +25,7 @@ _BATCH = Script(_HERE / "batch.lua")
 KEPT: Final = 7 * 24 * 3600
 """Seconds for which a message's end can be read, and its id or Idempotency-Key is remembered."""
 _BATCH_KEPT: Final = 90 * 24 * 3600
-"""Seconds for which what many messages share waits for them; it goes with the last of them."""
+"""Seconds for which what many messages share waits for them after their time; it goes with the last of them."""
 _PAGE: Final = 1000
 _FIELDS: Final = ("state", "created", "changed", "due", "message_id", "reason", "batch")
 # A watcher whose message was missed, or whose hub is ending, looks again so often (s).
@@ -69,9 +69,12 @@ class OutboxQueue:
             await self.mailbox.give_back(bot)
         return [_kept(reply) for reply in replies]
 
-    async def open_batch(self, bot: str, batch: str, fingerprint: bytes, total: int, sealed: bytes) -> Kept:
-        """Keep what the messages of a batch share, before they are put."""
-        args: list[Arg] = [fingerprint, total, sealed, _BATCH_KEPT]
+    async def open_batch(
+        self, bot: str, batch: str, fingerprint: bytes, total: int, sealed: bytes, *, due: float = 0.0
+    ) -> Kept:
+        """Keep what the messages of a batch share, before they are put; `due` is theirs."""
+        wait = max(0, int(due - self._clock.now()))
+        args: list[Arg] = [fingerprint, total, sealed, wait + _BATCH_KEPT]
         known = await self._pipe.run(_BATCH, [self._keys.batch(bot, batch)], args)
         return _kept(known or b"+")
 

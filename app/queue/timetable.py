@@ -131,6 +131,16 @@ class Timetable:
         await _PLAN(self._redis, [self._keys.root(bot)], args)
         await self.mend([bot])
 
+    async def forgotten(self, bots: Sequence[str]) -> list[str]:
+        """Those bots of which no schedule is known."""
+        if not bots:
+            return []
+        with guard():
+            pipe = self._redis.pipeline(transaction=False)
+            for bot in bots:
+                pipe.exists(self._keys.bot(bot, "schedules"))
+            return [bot for bot, known in zip(bots, await pipe.execute(), strict=True) if not known]
+
     async def all(self, bot: str) -> list[Planned]:
         """A bot's schedules and reminders, the next one first."""
         with guard():

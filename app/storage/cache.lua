@@ -9,7 +9,9 @@ local value, lock, what, token = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 if what == 'look' then
   local found = redis.call('GET', value)
   if found then return {found} end
-  return redis.call('SET', lock, token, 'NX', 'PX', ARGV[3]) and 'mine' or 'wait'
+  if redis.call('SET', lock, token, 'NX', 'PX', ARGV[3]) then return 'mine' end
+  -- A process has one load of a value at a time: a lock of its own is left of one that was stopped.
+  return redis.call('GET', lock) == token and 'mine' or 'wait'
 end
 if what == 'set' or what == 'delete' then
   -- What is being loaded now was read before this change: its loader may use it, but no longer keep it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -39,13 +38,15 @@ class Keeping:
     async def insert(self, rows: Sequence[NewMessage]) -> None:
         """Store all or none; those already there stay as they are."""
         await self._messages.insert(rows, await self._words(rows))
-        withdrawn: dict[str, list[str]] = defaultdict(list)
-        for row in rows:
-            if row.type in RECALLS and row.message_id and self._honours_recalls(row.bot):
-                withdrawn[row.bot].append(row.message_id)
+        honouring = {bot for bot in {row.bot for row in rows} if self._honours_recalls(bot)}
         # After they are stored: the message itself may stand in the same batch.
-        for bot, message_ids in withdrawn.items():
-            await self._messages.recall(bot, message_ids)
+        for bot in honouring:
+            mine = [row for row in rows if row.bot == bot and row.message_id]
+            withdrawn = {row.message_id for row in mine if row.type in RECALLS}
+            # Or it comes after its recall, by another archiver or out of the overflow.
+            withdrawn.update(await self._messages.recalled(bot, [row.message_id for row in mine]))
+            if withdrawn:
+                await self._messages.recall(bot, list(withdrawn))
 
     async def _words(self, rows: Sequence[NewMessage]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}

@@ -93,6 +93,16 @@ class Messages:
         async with self.database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    async def recalled(self, bot: str, message_ids: Sequence[str]) -> list[str]:
+        """Which of these messages were withdrawn, as far as is stored."""
+        if not message_ids:
+            return []
+        # Said openly, as the condition of the partial index is.
+        chosen = (messages.c.bot == bot, messages.c.message_id.in_(message_ids), text("message_id <> ''"))
+        query = select(messages.c.message_id).distinct().where(*chosen, messages.c.type.in_(RECALLS))
+        async with self.database.reading() as connection:
+            return list(await connection.scalars(query))
+
     async def recall(self, bot: str, message_ids: Sequence[str]) -> int:
         """Delete what was said in messages that were withdrawn in Feishu, their edits included; how many rows."""
         chosen = (messages.c.bot == bot, messages.c.message_id.in_(message_ids), messages.c.message_id != "")

@@ -24,6 +24,9 @@ _HALF_A_DAY: Final = 43_200.0
 _PERIOD: Final = 6 * 3600.0
 _LOOK: Final = 60.0
 
+Expire = Callable[[str, float], Awaitable[int]]
+"""Deletes what else is kept of a bot from before a time (seconds since the epoch); how many."""
+
 Retains = Callable[[], Mapping[str, float]]
 """How long each bot's messages are kept, in seconds; those of a bot that is not among them stay."""
 
@@ -42,12 +45,17 @@ class Retention:
         database: Database,
         retains: Retains,
         *,
+        expire: Expire | None = None,
         rewrite_log: Callable[[], Awaitable[None]] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`rewrite_log` has the engine write its own file anew, in which archived entries lie on."""
+        """`expire` lets copies go that lie elsewhere; `rewrite_log` has the engine write its own file anew.
+
+        In that what was archived and deleted lies on.
+        """
         self._database = database
         self._retains = retains
+        self._expire = expire
         self._rewrite_log = rewrite_log
         self._clock = clock
 
@@ -65,21 +73,26 @@ class Retention:
 
     async def purge(self) -> int:
         """Delete what is due now, and every trace of what was deleted before; how many messages."""
-        gone = 0
+        gone, copies = 0, 0
+        due: dict[str, float] = {}
         for bot, retain in self._retains().items():
             # In steps, so that a day's table is written anew at most twice before it is dropped.
             step = min(_HALF_A_DAY, retain / 10)
-            due = (self._clock.now() - retain) // step * step
-            gone += await self._delete(bot, int(due * 1000))
+            due[bot] = (self._clock.now() - retain) // step * step
+            gone += await self._delete(bot, int(due[bot] * 1000))
         failpoint("in_retention")
         days = await self._worn()
         for day in days:
             await self._renew(day)
         if days:
             await self._database.scrub()
+        if self._expire is not None:
+            for bot, before in due.items():
+                copies += await self._expire(bot, before)
+        if days or copies:
             if self._rewrite_log is not None:
                 await self._rewrite_log()
-            log.info("messages deleted", messages=gone, days=len(days))
+            log.info("messages deleted", messages=gone, days=len(days), dead_letters=copies)
         return gone
 
     async def _delete(self, bot: str, before: int) -> int:

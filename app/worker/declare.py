@@ -12,18 +12,21 @@ from app.worker.outcome import place_of
 from app.worker.roster import Resident, Roster
 
 _LOOK_EVERY: Final = 1.0
+# What Redis forgets (a shredded bot, a server that was emptied) is declared anew this soon.
+_ASK_EVERY: Final = 10.0
 
 log = get_logger(__name__)
 
 
 class Declarer:
-    """Declares a bot's schedules when it is first seen here, and whenever its directory or its code has changed."""
+    """Declares a bot's schedules when it is first seen here, changed (directory or code), or lost by Redis."""
 
     def __init__(self, roster: Roster, timetable: Timetable, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._roster = roster
         self._timetable = timetable
         self._clock = clock
         self._declared: dict[str, Resident] = {}
+        self._ask_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled; outlives every outage."""
@@ -37,7 +40,12 @@ class Declarer:
             await self._clock.sleep(_LOOK_EVERY)
 
     async def declare(self) -> None:
-        """Declare what is new since the last call."""
+        """Declare what is new since the last call, or known no more."""
+        if self._clock.monotonic() >= self._ask_at:
+            self._ask_at = self._clock.monotonic() + _ASK_EVERY
+            having = [bot for bot, resident in self._declared.items() if resident.schedules]
+            for bot in await self._timetable.forgotten(having):
+                del self._declared[bot]
         for resident in self._roster.everyone():
             bot = resident.spec.id
             if self._declared.get(bot) is not resident:

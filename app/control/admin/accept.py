@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.channel.attach import Attachment, Attachments
 from app.channel.outbox import Outbox, Put, id_of, new_id
-from app.channel.render import render
+from app.channel.render import kind_of, render
 from app.control.admin.body import Body
 from app.control.admin.new_message import MANY, ONE, FileSource, NewMessage, Source
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -19,10 +19,12 @@ from app.core.errors import FeishuRefused, FetchRefused, StoreUnavailable
 from app.model.bot import BotSpec
 from app.model.catalog import Catalog
 from app.model.outbound import MessageType, Outbound
+from app.sdk.card import Card
 from app.sdk.content import Markdown
 
 # Who sends a file waits for its upload, but not for ever.
 _UPLOAD_PATIENCE: Final = 90.0
+_FORMS: Final[dict[str, MessageType]] = {"post": "post", "card": "interactive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,11 @@ class Acceptance:
         try:
             if isinstance(given, Source):
                 return await self._attachments.message(spec, _attachment(kind, given, body), deadline)
-            if kind in ("post", "card"):
-                msg_type, content = render(given)
-                if msg_type != {"post": "post", "card": "interactive"}[kind]:
-                    raise _wrong(kind, f"this is no {kind}, it has the form of a {msg_type}")
-                return msg_type, content
-            said = Markdown(given) if kind == "markdown" else given
+            if kind in ("post", "card") and (found := kind_of(given)) != _FORMS[kind]:
+                raise _wrong(kind, f"this is no {kind}, it has the form of a {found}")
+            if kind == "post":
+                return render(given)
+            said = Markdown(given) if kind == "markdown" else Card.raw(given) if kind == "card" else given
             return await self._attachments.words(spec, said, deadline)
         except (TypeError, FeishuRefused, FetchRefused) as error:
             raise _wrong(kind, str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp
 from app.control.admin.access import Access
 from app.control.admin.reference import REFERENCE_PAGE
 from app.control.health.status import Health
-from app.core.errors import HubError, StoreUnavailable
+from app.core.errors import FeishuLimited, HubError, StoreUnavailable
 
 Metrics = Callable[[], Awaitable[tuple[bytes, str]]]
 
@@ -99,8 +100,12 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HubError)
     async def failed(_request: Request, error: HubError) -> JSONResponse:
-        status = 503 if isinstance(error, StoreUnavailable) else 400
-        return answer(status, "unavailable" if status == 503 else "bad_request", str(error))
+        # Redis away, or Feishu, or its limits: the caller did nothing wrong, and may try again.
+        later = isinstance(error, StoreUnavailable | FeishuLimited) or error.retryable
+        said = answer(503 if later else 400, "unavailable" if later else "bad_request", str(error))
+        if later and error.retry_after:
+            said.headers["Retry-After"] = str(math.ceil(error.retry_after))
+        return said
 
     @app.exception_handler(Exception)
     async def broken(_request: Request, _error: Exception) -> JSONResponse:

@@ -28,8 +28,11 @@ class Body:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same for the same content, however it is written."""
-        digest = hashlib.sha256(orjson.dumps(self.document, option=orjson.OPT_SORT_KEYS))
+        """The same for the same content, however it is written; an HTTP error for what nobody could write."""
+        try:
+            digest = hashlib.sha256(orjson.dumps(self.document, option=orjson.OPT_SORT_KEYS))
+        except orjson.JSONEncodeError:
+            raise HTTPException(422, "body: nested too deeply") from None
         if self.part is not None:
             digest.update(f"\n{self.carried}\n{self.part.filename}\n".encode() + self.part.data)
         return digest.digest()

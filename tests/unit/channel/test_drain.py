@@ -15,6 +15,7 @@ from app.channel.limits import Limits
 from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
+from app.channel.usage import Usage
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
@@ -127,6 +128,55 @@ async def test_a_limited_chat_is_parked_and_others_go_on(
         await until(lambda: channel.is_final(*many))
         assert (await channel.state(slow[1])).state == "queued"
         await until(lambda: channel.is_final(slow[1]), 15)
+    # That it was parked meanwhile is no call of which something has come.
+    assert channel.sender.exchange.outcomes == {"sent": 14}
+
+
+async def test_a_used_up_quota_loses_no_message(channel: Channel, link: RedisLink, keys: Keys, feishu: StandIn) -> None:
+    feishu.faults.append(Fault("code", 99991403))
+    ids = [await channel.put(number) for number in range(2)]
+    async with channel.draining():
+        await until(lambda: link.commands.exists(keys.quota_stop("default")))
+    # The node has come to its end, and with it what it had begun.
+    assert {(await channel.state(one)).state for one in ids} == {"queued"}
+
+    await Usage(link, keys, FREE).resume("default")
+    await channel.sender.exchange.limiter.quotas.tell()
+    async with channel.draining(name="n2"):
+        await until(lambda: channel.is_final(*ids))
+    assert said(feishu) == ["0", "1"]
+
+
+async def test_messages_for_which_no_slot_is_free_are_not_asked_for_without_a_pause(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots for what goes to many are free; all that waits would need the other ones."""
+    mailbox = channel.outbox.queue.mailbox
+    taking, giving = mailbox.take, mailbox.give_back
+    takes = gifts = 0
+
+    async def take(*args: Any, **more: Any) -> Any:
+        nonlocal takes
+        takes += 1
+        return await taking(*args, **more)
+
+    async def give_back(*bots: str) -> None:
+        nonlocal gifts
+        gifts += 1
+        await giving(*bots)
+
+    async def hangs(*_: Any, **_more: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(mailbox, "take", take)
+    monkeypatch.setattr(mailbox, "give_back", give_back)
+    monkeypatch.setattr(channel.sender, "send", hangs)
+    for number in range(9):
+        await channel.put(number, f"oc_{number}")
+    async with channel.draining() as drainer:
+        await until(lambda: gifts >= 3)
+        assert takes <= 2 * gifts + 4
+        await drainer.stop(0.01)
 
 
 async def test_a_removed_bot_keeps_its_messages_until_it_is_back(channel: Channel, feishu: StandIn) -> None:

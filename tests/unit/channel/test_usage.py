@@ -147,6 +147,7 @@ async def test_calls_of_the_month_are_counted_over_all_processes(link: RedisLink
         processes[1].count("hr")
     with pytest.raises(FeishuLimited):
         processes[1].check("hr", "reply")
+    processes[1].check("hr", "alert")  # of which one says so
     processes[1].check("lonely", "broadcast")
 
 

@@ -7,6 +7,18 @@ from app.core.redis import RedisLink
 from app.queue.dead_letters import DeadLetters
 from app.queue.mailbox import Mailbox
 from tests.unit.queue.incoming import incoming
+from tests.waiting import until
+
+
+async def until_next_millisecond(link: RedisLink) -> None:
+    """Letters are known by Redis' milliseconds."""
+    began = await link.commands.time()
+
+    async def over() -> bool:
+        seconds, micros = await link.commands.time()
+        return (seconds, micros // 1000) > (began[0], began[1] // 1000)
+
+    await until(over, 5)
 
 
 async def test_a_buried_event_is_listed_with_its_reason_and_its_conversation_goes_on(
@@ -48,6 +60,21 @@ async def test_a_dropped_letter_is_gone(link: RedisLink, keys: Keys) -> None:
     assert await letters.drop("echo", letter.id)
     assert await letters.list("echo") == []
     assert not await letters.drop("echo", letter.id)
+
+
+async def test_letters_go_when_they_are_as_old_as_messages_may_become(link: RedisLink, keys: Keys) -> None:
+    mailbox, letters = Mailbox(link, keys), DeadLetters(link, keys)
+    await mailbox.accept([incoming(event, conversation=event) for event in ("e1", "e2", "e3")])
+    for work in await mailbox.take("echo", "n1", 3):
+        await mailbox.bury(work, "failed")
+        await until_next_millisecond(link)
+    newest, middle, _ = await letters.list("echo")
+
+    assert await letters.expire("echo", middle.died) == 1
+    assert await letters.list("echo") == [newest, middle]
+    assert await letters.expire("echo", -1.0) == 0
+    assert await letters.expire("echo", newest.died + 1) == 2
+    assert await letters.expire("echo", newest.died + 1) == 0
 
 
 async def test_a_word_that_is_no_id_names_no_letter(link: RedisLink, keys: Keys) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from app.core.clock import SYSTEM_CLOCK
 from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -196,6 +197,14 @@ async def test_a_failed_message_says_why(queue: OutboxQueue) -> None:
 
     found = await state(queue)
     assert (found.state, found.reason) == ("failed", "code 230002: the bot is not in the chat")
+
+
+async def test_what_many_share_outlives_the_time_for_which_they_wait(
+    queue: OutboxQueue, link: RedisLink, keys: Keys
+) -> None:
+    year = 366 * 86_400
+    await queue.open_batch("echo", "b", b"f", 3, b"shared", due=SYSTEM_CLOCK.now() + year)
+    assert await link.commands.ttl(keys.batch("echo", "b")) > year
 
 
 async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(queue: OutboxQueue) -> None:

@@ -68,6 +68,26 @@ async def test_each_bot_keeps_its_own_time(messages: Messages, database: Databas
     assert await retention(database, Clock()).purge() == 0
 
 
+async def test_copies_elsewhere_go_with_the_messages_and_then_the_log_is_written_anew(database: Database) -> None:
+    asked: list[tuple[str, float]] = []
+    rewritten: list[int] = []
+    copies = [0, 2, 0]
+
+    async def expire(bot: str, before: float) -> int:
+        asked.append((bot, before))
+        return copies.pop(0) if bot == "short" else 0
+
+    async def rewrite() -> None:
+        rewritten.append(len(asked))
+
+    purging = Retention(database, lambda: RETAINS, expire=expire, rewrite_log=rewrite, clock=Clock())
+    for _ in range(3):
+        assert await purging.purge() == 0
+    assert [bot for bot, _ in asked] == ["short", "long"] * 3
+    assert all(0 <= NOW - RETAINS[bot] - before < DAY / 2 for bot, before in asked)
+    assert rewritten == [4]  # the second time, after all bots
+
+
 async def test_a_day_that_is_empty_leaves_no_table(messages: Messages, database: Database) -> None:
     await messages.insert([row("short", number, number * DAY) for number in range(8)], {0: [1], 7: [1]})
     clock = Clock()

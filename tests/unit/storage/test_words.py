@@ -207,6 +207,17 @@ async def test_a_bot_without_its_key_holds_up_no_other(messages: Messages, revea
     assert await find(reveals, "refund") == ["evt_2"]
 
 
+async def test_a_message_that_comes_after_its_recall_is_withdrawn_too(messages: Messages) -> None:
+    keeping = Keeping(messages, _Keys(echo=CIPHER), CatalogOf(echo={"honour_recalls": True}))
+    await keeping.insert([said(2, "", type="im.message.recalled_v1", message_id="om_1")])
+    await keeping.insert([said(1, "withdrawn"), said(3, "stays")])
+    states = {info.key: info.state for info in await messages.list("echo")}
+    assert states == {"evt_1": "recalled", "evt_2": "kept", "evt_3": "kept"}
+    found = await messages.show(2)
+    assert found is not None
+    assert (found.info.key, found.sealed) == ("evt_1", None)
+
+
 async def test_only_what_was_opened_stands_in_the_audit(keeping: Keeping, reveals: Reveals, database: Database) -> None:
     await keeping.insert([said(1, "refund"), said(2, "else")])
     await find(reveals, "refund")

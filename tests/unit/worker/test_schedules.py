@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from app.channel.sender import Sender
 from app.control.scheduler.firing import Firing
+from app.core.clock import SystemClock
 from app.core.redis import guard
+from app.model.schedule import Schedule
 from app.sdk import Bot, BotTest, Card, Context, CronTick, Markdown, Message, Post
+from app.worker.declare import Declarer
 from app.worker.lane import Lane
 from app.worker.roster import Roster
 from tests.unit.worker.conftest import Site
@@ -70,6 +74,32 @@ async def test_code_and_directory_declare_and_what_goes_is_undeclared(site: Site
     found = await site.timetable.show("echo", "morning")
     assert found is not None
     assert (found.cron, found.missed) == ("0 9 * * 1-5", "skip")
+
+
+async def test_what_redis_forgot_is_declared_anew(site: Site) -> None:
+    class Later(SystemClock):
+        ahead = 0.0
+
+        def monotonic(self) -> float:
+            return super().monotonic() + self.ahead
+
+    daily, clock = Schedule("daily", "0 9 * * *", "UTC"), Later()
+    resident = SimpleNamespace(spec=SimpleNamespace(id="echo"), schedules={"daily": SimpleNamespace(schedule=daily)})
+    roster = cast(Roster, SimpleNamespace(everyone=lambda: [resident]))
+    declarer = Declarer(roster, site.timetable, clock=clock)
+    await declarer.declare()
+    assert await site.timetable.pause("echo", "daily")
+    clock.ahead = 60.0
+    await declarer.declare()
+    (planned,) = await site.timetable.all("echo")
+    assert planned.paused, "what is known stays as it is"
+    for part in ("schedules", "timers"):
+        await site.link.commands.delete(site.keys.bot("echo", part))
+    await declarer.declare()
+    assert await names(site) == []
+    clock.ahead = 120.0
+    await declarer.declare()
+    assert await names(site) == ["daily"]
 
 
 async def _names_are(site: Site, expected: list[str]) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import get_args
 
 import httpx
 import pytest
 
+from app.channel.limits import BoundKind
 from app.channel.usage import LimitUse, QuotaUse
 from app.control.dashboard.sessions import COOKIE
 from app.control.dashboard.view import AlertRow
@@ -120,7 +122,7 @@ async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient)
         {"id": "hr", "state": "broken", "handler": None, "faults": ["config.yaml: <b>x</b>"], "waiting": 0, "dead": 0},
     ]
     town.uses = [
-        LimitUse("chat", "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0),
+        *(LimitUse(kind, "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0) for kind in get_args(BoundKind)),
         LimitUse("app", "cli_a1b2c3", "im.message.create", 0, 50, 1.0, 0, 0.0, None),
     ]
     town.months = [QuotaUse("acme", "2026-11", 9_000, 10_000, 12_000, stopped=True)]

@@ -1,0 +1,46 @@
+"""A real hub deletes what is due: out of the store, and out of every file that it or its engine has."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.storage.database import Database
+from app.storage.messages import Messages
+from tests.system.world import Site
+from tests.waiting import until
+
+pytestmark = pytest.mark.system
+
+
+async def test_what_is_due_is_in_no_file(site: Site) -> None:
+    site.bot("short", retain="4s")
+    site.bot("long")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    database = Database(site.database, hub.data_dir)
+    messages = Messages(database)
+    pieces: dict[str, list[bytes]] = {"short": [], "long": []}
+
+    async def collected(bot: str) -> bool:
+        stored = await messages.contents(await messages.list(bot))
+        pieces[bot] = [one.sealed[20:52] for one in stored if one.sealed is not None]
+        return len(pieces[bot]) == 2
+
+    for bot in pieces:
+        assert await site.asks(bot, f"words for {bot}") == f"echo words for {bot}"
+        await until(lambda bot=bot: collected(bot), 10)  # type: ignore[misc]
+
+    def found(bot: str) -> bool:
+        files = [path for path in hub.data_dir.rglob("*") if path.is_file()]
+        return any(piece in path.read_bytes() for path in files for piece in pieces[bot])
+
+    async def deleted() -> bool:
+        return await messages.count("short") == 0 and not found("short")
+
+    await until(deleted, 30)
+    assert await messages.count("long") == 2
+    for stored in await messages.contents(await messages.list("long")):
+        assert stored.sealed is not None
+    await database.close()
+    assert await hub.stop() == 0, hub.said()
