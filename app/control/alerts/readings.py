@@ -65,6 +65,9 @@ def of_limits(limits: Iterable[LimitUse]) -> Readings:
     used: dict[str, float] = {}
     wait: dict[str, float] = {}
     for limit in limits:
+        if limit.kind == "alert":
+            # The small share of alerts is theirs to use up: an alert about it would only wait for it too.
+            continue
         where = " ".join(filter(None, (limit.kind, limit.name, limit.api)))
         used[f"{where} {limit.span:g}s"] = limit.share
         wait[where] = max(limit.wait, wait.get(where, 0.0))

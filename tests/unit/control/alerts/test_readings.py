@@ -73,6 +73,10 @@ def test_limits_are_read_by_their_spans_and_waits_by_the_longest() -> None:
     assert readings["slot_wait"] == {"app cli_a im.message.create": 2.5}
 
 
+def test_alerts_do_not_alert_of_the_share_that_is_theirs() -> None:
+    assert of_limits([LimitUse("alert", "oc_ops", "", 1, 1, 4.0, 3, 5.0, None)]) == {"limit_used": {}, "slot_wait": {}}
+
+
 def test_a_quota_that_is_not_known_can_be_used_up_all_the_same() -> None:
     readings = of_quotas(
         [QuotaUse("a", "2026-11", 80, 100, 120, False), QuotaUse("default", "2026-11", 5, None, 9, True)]
