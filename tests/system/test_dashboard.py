@@ -13,7 +13,7 @@ pytestmark = pytest.mark.system
 
 async def test_the_operator_looks_at_a_hub_that_runs(site: Site, browser: Browser) -> None:
     site.bot("echo")
-    app = site.bot("support")
+    site.bot("support")
     site.settings(alerts={"interval": "500ms", "settle": "1s", "rules": {"BotBroken": {"for": "0s"}}})
     hub = site.hub()
     await hub.start()
@@ -24,7 +24,7 @@ async def test_the_operator_looks_at_a_hub_that_runs(site: Site, browser: Browse
     await page.locator("#token").fill((hub.data_dir / "admin_token").read_text().strip())
     await page.keyboard.press("Enter")
     await expect(page.locator("#bots")).to_contain_text("support")
-    await expect(page.locator("#limits")).to_contain_text(app.app_id)
+    await expect(page.locator("#limits")).to_contain_text("support")
     await expect(page.locator("#limits")).to_contain_text("im.message.reply")
     # A configuration that breaks is seen: the bot, why, and the alert, which is silenced by a click.
     (site.config / "echo" / "config.yaml").write_text("timeout: soon\n")
