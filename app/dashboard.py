@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from app.control.alerts.book import Book
+from app.control.alerts.readings import of_nodes
 from app.control.alerts.silences import Silence
 from app.control.alerts.view import alerts_shown, past_shown
+from app.control.cluster.membership import Membership
 from app.control.dashboard.pages import Dashboard, Sight
 from app.control.dashboard.traffic import Traffic
 from app.control.dashboard.view import AlertRow
@@ -22,15 +24,30 @@ from app.wiring import Stores
 
 
 @asynccontextmanager
-async def open_dashboard(stores: Stores, measures: Measures, book: Book, token: str) -> AsyncIterator[Any]:
+async def open_dashboard(
+    stores: Stores, measures: Measures, membership: Membership, book: Book, token: str
+) -> AsyncIterator[Any]:
     """The ASGI app to be mounted at `/dashboard`, with its samples running; `token` is the admin token."""
     traffic = Traffic(stores.link, stores.keys, lambda: tuple(measures.registry.statuses))
     alerts = _Alerts(book, stores.settings.alerts.effective())
     sampling = asyncio.create_task(traffic.run(), name="traffic")
     try:
-        yield Dashboard(Sight(measures, traffic, measures.usage, alerts), token).app
+        sight = Sight(_Bots(measures, membership), traffic, measures.usage, alerts)
+        yield Dashboard(sight, token).app
     finally:
         await ended(sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bots:
+    """This node's bots, with what all nodes say of their errors in the last minute."""
+
+    measures: Measures
+    membership: Membership
+
+    async def bots(self) -> Sequence[Mapping[str, Any]]:
+        errors = of_nodes(await self.membership.nodes(), SYSTEM_CLOCK.now())["errors_per_minute"]
+        return [{**bot, "errors": errors.get(bot["id"], 0.0)} for bot in await self.measures.bots()]
 
 
 @dataclass(frozen=True, slots=True)

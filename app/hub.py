@@ -174,7 +174,9 @@ class Node:
         await closing.enter_async_context(open_reporting(measures, self._alerts))
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]
-        dashboard = await closing.enter_async_context(open_dashboard(stores, measures, self._alerts.book, self.token))
+        dashboard = await closing.enter_async_context(
+            open_dashboard(stores, measures, self._membership, self._alerts.book, self.token)
+        )
         back = open_back(
             stores,
             measures,
@@ -236,9 +238,7 @@ class Node:
             await asyncio.sleep(0.005)
 
     def _task(self, closing: AsyncExitStack, work: Any, name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-
-        closing.push_async_callback(ended, task)
+        closing.push_async_callback(ended, asyncio.create_task(work, name=name))
 
     def _says(self) -> Mapping[str, str]:
         return {

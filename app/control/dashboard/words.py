@@ -25,6 +25,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "state": ("State", "状态"),
     "waiting": ("Waiting", "等待中"),
     "per_minute": ("Messages/min", "消息/分钟"),
+    "errors": ("Errors/min", "错误/分钟"),
     "dead": ("Dead letters", "死信"),
     "last_event": ("Last message", "最近消息"),
     "never": ("none yet", "暂无"),

@@ -23,10 +23,10 @@ START = 1_790_000_000.0
 def busy(town: Town) -> Town:
     """A hub with something to see in every part."""
     town.rows = [
-        {"id": "support", "state": "ready", "handler": "support", "faults": [], "waiting": 7, "dead": 2},
+        {"id": "support", "state": "ready", "handler": "support", "faults": [], "errors": 2.5, "waiting": 7, "dead": 2},
         {"id": "hr", "state": "outdated", "handler": "hr", "faults": ["timeout: 60 is no span; write 60s"],
-         "waiting": 0, "dead": 0},
-        {"id": "echo", "state": "ready", "handler": "echo", "faults": [], "waiting": None, "dead": None},
+         "errors": 0.0, "waiting": 0, "dead": 0},
+        {"id": "echo", "state": "ready", "handler": "echo", "faults": [], "errors": 0.0, "waiting": None, "dead": None},
     ]  # fmt: skip
     town.uses = [
         LimitUse("app", "cli_a1b2c3", "im.message.create", 48, 50, 1.0, 12, 2.5, None),

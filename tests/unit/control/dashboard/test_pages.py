@@ -116,10 +116,19 @@ async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient)
             "app_id": "cli_a1b2c3",
             "handler": "support",
             "faults": [],
+            "errors": 2.5,
             "waiting": 7,
             "dead": 2,
         },
-        {"id": "hr", "state": "broken", "handler": None, "faults": ["config.yaml: <b>x</b>"], "waiting": 0, "dead": 0},
+        {
+            "id": "hr",
+            "state": "broken",
+            "handler": None,
+            "faults": ["config.yaml: <b>x</b>"],
+            "errors": 0.0,
+            "waiting": 0,
+            "dead": 0,
+        },
     ]
     town.uses = [
         *(LimitUse(kind, "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0) for kind in get_args(BoundKind)),
@@ -128,7 +137,17 @@ async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient)
     town.months = [QuotaUse("acme", "2026-11", 9_000, 10_000, 12_000, stopped=True)]
     town.firing = [ALERT]
     page = (await admin.get("/")).text
-    for text in ("support", "12", "ready", "broken", "oc_1", "4 of 5 in 1 s", "3 waiting, 1.5 s", "240 events wait"):
+    for text in (
+        "support",
+        "12",
+        "ready",
+        "broken",
+        "2.5",
+        "oc_1",
+        "4 of 5 in 1 s",
+        "3 waiting, 1.5 s",
+        "240 events wait",
+    ):
         assert text in page
     assert "<b>support</b> <small>im.message.create</small>" in page
     assert "used up, as Feishu says" in page
