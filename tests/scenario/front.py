@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink, guard
 from app.gateway.accept import Acceptor
@@ -83,8 +84,7 @@ async def open_front(
     yield front
     await front.acceptor.close()
     for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(task)
     if spool is not None:
         await spool.close()
 

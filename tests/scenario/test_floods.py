@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.gateway.admission import Admission
@@ -53,8 +54,7 @@ async def test_events_per_second_hold_over_both(gateways: list[Gateway]) -> None
         assert len(rounds) < 5, f"events a second: {rounds}"
         rounds.append(await flood(gateways))
     for task in sharing:
-        task.cancel()
-    await asyncio.gather(*sharing, return_exceptions=True)
+        await ended(task)
 
 
 async def flood(gateways: list[Gateway]) -> float:

@@ -10,6 +10,7 @@ import pytest
 
 from app.channel.limiter import Limiter
 from app.channel.limits import Limits
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotSpec
@@ -31,8 +32,7 @@ async def limiter(link: RedisLink, keys: Keys) -> AsyncIterator[Limiter]:
 
     await until(hears)
     yield limiter
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await ended(running)
     await limiter.close()
 
 

@@ -16,6 +16,7 @@ from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.channel.usage import LimitUse, Usage
 from app.core.clock import SYSTEM_CLOCK
+from app.core.ending import ended
 from app.core.errors import FeishuLimited
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
@@ -41,8 +42,7 @@ async def limiter(link: RedisLink, keys: Keys) -> AsyncIterator[Limiter]:
     limiter = Limiter(link, keys, Limits())
     task = asyncio.create_task(limiter.run())
     yield limiter
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
     await limiter.close()
 
 

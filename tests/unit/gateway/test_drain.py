@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from app.core.ending import ended
 from app.gateway.accept import Acceptor
 from app.gateway.drain import Drainer
 from app.gateway.spool import Spool
@@ -21,8 +22,7 @@ async def acceptor(queue: StubQueue, spool: Spool) -> AsyncIterator[Acceptor]:
     acceptor = Acceptor(queue, spool)
     drainer = asyncio.create_task(Drainer(acceptor, queue, spool, queue.probe).run())
     yield acceptor
-    drainer.cancel()
-    await asyncio.gather(drainer, return_exceptions=True)
+    await ended(drainer)
 
 
 async def test_in_order_once_redis_is_back(queue: StubQueue, spool: Spool, acceptor: Acceptor) -> None:
@@ -91,8 +91,7 @@ async def test_without_a_spool_the_probe_ends_the_outage(queue: StubQueue) -> No
     queue.away = False
     await until(lambda: acceptor.place == "queue")
     assert await many(acceptor, [1]) == ["accepted"]
-    drainer.cancel()
-    await asyncio.gather(drainer, return_exceptions=True)
+    await ended(drainer)
 
 
 async def test_what_an_earlier_process_left_is_handed_on(queue: StubQueue, spool: Spool) -> None:
@@ -100,8 +99,7 @@ async def test_what_an_earlier_process_left_is_handed_on(queue: StubQueue, spool
     drainer = asyncio.create_task(Drainer(Acceptor(queue, spool), queue, spool, queue.probe).run())
     await until(lambda: spool.depth == 0)
     assert queue.order() == [f"e{number}" for number in range(5)]
-    drainer.cancel()
-    await asyncio.gather(drainer, return_exceptions=True)
+    await ended(drainer)
 
 
 async def test_a_failure_in_the_middle_loses_nothing(queue: StubQueue, spool: Spool, acceptor: Acceptor) -> None:

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from app.core.ending import ended
 from app.core.errors import StoreUnavailable, TooMany, Unavailable
 from app.core.keys import Keys
 from app.core.lua import Pipeliner
@@ -154,8 +155,7 @@ async def admitted(gateways: Gateways, rate: float, pace: list[float], seconds: 
     finally:
         took = loop.time() - began
         for task in sharing:
-            task.cancel()
-        await asyncio.gather(*sharing, return_exceptions=True)
+            await ended(task)
     # A second's worth may come at once, beside what the time brings.
     return (let_in - rate) / took
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.queue.calls import Calls
@@ -21,8 +22,7 @@ async def calls(link: RedisLink, keys: Keys) -> AsyncIterator[Calls]:
     calls = Calls(link, keys)
     listening = asyncio.create_task(calls.listen())
     yield calls
-    listening.cancel()
-    await asyncio.gather(listening, return_exceptions=True)
+    await ended(listening)
 
 
 async def test_an_answer_reaches_the_gateway_that_waits(calls: Calls) -> None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.queue.dead_letters import DeadLetters
@@ -184,8 +185,7 @@ async def node(started: tuple[Nursery, Dials], link: RedisLink, keys: Keys, tmp_
     await lanes.start()
     yield Node(lanes, link, keys, ciphers, catalog)
     await lanes.stop(drain=2.0)
-    sweeping.cancel()
-    await asyncio.gather(sweeping, return_exceptions=True)
+    await ended(sweeping)
     await keyring.close()
 
 

@@ -19,6 +19,7 @@ from app.channel.usage import Usage
 from app.cli.main import app as command
 from app.control.admin.limits import limits_router
 from app.control.health.limit_gauges import limit_gauges
+from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.storage.master_key import new_key
@@ -43,8 +44,7 @@ async def usage(link: RedisLink, keys: Keys) -> AsyncIterator[Usage]:
 
     await until(told)
     yield usage
-    telling.cancel()
-    await asyncio.gather(telling, return_exceptions=True)
+    await ended(telling)
     await limiter.close()
 
 

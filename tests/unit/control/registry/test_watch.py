@@ -15,6 +15,7 @@ import pytest
 from app.control.registry.directories import code_stamp
 from app.control.registry.snapshot import Registry
 from app.control.registry.watch import POLL, SETTLE, Watch
+from app.core.ending import ended
 from tests.unit.control.registry.conftest import CREDENTIALS, WriteBot
 from tests.waiting import until
 
@@ -31,8 +32,7 @@ async def watching(registry: Registry, *, hints: bool = True) -> AsyncIterator[N
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 def test_the_shipped_times_keep_the_promise_of_two_seconds() -> None:
@@ -148,8 +148,7 @@ async def test_an_action_that_fails_does_not_end_the_watch(tmp_path: Path) -> No
             await until(partial(acted, expected), WITHIN)
             file.write_text("x" * expected)
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def test_what_is_not_settled_is_not_acted_on(tmp_path: Path) -> None:
@@ -172,5 +171,4 @@ async def test_what_is_not_settled_is_not_acted_on(tmp_path: Path) -> None:
         await until(lambda: len(looks) > 10, WITHIN)
         assert acts == ["before", "whole"]
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
