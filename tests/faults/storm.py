@@ -117,7 +117,7 @@ class Storm:
             await asyncio.gather(*keepers, return_exceptions=True)
             sys.stdout.write(f"killed {dict(self.killed)}, nodes ended with {dict(self.ended)}, took {self.taken}\n")
         assert self.killed.total() == kills
-        assert self.taken > 0.98 * each * len(chats), "too much was refused for the run to prove anything"
+        assert self.taken > 0.9 * each * len(chats), "too much was refused for the run to prove anything"
 
     async def quiet(self) -> None:
         """Until Feishu has nothing to bring and no hub anything to do."""
