@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -80,10 +79,8 @@ class Traffic:
         last: dict[str, float] = {}
         for start in range(0, len(bots), _AT_ONCE):
             some = bots[start : start + _AT_ONCE]
-            logs, letters = await asyncio.gather(
-                asyncio.gather(*(self._stream(self._keys.bot(bot, "log")) for bot in some)),
-                asyncio.gather(*(self._stream(self._keys.bot(bot, "dead")) for bot in some)),
-            )
+            logs = await self._streams([self._keys.bot(bot, "log") for bot in some])
+            letters = await self._streams([self._keys.bot(bot, "dead") for bot in some])
             for bot, log, letter in zip(some, logs, letters, strict=True):
                 messages[bot], dead[bot] = log[0], letter[0]
                 if log[1]:
@@ -113,15 +110,24 @@ class Traffic:
             dead.append(sum(_gain(now.dead, before.dead, bot) for bot in now.dead) / minutes)
         return Chart(tuple(moments), tuple(messages), tuple(dead))
 
-    async def _stream(self, key: str) -> tuple[int, int]:
-        """How many entries were ever added to a stream, and when the last one was (ms); zeros where there is none."""
-        try:
-            with guard():
-                found: Any = await self._link.commands.execute_command("XINFO", "STREAM", key)
-        except ResponseError:
-            return 0, 0
-        fields = {_text(name): value for name, value in found.items()}
-        return int(fields.get("entries-added") or 0), int(_text(fields["last-generated-id"]).partition("-")[0])
+    async def _streams(self, keys: Sequence[str]) -> list[tuple[int, int]]:
+        """How many entries were ever added to each stream, and when the last one was (ms); zeros for one not there."""
+        pipe = self._link.commands.pipeline(transaction=False)
+        for key in keys:
+            pipe.xinfo_stream(key)
+        with guard():
+            found = await pipe.execute(raise_on_error=False)
+            for one in found:
+                if isinstance(one, Exception) and not isinstance(one, ResponseError):
+                    raise one
+        return [_stood(one) for one in found]
+
+
+def _stood(found: Any) -> tuple[int, int]:
+    if isinstance(found, ResponseError):
+        return 0, 0
+    fields = {_text(name): value for name, value in found.items()}
+    return int(fields.get("entries-added") or 0), int(_text(fields["last-generated-id"]).partition("-")[0])
 
 
 def _gain(now: Mapping[str, int], before: Mapping[str, int], bot: str) -> int:
