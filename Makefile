@@ -8,8 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Three processes on two cores: most of a test's time is waiting. What fails beside others is named, and has to pass alone.
 BESIDE := $(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1
 # Tests of the store run on both databases anyway; these start whole hubs. The other fault tests: `make faults`.
-ON_POSTGRESQL := tests/system tests/faults/test_database_away.py tests/faults/test_keys.py --database postgresql \
-  --ignore tests/system/test_backup.py # a backup is of the embedded arrangement, whose database is a file
+ON_POSTGRESQL := tests/system tests/faults/test_database_away.py tests/faults/test_keys.py --database postgresql
 ALONE  := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 .PHONY: run test check bench faults lock format clean

@@ -21,6 +21,12 @@ from tests.waiting import until
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 
+@pytest.fixture(autouse=True)
+def _embedded(site: Site) -> None:
+    """A backup is of the embedded arrangement, whatever the other hubs of this run keep their messages in."""
+    site.settings(database={"url": "sqlite"})
+
+
 async def command(hub: HubProcess, *arguments: str | Path) -> str:
     status, printed, error = await feishu_hub(*arguments, "-c", hub.config, "--data-dir", hub.data_dir)
     assert status == 0, error
