@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.control.playground import cardkit, cards, changes, directory, elements, messages, tokens, uploads
+from app.control.playground import card_update, cardkit, changes, directory, elements, messages, tokens, uploads
 from app.control.playground.ask import Ask, Desk
 from app.control.playground.faults import Fault, Faults
 from app.control.playground.hooks import Hooks
@@ -71,7 +71,7 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     ("GET", "im/v1/chats/:"): Route("im.v1.chat.get", directory.chat),
     ("GET", "im/v1/chats/:/members"): Route("im.v1.chat_members.get", directory.members),
     ("POST", "im/v2/url_previews/batch_update"): _PREVIEWS,
-    ("POST", "interactive/v1/card/update"): Route("interactive.v1.card.update", cards.update_by_token),
+    ("POST", "interactive/v1/card/update"): Route("interactive.v1.card.update", card_update.update_by_token),
     ("POST", "ephemeral/v1/send"): Route("ephemeral.v1.send", directory.send_ephemeral),
     ("POST", "ephemeral/v1/delete"): Route("ephemeral.v1.delete", directory.delete_ephemeral),
     ("GET", "event/v1/outbound_ip"): Route("event.v1.outbound_ip.list", directory.outbound_ip),

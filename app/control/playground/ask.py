@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from app.control.playground.ledger import Call
+from app.control.playground.card_tokens import CardTokens
+from app.control.playground.entities import Entities
+from app.control.playground.feed import Feed
+from app.control.playground.ledger import Call, Ledger
+from app.control.playground.limits import Limits
+from app.control.playground.token_desk import TokenDesk
+from app.control.playground.uuids import Uuids
 from app.control.playground.wire import Refusal, Request, parse_object
-from app.control.playground.world import App
-
-if TYPE_CHECKING:
-    from app.control.playground.cardkit import Entities
-    from app.control.playground.cards import CardTokens
-    from app.control.playground.feed import Feed
-    from app.control.playground.ledger import Ledger
-    from app.control.playground.limits import Limits
-    from app.control.playground.tokens import TokenDesk
-    from app.control.playground.uuids import Uuids
-    from app.control.playground.world import Message, World
+from app.control.playground.world import App, Message, World
 
 BAD_REQUEST: Final = 9499
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from app.control.playground.cards import CARD_BYTES, CardTokens, card_fault, replace_card, walk
+from app.control.playground.card_tokens import CardTokens
+from app.control.playground.cards import CARD_BYTES, card_fault, replace_card, walk
 from app.control.playground.delivery import Attempt, Deliveries
 from app.control.playground.envelope import event_v2, legacy_card, posted
 from app.control.playground.wire import parse_object

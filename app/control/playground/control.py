@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app.control.playground import speech
 from app.control.playground.callbacks import Clicked
 from app.control.playground.delivery import delivery_document
+from app.control.playground.local import LocalFeishu
 from app.control.playground.named import (
     BadControl,
     app_named,
@@ -22,14 +23,11 @@ from app.control.playground.oracle import Oracle
 from app.control.playground.wire import Answer, Request, json_answer, parse_object
 from app.control.playground.world import App, User
 
-if TYPE_CHECKING:
-    from app.control.playground.playground import Playground
-
 
 class Control:
     """Answers `/_playground/…`; every request carries the token of this start."""
 
-    def __init__(self, playground: Playground) -> None:
+    def __init__(self, playground: LocalFeishu) -> None:
         self._playground = playground
         self._world = playground.world
         self._routes: dict[tuple[str, str], Callable[[dict[str, Any]], Awaitable[Any]]] = {

@@ -7,19 +7,20 @@ from typing import Any
 import orjson
 
 from app.control.playground.ask import Ask, text_field
-from app.control.playground.cardkit import BAD_PARAMETER, NO_ELEMENT, UNKNOWN
+from app.control.playground.cardkit import BAD_PARAMETER, NO_ELEMENT, begin, commit
 from app.control.playground.cards import walk
+from app.control.playground.entities import UNKNOWN
 from app.control.playground.receivers import message_for
 from app.control.playground.wire import Refusal
 
 
 def add(ask: Ask) -> dict[str, Any]:
     """POST cardkit/v1/cards/:card_id/elements: `type` insert_before, insert_after or append."""
-    entity, document, again = ask.desk.entities.begin(ask)
+    entity, document, again = begin(ask)
     if not again:
         card = _copy(entity.card)
         _add(card, document)
-        ask.desk.entities.commit(ask, entity, document, card)
+        commit(ask, entity, document, card)
     return {}
 
 
@@ -35,18 +36,18 @@ def patch(ask: Ask) -> dict[str, Any]:
 
 def delete(ask: Ask) -> dict[str, Any]:
     """DELETE cardkit/v1/cards/:card_id/elements/:element_id."""
-    entity, document, again = ask.desk.entities.begin(ask)
+    entity, document, again = begin(ask)
     if not again:
         card = _copy(entity.card)
         siblings, index = _find(card, ask.params[1])
         del siblings[index]
-        ask.desk.entities.commit(ask, entity, document, card)
+        commit(ask, entity, document, card)
     return {}
 
 
 def batch_update(ask: Ask) -> dict[str, Any]:
     """POST cardkit/v1/cards/:card_id/batch_update: a list of actions, all or none."""
-    entity, document, again = ask.desk.entities.begin(ask)
+    entity, document, again = begin(ask)
     ask.call.content = text_field(document, "actions", BAD_PARAMETER)
     if again:
         return {}
@@ -59,7 +60,7 @@ def batch_update(ask: Ask) -> dict[str, Any]:
         if not isinstance(params, dict):
             raise Refusal(BAD_PARAMETER, "every action needs action and params")
         _act(card, str(action.get("action")), params)
-    ask.desk.entities.commit(ask, entity, document, card)
+    commit(ask, entity, document, card)
     return {}
 
 
@@ -116,7 +117,7 @@ def _add(card: dict[str, Any], params: dict[str, Any]) -> None:
 
 
 def _on_element(ask: Ask, name: str, change: Any) -> dict[str, Any]:
-    entity, document, again = ask.desk.entities.begin(ask)
+    entity, document, again = begin(ask)
     ask.call.content = text_field(document, name, BAD_PARAMETER)
     new = _parsed(ask.call.content)
     if not isinstance(new, dict):
@@ -125,7 +126,7 @@ def _on_element(ask: Ask, name: str, change: Any) -> dict[str, Any]:
         card = _copy(entity.card)
         siblings, index = _find(card, ask.params[1])
         siblings[index] = change(siblings[index], new)
-        ask.desk.entities.commit(ask, entity, document, card)
+        commit(ask, entity, document, card)
     return {}
 
 

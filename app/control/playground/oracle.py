@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from app.control.playground import speech
 from app.control.playground.delivery import Delivery, delivery_document
 from app.control.playground.ledger import call_document, message_document
+from app.control.playground.local import LocalFeishu
 from app.control.playground.named import chat_named, message_named
 from app.control.playground.world import App, Chat, Message
-
-if TYPE_CHECKING:
-    from app.control.playground.playground import Playground
 
 MOST_LISTED: Final = 10_000
 SHOWN: Final = 300
@@ -24,7 +22,7 @@ SHOWN: Final = 300
 class Oracle:
     """Answers every GET of the control API; changes nothing."""
 
-    def __init__(self, playground: Playground) -> None:
+    def __init__(self, playground: LocalFeishu) -> None:
         self._playground = playground
         self.routes: dict[tuple[str, str], Callable[[dict[str, Any]], Awaitable[Any]]] = {
             ("GET", "/state"): self._state,

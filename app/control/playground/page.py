@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from app.control.playground.control import Control
 from app.control.playground.wire import Answer, Request, json_answer
-
-if TYPE_CHECKING:
-    from app.control.playground.control import Control
 
 _HERE: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
