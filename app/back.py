@@ -19,6 +19,7 @@ from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
 from app.control.admin.cache import cache_router
 from app.control.admin.dead import dead_router
+from app.control.admin.known import KnownBots
 from app.control.admin.limits import limits_router
 from app.control.admin.messages import messages_router
 from app.control.admin.nodes import nodes_router
@@ -33,6 +34,7 @@ from app.core.redis import guard
 from app.measures import Measures
 from app.queue.tasks import TaskInfo, task_aad
 from app.storage.cache_counts import cache_stats
+from app.storage.traces import Traces
 from app.wiring import Stores
 
 
@@ -71,13 +73,15 @@ def open_back(
     attachments = Attachments(sender, Fetcher(settings.outbox.fetch_allow))
     acceptance = Acceptance(stores.outbox, measures.registry, attachments)
     registry = measures.registry
+    known = KnownBots(lambda: registry.statuses, Traces(stores.link, stores.keys, stores.messages).left_by)
     firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
     return admin_app(
         access=Access(token, callers),
+        known=known,
         routers=[
             bots_router(measures, reload),
             dead_router(stores.letters, stores.reveals),
-            stored_messages_router(stores.messages, stores.reveals, stores.audit),
+            stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
             nodes_router(membership.nodes),
             schedules_router(stores.timetable, firing, registry),
             tasks_router(stores.tasks, open_note),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.known_bots import must_know, read_bots
+from app.cli.known_bots import must_have_heard_of
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
 from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows
@@ -37,12 +37,10 @@ def list_letters(
     """The dead letters of a bot, the newest first; never their content."""
 
     async def work(stores: Stores) -> list[dict[str, Any]]:
+        await must_have_heard_of(stores, config, bot)
         return [_summary(letter) for letter in await stores.letters.list(bot, limit=limit)]
 
     rows = with_stores(config, data_dir, work)
-    if not rows:
-        # Only now: a bot whose directory is gone may have left some.
-        must_know(read_bots(config), bot)
     if as_json:
         print_json(rows)
     else:
@@ -57,6 +55,7 @@ def show(
     """One dead letter with its event: this opens its seal, and is written down."""
 
     async def work(stores: Stores) -> dict[str, Any] | None:
+        await must_have_heard_of(stores, config, bot)
         found = await stores.letters.show(bot, letter or "")
         if found is None:
             return None
@@ -107,6 +106,7 @@ def _each(
         raise typer.BadParameter("name one dead letter, or say --all")
 
     async def work(stores: Stores) -> int:
+        await must_have_heard_of(stores, config, bot)
         if letter is not None:
             return int(await step(stores, letter))
         count, before = 0, None

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from app.control.registry.snapshot import Registry
     from app.core.errors import Fault
+    from app.wiring import Stores
 
 
 def read_bots(config: Path, *, stand_in: bool = False) -> Registry:
@@ -28,11 +29,19 @@ def read_bots(config: Path, *, stand_in: bool = False) -> Registry:
 
 
 def must_know(registry: Registry, bot: str) -> None:
-    """Exit status 1 where there is no such bot: nothing found of a misspelt one is no answer."""
+    """Exit status 1 where the directory has no such bot: nothing found of a misspelt one is no answer."""
     if bot not in registry.statuses:
         known = ", ".join(sorted(registry.statuses)) or "none"
         typer.echo(f"there is no bot {bot} in {registry.root}; there are: {known}", err=True)
         raise typer.Exit(1)
+
+
+async def must_have_heard_of(stores: Stores, config: Path, bot: str) -> None:
+    """The same, but for a bot whose directory is gone and of which something is left."""
+    from app.storage.traces import Traces
+
+    if not await Traces(stores.link, stores.keys, stores.messages).left_by(bot):
+        must_know(read_bots(config), bot)
 
 
 def fail(faults: list[Fault]) -> NoReturn:

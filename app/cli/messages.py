@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from app.cli.known_bots import must_know, read_bots
+from app.cli.known_bots import must_have_heard_of
 from app.cli.message_pages import as_csv, as_document, as_page, print_audit, print_page
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
 from app.cli.stores import with_stores
 
 if TYPE_CHECKING:
+    from app.storage.audit import Reveal
     from app.storage.message import MessageInfo
     from app.storage.query import Query
     from app.storage.reveal import Found
@@ -85,10 +86,9 @@ def search(
         return
 
     async def work(stores: Stores) -> Sequence[MessageInfo]:
-        page = await stores.messages.search(query, before=before, limit=limit)
-        if not page:
-            await _must_know(stores, config, bot)
-        return page
+        if bot:
+            await must_have_heard_of(stores, config, bot)
+        return await stores.messages.search(query, before=before, limit=limit)
 
     page = with_stores(config, data_dir, work)
     if as_json:
@@ -137,10 +137,10 @@ def export(
     query = _query(bot, chat, sender, type_, None, None, since, until)
 
     async def work(stores: Stores) -> int:
-        faults = count = 0
+        faults = 0
+        await must_have_heard_of(stores, config, bot)
         write = as_csv() if format_ is Format.csv else None
         async for opened in stores.reveals.export(query, who=somebody(), why=why):
-            count += 1
             if opened.fault is not None:
                 faults += 1
                 typer.echo(f"message {opened.info.id} of bot {bot} left out: {opened.fault}", err=True)
@@ -148,8 +148,6 @@ def export(
                 typer.echo(write(opened), nl=False)
             else:
                 typer.echo(orjson.dumps(as_document(opened.info, opened)))
-        if not count:
-            await _must_know(stores, config, bot)
         return faults
 
     if with_stores(config, data_dir, work):
@@ -168,7 +166,12 @@ def audit(
     """Who opened which messages, when and why; the newest first."""
     from dataclasses import asdict
 
-    page = with_stores(config, data_dir, lambda stores: stores.audit.list(bot, before=before, limit=limit))
+    async def work(stores: Stores) -> Sequence[Reveal]:
+        if bot:
+            await must_have_heard_of(stores, config, bot)
+        return await stores.audit.list(bot, before=before, limit=limit)
+
+    page = with_stores(config, data_dir, work)
     if as_json:
         shown = [asdict(one) | {"created": datetime.fromtimestamp(one.created / 1000, UTC)} for one in page]
         typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
@@ -179,17 +182,17 @@ def audit(
 def _by_words(
     words: str, query: Query, why: str, limit: int, config: Path, data_dir: Path | None, as_json: bool
 ) -> None:
-    if query.bot is None:
+    bot = query.bot
+    if bot is None:
         raise typer.BadParameter("words are looked up within a bot: give --bot too", param_hint="--words")
 
     async def work(stores: Stores) -> Found:
+        # Before keys are asked for: a misspelt bot's would be made.
+        await must_have_heard_of(stores, config, bot)
         try:
-            found = await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit)
+            return await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--words") from error
-        if not found.messages:
-            await _must_know(stores, config, query.bot)
-        return found
 
     found = with_stores(config, data_dir, work)
     if as_json:
@@ -201,14 +204,6 @@ def _by_words(
         print_page([one.info for one in found.messages], found.messages)
     if not found.whole:
         typer.echo("older messages were not looked at: say more words, or a time with --until", err=True)
-
-
-async def _must_know(stores: Stores, config: Path, bot: str | None) -> None:
-    """Ends the command where the bot is unknown and nothing is kept of one that was."""
-    from app.storage.query import Query
-
-    if bot and not await stores.messages.search(Query(bot), limit=1):
-        must_know(read_bots(config), bot)
 
 
 def _query(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.known_bots import must_know, read_bots
+from app.cli.known_bots import must_have_heard_of, must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
 from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows
@@ -33,16 +33,14 @@ def list_schedules(
     as_json: AsJson = False,
 ) -> None:
     """When each schedule is due next, and each reminder of `ctx.later`."""
-
-    known = read_bots(config)
-    bots = [bot] if bot else sorted(known.statuses)
+    bots = [bot] if bot else sorted(read_bots(config).statuses)
 
     async def work(stores: Stores) -> list[dict[str, Any]]:
+        if bot:
+            await must_have_heard_of(stores, config, bot)
         return [_row(one, found) for one in bots for found in await stores.timetable.all(one)]
 
     rows = with_stores(config, data_dir, work)
-    if bot and not rows:
-        must_know(known, bot)
     if as_json:
         print_json(rows)
     else:
@@ -77,6 +75,7 @@ def _change(
     bot: str, name: str, config: Path, data_dir: Path | None, done: str, step: Callable[[Stores], Awaitable[bool]]
 ) -> None:
     async def work(stores: Stores) -> bool:
+        await must_have_heard_of(stores, config, bot)
         return await step(stores)
 
     _report(bot, name, with_stores(config, data_dir, work), done)

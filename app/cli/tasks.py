@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.known_bots import must_know, read_bots
+from app.cli.known_bots import must_have_heard_of
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
 from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows
@@ -32,11 +32,10 @@ def list_tasks(
     """A bot's tasks, those spoken of last first; without what they say of themselves."""
 
     async def work(stores: Stores) -> list[dict[str, Any]]:
+        await must_have_heard_of(stores, config, bot)
         return [_row(task) for task in await stores.tasks.list(bot, limit)]
 
     rows = with_stores(config, data_dir, work)
-    if not rows:
-        must_know(read_bots(config), bot)
     if as_json:
         print_json(rows)
     else:
@@ -57,6 +56,7 @@ def show(
     async def work(stores: Stores) -> dict[str, Any] | None:
         from app.queue.tasks import task_aad
 
+        await must_have_heard_of(stores, config, bot)
         found = await stores.tasks.show(bot, task)
         if found is None:
             return None

@@ -108,25 +108,25 @@ def fit_document(model: type[Model], document: Document) -> tuple[Model | None, 
 def _problem(error: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str:
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return _unknown(str(path[-1]), path, model)
+        return unknown_key(str(path[-1]), path, model)
     if kind == "missing":
         return _lacking("missing", path, model)
     if kind == "value_error":
         text = str(error.get("ctx", {}).get("error", "not allowed"))
         if text == "empty":
             return _lacking("empty", path, model)
-        return f"{text}, found {_kind(value)}" if text.startswith("expected") and "found" not in text else text
+        return f"{text}, found {kind_of_value(value)}" if text.startswith("expected") and "found" not in text else text
     if kind == "string_pattern_mismatch":
         if value == "":
             return _lacking("empty", path, model)
         return f"expected text that matches {error.get('ctx', {}).get('pattern')}, found other text"
     if kind in ("model_type", "dict_type"):
-        return f"expected keys with values, found {_kind(value)}"
+        return f"expected keys with values, found {kind_of_value(value)}"
     text = error["msg"].replace("Input should be", "expected").split(", unable to parse")[0]
     if kind.startswith(("greater_than", "less_than")) and isinstance(value, int | float):
         return f"{text}, found {value}"  # only numeric fields have bounds, and none of them is secret
     hint = ": put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
-    return f"{text}, found {_kind(value)}{hint}"
+    return f"{text}, found {kind_of_value(value)}{hint}"
 
 
 def _lacking(how: str, path: KeyPath, model: type[BaseModel]) -> str:
@@ -136,7 +136,8 @@ def _lacking(how: str, path: KeyPath, model: type[BaseModel]) -> str:
     return ": ".join([how, *filter(None, described)])
 
 
-def _unknown(key: str, path: KeyPath, model: type[BaseModel]) -> str:
+def unknown_key(key: str, path: KeyPath, model: type[BaseModel] | None, what: str = "key") -> str:
+    """That a model has no such key at the end of `path`, and which one was meant, or may stand there."""
     section: type[BaseModel] | None = model
     each: type[BaseModel] | None = None
     for part in path[:-1]:
@@ -147,13 +148,13 @@ def _unknown(key: str, path: KeyPath, model: type[BaseModel]) -> str:
             each = _section_each(field.annotation) if field else None
     allowed = [field.alias or name for name, field in section.model_fields.items()] if section else []
     near = difflib.get_close_matches(key, allowed, n=1)
-    if not near:
+    if not near and model is not None:
         near = [one.path for one in keys_of(model) if one.path.rsplit(".", 1)[-1] == key][:1]
     meant = f"did you mean {near[0]}? " if near else ""
-    return f"unknown key; {meant}allowed here: {', '.join(allowed)}"
+    return f"unknown {what}; {meant}allowed here: {', '.join(allowed)}" if allowed else f"unknown {what}: leave it out"
 
 
-def _kind(value: Any) -> str:
+def kind_of_value(value: Any) -> str:
     """What a value is, never the value: it could be a secret at the wrong key."""
     if value is None:
         return "nothing"

@@ -32,6 +32,7 @@ from app.feishu.client import FeishuApi
 from app.queue.outbox import OutboxQueue
 from tests.unit.channel.node import Catalog, channel_node
 from tests.unit.channel.parts import PlainSeal, bot, cache_of
+from tests.unit.control.admin.parts import known_bots
 from tests.waiting import until
 
 ADMIN, SUPPORT = "the-admin-token-of-the-test", "a-token-for-support-only"
@@ -83,6 +84,7 @@ async def open_api(link: RedisLink, keys: Keys) -> AsyncIterator[Api]:
         acceptance = Acceptance(outbox, bots, Attachments(sender, Fetcher([ip_network("127.0.0.1/32")])))
         app = admin_app(
             access=Access(ADMIN, [Caller("program", SUPPORT, frozenset({"support"}))]),
+            known=known_bots("support", "other", "nobody"),
             routers=[],
             sending=[messages_router(outbox.queue, acceptance, lambda: False)],
             metrics=_no_metrics,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fastapi import HTTPException
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from app.channel.attach import Attachment, Attachments
@@ -14,6 +13,7 @@ from app.channel.outbox import Outbox, Put, id_of, new_id
 from app.channel.render import kind_of, render
 from app.control.admin.body import Body
 from app.control.admin.new_message import MANY, ONE, FileSource, NewMessage, Source
+from app.control.admin.wrong import said_of
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused, FetchRefused, StoreUnavailable
 from app.model.bot import BotSpec
@@ -50,7 +50,7 @@ class Acceptance:
         """Put it on the outbox; an HTTP error with the field named where it cannot be."""
         spec = self._catalog.bots.get(bot)
         if spec is None:
-            raise HTTPException(404, f"there is no bot {bot}")
+            raise HTTPException(404, f"bot {bot} cannot send: GET /api/v1/bots says how it stands")
         message = _read(body)
         # Named by its key: the same request, again, finds what the first one put there.
         id = new_id() if key is None else id_of("api", bot, caller, key)
@@ -98,9 +98,8 @@ def _read(body: Body) -> NewMessage:
     try:
         return NewMessage.model_validate(body.document)
     except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *_path(one["loc"]))} for one in error.errors(include_input=False)]
-        ) from None
+        faults = [{**one, "loc": ("body", *_path(one["loc"]))} for one in error.errors()]
+        raise HTTPException(422, said_of(faults, NewMessage)) from None
 
 
 def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -123,8 +122,8 @@ def _attachment(kind: str, source: Source, body: Body) -> Attachment:
     )
 
 
-def _wrong(field: str, problem: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": ("body", field), "msg": problem, "type": "value_error"}])
+def _wrong(field: str, problem: str) -> HTTPException:
+    return HTTPException(422, f"body.{field}: {problem}")
 
 
 def _check(put: str) -> None:

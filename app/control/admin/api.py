@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
 from app.control.admin.access import Access
+from app.control.admin.known import KnownBots
 from app.control.admin.reference import REFERENCE_PAGE
+from app.control.admin.wrong import said_of
 from app.control.health.status import Health
 from app.core.errors import FeishuLimited, HubError, StoreUnavailable
 
@@ -25,6 +27,7 @@ Metrics = Callable[[], Awaitable[tuple[bytes, str]]]
 def admin_app(
     *,
     access: Access,
+    known: KnownBots,
     routers: Sequence[APIRouter],
     sending: Sequence[APIRouter] = (),
     dashboard: ASGIApp | None = None,
@@ -41,9 +44,11 @@ def admin_app(
     # Says in the OpenAPI document what Access holds to.
     token = Depends(HTTPBearer(auto_error=False, description="The admin token, or one of api_tokens in hub.yaml."))
     for router in routers:
-        app.include_router(router, prefix="/api/v1", dependencies=[token, Depends(access.admins)])
+        app.include_router(router, prefix="/api/v1", dependencies=[token, Depends(access.admins), Depends(known.named)])
     for router in sending:
-        app.include_router(router, prefix="/api/v1", dependencies=[token, Depends(access.senders)])
+        app.include_router(
+            router, prefix="/api/v1", dependencies=[token, Depends(access.senders), Depends(known.named)]
+        )
     if dashboard is not None:
         app.mount("/dashboard", dashboard)
     _operations(app, metrics, health, metrics_path, health_path)
@@ -86,17 +91,15 @@ def _errors(app: FastAPI) -> None:
     codes = {401: "not_allowed", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 
     @app.exception_handler(StarletteHTTPException)
-    async def refused(_request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return answer(error.status_code, codes.get(error.status_code, "bad_request"), str(error.detail))
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        said = answer(error.status_code, codes.get(error.status_code, "bad_request"), _words(request, error))
+        said.headers.update(error.headers or {})
+        return said
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = "; ".join(
-            # What pydantic puts before words that are the hub's own says nothing.
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
-        )
-        return answer(422, "bad_request", faults)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        body = getattr(request.scope.get("route"), "body_field", None)
+        return answer(422, "bad_request", said_of(error.errors(), body.field_info.annotation if body else None))
 
     @app.exception_handler(HubError)
     async def failed(_request: Request, error: HubError) -> JSONResponse:
@@ -110,3 +113,14 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(_request: Request, _error: Exception) -> JSONResponse:
         return answer(500, "internal", "the hub failed; see its log")
+
+
+def _words(request: Request, error: StarletteHTTPException) -> str:
+    """What the hub says, and of what it leaves to the framework more than "Not Found"."""
+    path = request.url.path
+    if error.detail == "Not Found":
+        return f"there is nothing at {path}: GET /docs shows what there is"
+    if error.detail == "Method Not Allowed":
+        allowed = (error.headers or {}).get("Allow", "other methods")
+        return f"{request.method} is not possible at {path}: use {allowed}"
+    return str(error.detail)

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import orjson
 from fastapi import HTTPException, Request
-from fastapi.exceptions import RequestValidationError
 
 from app.channel.sender import FILE_LIMIT
 from app.core.multipart import FormPart, read_form
@@ -87,7 +86,7 @@ def _document(raw: bytes, where: tuple[str, ...]) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise HTTPException(400, f"{'.'.join(where)}: not JSON: {error.msg} at {error.pos}") from None
     if not isinstance(found, dict):
-        raise RequestValidationError([{"loc": where, "msg": "expected an object", "type": "dict_type"}])
+        raise HTTPException(422, f"{'.'.join(where)}: expected an object")
     return found
 
 

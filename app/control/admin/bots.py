@@ -38,7 +38,7 @@ def bots_router(bots: BotsView, reload: Reload) -> APIRouter:
     async def reload_bot(bot: str) -> Done:
         """Read one directory and its handler again, on every node."""
         if all(known["id"] != bot for known in await bots.bots()):
-            raise HTTPException(404, f"there is no bot {bot}")
+            raise HTTPException(404, f"bot {bot} has no directory any more: there is nothing to read")
         await reload(bot)
         return Done()
 

@@ -18,7 +18,9 @@ def dead_router(letters: DeadLetters, reveals: Reveals) -> APIRouter:
 
     @api.get("", response_model=list[DeadLetterSummary])
     async def list_dead(
-        bot: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: str | None = None
+        bot: str,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: Annotated[str | None, Query(pattern=r"^\d{1,19}(-\d{1,19})?$")] = None,
     ) -> list[DeadLetterSummary]:
         """A bot's dead letters, the newest first; page on with `before`."""
         return [DeadLetterSummary.of(letter) for letter in await letters.list(bot, limit=limit, before=before)]

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Query as Parameter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.control.admin.access import asked_by
+from app.control.admin.known import KnownBots
 from app.control.admin.shapes import Number, Why
 from app.storage.audit import Audit
 from app.storage.message import MessageInfo
@@ -51,6 +52,8 @@ class MessageDetail(MessageOpened):
 class WordSearch(BaseModel):
     """What to look for, and why."""
 
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
     bot: str
     words: str = Field(min_length=1, max_length=1000)
     why: Why
@@ -83,7 +86,7 @@ class RevealShown(BaseModel):
 Limit = Annotated[int, Parameter(ge=1, le=LONGEST_PAGE)]
 
 
-def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> APIRouter:
+def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit, known: KnownBots) -> APIRouter:
     """The routes under /messages."""
     api = APIRouter()
 
@@ -127,6 +130,7 @@ def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit) -> A
     @api.post("/messages/search", response_model=WordsFound)
     async def by_words(sought: WordSearch, request: Request) -> WordsFound:
         """Messages of a bot with `word_index: true` that say all of the words, opened; `why` goes into the audit."""
+        await known.must_know(sought.bot)
         query = Query(sought.bot, chat=sought.chat, sender=sought.sender, since=sought.since, until=sought.until)
         try:
             found = await reveals.with_words(

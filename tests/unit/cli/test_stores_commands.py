@@ -111,6 +111,12 @@ def test_schedules(hub: Callable[..., Any]) -> None:
         "messages list --bot typo",
         "messages export --bot typo --why x",
         "messages search --bot typo --words x --why x",
+        "messages audit --bot typo",
+        "dead show typo 1-0 --why x",
+        "dead replay typo --all",
+        "dead drop typo 1-0",
+        "tasks show typo report",
+        "schedules pause typo morning",
     ],
 )
 def test_a_bot_that_is_unknown_is_said_to_be(hub: Callable[..., Any], command: str) -> None:
@@ -118,6 +124,14 @@ def test_a_bot_that_is_unknown_is_said_to_be(hub: Callable[..., Any], command: s
     assert missing.exit_code == 1
     assert "there is no bot typo in " in missing.output
     assert "there are: echo" in missing.output
+
+
+def test_a_bot_whose_directory_is_gone_stays_within_reach(hub: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "config" / "echo").rename(tmp_path / "echo")
+    for command in ("dead list echo", "tasks list echo", "schedules list echo", "messages list --bot echo"):
+        found = hub(*command.split())
+        assert found.exit_code == 0, found.output
+    assert "report" in hub("tasks", "list", "echo").stdout
 
 
 def test_a_schedule_is_fired_without_credentials(hub: Callable[..., Any], tmp_path: Path) -> None:

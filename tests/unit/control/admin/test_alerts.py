@@ -21,6 +21,7 @@ from app.control.health.status import Health
 from app.core.alert_rules import DEFAULT_RULES
 from app.core.keys import Keys
 from app.core.redis import RedisLink
+from tests.unit.control.admin.parts import known_bots
 from tests.unit.control.alerts.parts import Wire
 
 LATER = 4_000_000_000.0
@@ -44,6 +45,7 @@ def wire() -> Wire:
 async def client(book: Book, wire: Wire) -> AsyncIterator[httpx.AsyncClient]:
     app = admin_app(
         access=Access("the-token"),
+        known=known_bots(),
         routers=[alerts_router(book, Notifier({"ops": wire, "pager": Wire("pager", standby=True)}), DEFAULT_RULES)],
         metrics=metrics,
         health=Health(lambda: "queue", dict),

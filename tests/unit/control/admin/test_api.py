@@ -26,6 +26,7 @@ from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
 from app.storage.messages import Messages
 from app.storage.reveal import Reveals
+from tests.unit.control.admin.parts import known_bots
 from tests.unit.queue.incoming import incoming
 
 TOKEN = "the-token"
@@ -65,6 +66,7 @@ async def client(link: RedisLink, keys: Keys, reloads: Reloads, tmp_path: Path) 
     )
     app = admin_app(
         access=Access(TOKEN),
+        known=known_bots("echo", left=("nobody",)),
         routers=[bots_router(Bots(), reloads), dead_router(DeadLetters(link, keys), reveals), nodes_router(nodes)],
         metrics=metrics,
         health=Health(lambda: "spool", lambda: {"node": "n1"}),

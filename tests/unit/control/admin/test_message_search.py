@@ -19,6 +19,7 @@ from app.storage.keeping import Keeping
 from app.storage.messages import Messages
 from app.storage.query import Query
 from app.storage.reveal import Reveals
+from tests.unit.control.admin.parts import known_bots
 from tests.unit.storage.catalog import CatalogOf
 from tests.unit.storage.test_words import CIPHER, _Keys, said
 
@@ -38,7 +39,8 @@ async def database(database_url: str, tmp_path: Path) -> AsyncIterator[Database]
 async def client(database: Database) -> AsyncIterator[httpx.AsyncClient]:
     messages, audit = Messages(database), Audit(database)
     app = FastAPI()
-    app.include_router(stored_messages_router(messages, Reveals(messages, _Keys(echo=CIPHER), audit), audit))
+    reveals = Reveals(messages, _Keys(echo=CIPHER), audit)
+    app.include_router(stored_messages_router(messages, reveals, audit, known_bots("echo")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client:
         yield client
 

@@ -27,6 +27,7 @@ from app.storage.keeping import Keeping
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
 from app.storage.reveal import Reveals
+from tests.unit.control.admin.parts import known_bots
 from tests.unit.queue.incoming import incoming
 from tests.unit.storage.catalog import CatalogOf
 
@@ -71,7 +72,11 @@ async def client(link: RedisLink, keys: Keys, database_url: str, tmp_path: Path)
     await Keeping(messages, _Keys(), CatalogOf(echo={"word_index": True})).insert(said)
     app = admin_app(
         access=Access("the-token", [Caller("shop", "its-token", frozenset({"echo"}))]),
-        routers=[dead_router(DeadLetters(link, keys), reveals), stored_messages_router(messages, reveals, audit)],
+        known=known_bots("echo"),
+        routers=[
+            dead_router(DeadLetters(link, keys), reveals),
+            stored_messages_router(messages, reveals, audit, known_bots("echo")),
+        ],
         metrics=metrics,
         health=Health(lambda: "spool", lambda: {}),
     )
