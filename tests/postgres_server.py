@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 # Where Debian keeps the programs of the server, which it does not put on the PATH.
 _PLACES = "/usr/lib/postgresql"
@@ -74,12 +74,13 @@ class PostgresServer:
         ]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, user=self._user, stdout=log, stderr=log, cwd="/")
-        deadline = time.monotonic() + 30
+        wait_until(self._answers, 30)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.directory / "server.log").read_text()
         ask = [_needed("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        while subprocess.run(ask, check=False).returncode != 0:
-            assert self._process.poll() is None, (self.directory / "server.log").read_text()
-            assert time.monotonic() < deadline, "the test's PostgreSQL does not answer"
-            time.sleep(0.02)
+        return subprocess.run(ask, check=False).returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it; SIGQUIT cuts all connections at once and leaves recovery to the next start, SIGINT does not."""

@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
 from app.core.engine import find_binary
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 
 class Server:
@@ -35,7 +35,7 @@ class Server:
         command += ["--dir", str(self.directory), "--logfile", str(self.directory / "server.log"), *flags]
         self._process = subprocess.Popen(command)
         try:
-            self._wait_for_answer()
+            wait_until(self._answers, 10)
         except BaseException:
             self.close()
             raise
@@ -62,18 +62,13 @@ class Server:
     ) -> None:
         self.close()
 
-    def _wait_for_answer(self) -> None:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                with socket.socket(socket.AF_UNIX) as client:
-                    client.settimeout(1)
-                    client.connect(str(self.path))
-                    client.sendall(b"PING\r\n")
-                    if client.recv(100).startswith((b"+PONG", b"-NOAUTH")):
-                        return
-            except OSError:
-                pass  # not listening yet
-            assert self._process.poll() is None, "the test server ended at once"
-            assert time.monotonic() < deadline, "the test server does not answer"
-            time.sleep(0.01)
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the test server ended at once"
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(1)
+                client.connect(str(self.path))
+                client.sendall(b"PING\r\n")
+                return client.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+        except OSError:
+            return False  # not listening yet

@@ -7,8 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0) -> None:
-    """Return as soon as `condition` (plain or async) is true; TimeoutError after `timeout` seconds."""
+async def until(
+    condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0, *, rest: float = 0.005
+) -> None:
+    """Return as soon as `condition` (plain or async) is true; TimeoutError after `timeout` seconds.
+
+    `rest` is the seconds between two looks: more, where to look costs those something who have work to do.
+    """
     deadline = time.monotonic() + timeout
     async with asyncio.timeout(timeout):
         while True:
@@ -20,4 +25,13 @@ async def until(condition: Callable[[], object | Awaitable[object]], timeout: fl
             # On Python 3.11 a client that waits may swallow the one cancellation that the time-out makes.
             if time.monotonic() > deadline:
                 raise TimeoutError
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(rest)
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 20.0) -> None:
+    """The same where there is no loop yet, as in fixtures of the whole run."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.01)

@@ -27,6 +27,7 @@ Target = Literal["node", "worker", "engine", "nursery"]
 POISON = "poison"
 """A message with this word fails in every attempt and belongs in the dead letters."""
 
+# The slow one is slow on purpose: many of its events are being handled when a process dies.
 HANDLERS = {
     "plain": """
 @bot.message()
@@ -122,14 +123,11 @@ class Storm:
     async def quiet(self) -> None:
         """Until Feishu has nothing to bring and no hub anything to do."""
         await self.site.playground.deliveries.settle(120)
-        await until(self._nothing_waits, 240)
+        # To ask costs those something who have work to do.
+        await until(self._nothing_waits, 240, rest=0.2)
 
     async def _nothing_waits(self) -> bool:
-        for hub in self.hubs:
-            if not await hub.is_idle():
-                await asyncio.sleep(0.2)  # to ask costs those something who have work to do
-                return False
-        return True
+        return all([await hub.is_idle() for hub in self.hubs])
 
     async def _write(self, bot: str, chat: Chat, each: int) -> None:
         """One person, who writes on only when Feishu is told that the last message has arrived."""

@@ -52,14 +52,17 @@ class Post:
         """Have a message sent; a request that is not answered is repeated under its key, as programs do."""
         text = f"{chat.name} {number}"
         request = {"json": {"to": chat.chat_id, "text": text}, "headers": {"Idempotency-Key": text}}
-        while True:
+
+        async def is_taken() -> bool:
             try:
                 answer = await self.door.api("POST", "/bots/echo/messages", **request)
-                break
             except (aiohttp.ClientError, TimeoutError):
-                await asyncio.sleep(0.1)
+                return False
+            self.ids.append(answer["id"])
+            return True
+
+        await until(is_taken, 60, rest=0.1)
         self.taken[chat.chat_id].append(text)
-        self.ids.append(answer["id"])
 
     async def all_sent(self) -> bool:
         try:
@@ -141,14 +144,14 @@ async def test_everything_at_once(tmp_path: Path, uuids: tuple[UuidMode, UuidSco
         async def write(chat: Chat) -> None:
             for number in range(25):
                 await post.put(chat, number)
-                await asyncio.sleep(chance.random() * 0.4)
+                await asyncio.sleep(chance.random() * 0.4)  # people are no pump
 
         async with asyncio.TaskGroup() as group:
             for chat in post.chats:
                 group.create_task(write(chat))
-            await asyncio.sleep(2)
+            await until(lambda: len(post.ids) > 40, 60)
             post.redis.signal(signal.SIGSTOP)
-            await asyncio.sleep(10)
+            await asyncio.sleep(10)  # what is tested: longer than any lease, and than any call waits for its answer
             post.redis.signal(signal.SIGCONT)
             await until(lambda: len(post.ids) > 120, 60)
             await nodes[0].kill()

@@ -12,8 +12,9 @@ from tests.waiting import until
 pytestmark = pytest.mark.faults
 
 TYPIST = '''
-"""Types one word after the other, as slowly as it is told."""
+"""Types one word after the other; at two of them it waits for its end, the first time that it comes there."""
 import asyncio
+from pathlib import Path
 
 from app.sdk import Bot, Context, Message
 
@@ -24,8 +25,12 @@ bot = Bot()
 async def answer(message: Message, ctx: Context) -> None:
     async with ctx.stream(title="Answer") as card:
         for number in range(60):
-            await card.write(f"word{number} ")
-            await asyncio.sleep(0.03)
+            await card.write(f"word{{number}} ")
+            await asyncio.sleep(0.03)  # as people read: some of it is shown before the rest is written
+            been = Path({root!r}) / f"been-at-{{number}}"
+            if number in (5, 20) and not been.exists():
+                been.touch()
+                await asyncio.Event().wait()
     await ctx.reply("that is all")
 '''
 WHOLE = "".join(f"word{number} " for number in range(60))
@@ -33,7 +38,7 @@ WHOLE = "".join(f"word{number} " for number in range(60))
 
 @pytest.mark.parametrize("cardkit", [True, False], ids=["typing", "editing"])
 async def test_worker_dies_in_the_middle_of_a_card(site: Site, cardkit: bool) -> None:
-    site.handler("typist", TYPIST)
+    site.handler("typist", TYPIST.format(root=str(site.root)))
     app = site.bot("typist", handler="typist")
     if not cardkit:
         site.playground.faults.add("code", code=99991672, status=400, api="cardkit.v1.card.create", times=100)

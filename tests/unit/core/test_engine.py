@@ -105,7 +105,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(
             try:
                 await pipeliner.run(append, ["log"], [f"{name}-{n}"])
             except StoreUnavailable:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # who asks without a rest leaves the engine no time to start
             else:
                 acknowledged.append(f"{name}-{n}")
 

@@ -136,10 +136,8 @@ class TestOutage:
             await hung.wait()
 
         spool._write = hang  # type: ignore[method-assign, assignment]
-        start = SYSTEM_CLOCK.monotonic()
         with pytest.raises(Unavailable):
             await acceptor.accept(incoming(1), due(0.2))
-        assert SYSTEM_CLOCK.monotonic() - start < 1.0
         hung.set()
 
     async def test_a_full_spool_refuses(self, queue: StubQueue, tmp_path: Path) -> None:

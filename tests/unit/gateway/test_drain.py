@@ -63,7 +63,7 @@ async def test_under_traffic_that_does_not_stop(queue: StubQueue, spool: Spool, 
             pending.add(task)
             task.add_done_callback(pending.discard)
             number += 1
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # what is tested: somebody who does not stop
     await asyncio.gather(*pending)
     await until(lambda: spool.depth == 0)
     assert queue.order() == [f"e{n}" for n in range(number)]

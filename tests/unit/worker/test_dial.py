@@ -109,7 +109,7 @@ async def test_a_long_step_is_reported_with_its_bot(dials: Dials) -> None:
         time.sleep(0.11)  # noqa: ASYNC251 - what a careless author writes
 
     await dial.watch(blocks(), "slow")
-    await dial.watch(asyncio.sleep(0.15), "patient")
+    await dial.watch(asyncio.sleep(0.15), "patient")  # as long, but it holds up nobody
     assert [bot for bot, _ in held] == ["slow"]
     assert held[0][1] >= 0.11
 

@@ -144,7 +144,7 @@ async def test_waiting_for_a_send_slot_does_not_count(kit: Kit) -> None:
         before = allowance.left
         allowance.extend(5.0)
         assert allowance.left > before + 4.9
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # what is tested: longer than it had at first
 
     assert await kit.run(body, allowance=allowance) is DONE
 
