@@ -14,8 +14,6 @@ KNOWN: dict[str, int] = {
     "tests/unit/playground/test_cards.py": 317,
     "tests/unit/playground/test_sending.py": 373,
     "tests/unit/sdk/test_bot.py": 313,
-    "tests/unit/worker/test_lanes.py": 314,
-    "tests/unit/worker/test_worker.py": 586,
 }
 
 

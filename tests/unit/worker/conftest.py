@@ -1,10 +1,10 @@
-"""A worker in the test's own process, on a real engine, with a line whose other end the test holds."""
+"""A worker in the test's own process with a line whose other end the test holds; and a node with real workers."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from app.channel.outbox import Outbox
+from app.core.ending import ended
 from app.core.keys import Keys
-from app.core.redis import RedisLink
+from app.core.redis import RedisLink, connect
 from app.model.bot import BotSpec
 from app.queue.calls import Calls
 from app.queue.dead_letters import DeadLetter, DeadLetters
@@ -28,10 +29,14 @@ from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
 from app.worker.dial import Dials
 from app.worker.lane import Lane
+from app.worker.lanes import Lanes
 from app.worker.line import Line, Message
+from app.worker.nursery import Nursery
+from app.worker.takeover import Takeover
 from app.worker.worker import Parts, Worker
 from tests.unit.channel.parts import PlainSeal
 from tests.unit.worker.kit import Bots, Mouth, parts_of, spec
+from tests.unit.worker.node import MASTER, Node, Said, bots
 
 
 @dataclass
@@ -88,6 +93,11 @@ class Site:
         """Whether no event of the bot waits or is being handled."""
         return await self.mailbox.depth(bot) == 0
 
+    async def swept(self, bot: str = "echo") -> bool:
+        """The same, where events wait for their retry: a node's sweep makes them ready."""
+        await self.leases.sweep([bot])
+        return await self.done(bot)
+
     async def letters(self, bot: str = "echo") -> list[DeadLetter]:
         return await self.dead.list(bot)
 
@@ -109,4 +119,41 @@ async def site(link: RedisLink, keys: Keys, engine_url: str, tmp_path: Path) -> 
     site = Site(link, keys, engine_url, keyring, await keyring.cipher("echo"))
     yield site
     await site.close()
+    await keyring.close()
+
+
+@pytest.fixture
+def started(engine_url: str, keys: Keys, tmp_path: Path) -> Iterator[tuple[Nursery, Dials]]:
+    dials = Dials()
+
+    def worker_main(lane: Lane) -> int:
+        async def main() -> int:
+            link = await connect(engine_url)
+            keyring = Keyring(MASTER, link, keys, tmp_path / "keys")
+            parts = parts_of(link, keys, engine_url, keyring, bots(), Said(link, keys), dials, 2.0)
+            try:
+                return await Worker(lane, parts).run()
+            finally:
+                await link.close()
+
+        return asyncio.run(main())
+
+    nursery = Nursery.start(worker_main)
+    yield nursery, dials
+    nursery.close()
+
+
+@pytest.fixture
+async def node(started: tuple[Nursery, Dials], link: RedisLink, keys: Keys, tmp_path: Path) -> AsyncIterator[Node]:
+    nursery, dials = started
+    keyring = Keyring(MASTER, link, keys, tmp_path / "keys")
+    ciphers = {bot: await keyring.cipher(bot) for bot in ("rogue", "good", "plain")}
+    catalog = bots()
+    leases = Leases(link, keys)
+    lanes = Lanes(nursery, dials, leases, catalog, name="node:boot")
+    sweeping = asyncio.create_task(Takeover(leases, catalog, "node").run())
+    await lanes.start()
+    yield Node(lanes, link, keys, ciphers, catalog)
+    await lanes.stop(drain=2.0)
+    await ended(sweeping)
     await keyring.close()

@@ -32,6 +32,8 @@ from app.queue.timetable import Timetable
 from app.queue.work import Incoming
 from app.sdk.bot import Bot
 from app.sdk.content import Content
+from app.sdk.context import Context
+from app.sdk.message import Message
 from app.storage.cache import CacheTiers
 from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
@@ -117,6 +119,17 @@ class Mouth:
             raise FeishuRefused("no ephemeral cards in private chats")
         self.other.append(("ephemeral", (chat_id, open_id)))
         return "om_e"
+
+
+def echo() -> Bot[Any]:
+    """Says again what is said to it."""
+    bot = Bot()
+
+    @bot.message()
+    async def say(message: Message, ctx: Context) -> str:
+        return message.text
+
+    return bot
 
 
 def message(

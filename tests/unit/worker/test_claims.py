@@ -1,0 +1,161 @@
+"""What a worker holds: handed back, lost, given to a process of its own, left to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from app.sdk.bot import Bot
+from app.sdk.context import Context
+from app.sdk.message import Message
+from app.worker.solo import packed
+from tests.unit.worker.conftest import Site
+from tests.unit.worker.kit import echo, message
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
+
+
+async def test_no_more_conversations_at_once_than_the_bot_may_have(site: Site) -> None:
+    bot, gate = Bot(), asyncio.Event()
+    at_once, most = 0, 0
+
+    @bot.message()
+    async def hold(message: Message, ctx: Context) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await gate.wait()
+        at_once -= 1
+
+    site.add(bot, server={"workers": 3})
+    await site.accept(*(message(n, "x", site.cipher, chat=f"oc_{n}") for n in range(9)))
+    await site.worker()
+    await until(lambda: at_once == 3)
+    gate.set()
+    await until(site.done)
+    assert most == 3
+
+
+async def test_draining_waits_for_handlers_and_hands_the_rest_back_unstarted(site: Site) -> None:
+    bot, gate, began = Bot(), asyncio.Event(), []
+    stopped = []
+
+    @bot.message()
+    async def hold(message: Message, ctx: Context) -> str:
+        began.append(message.text)
+        if message.text == "short":
+            await gate.wait()
+        else:
+            await asyncio.Event().wait()
+        return message.text
+
+    @bot.on_stop
+    async def stop(ctx: Context) -> None:
+        stopped.append(ctx.bot_id)
+
+    site.add(bot)
+    await site.accept(
+        message(1, "short", site.cipher),
+        message(2, "behind it", site.cipher),
+        message(3, "endless", site.cipher, chat="oc_2"),
+    )
+    await site.worker(drain_timeout=0.3)
+    await until(lambda: sorted(began) == ["endless", "short"])
+    site.tell({"do": "drain"})
+    gate.set()
+    assert await asyncio.wait_for(site.workers[0], 5) == 0
+    assert [text for _, _, text in site.mouth.said] == ["short"]
+    assert "behind it" not in began
+    assert stopped == ["echo"]
+    works = await site.mailbox.take("echo", "next:1", 10)
+    assert sorted((work.entry.event_id, work.starts, work.deaths) for work in works) == [
+        ("e2", 1, 0),
+        ("e3", 1, 0),
+    ]
+
+
+async def test_a_thread_out_of_time_keeps_its_conversation_until_it_ends(site: Site) -> None:
+    bot, leave, order = Bot(), threading.Event(), []
+
+    @bot.message()
+    def block(message: Message, ctx: Context) -> None:
+        order.append(message.text)
+        if message.text == "slow":
+            leave.wait(5)
+
+    site.add(bot, timeout=0.05, message={"retry_policy": {"max_attempts": 1}})
+    await site.accept(message(1, "slow", site.cipher), message(2, "next", site.cipher))
+    await site.worker()
+    await until(lambda: order == ["slow"])
+    with pytest.raises(TimeoutError):
+        await until(lambda: len(order) > 1, timeout=0.2)
+    leave.set()
+    await until(site.done)
+    assert order == ["slow", "next"]
+    assert [letter.entry.event_id for letter in await site.letters()] == ["e1"]
+
+
+async def test_a_lost_claim_stops_the_handler_and_another_answers_once(site: Site) -> None:
+    bot, gate, began = Bot(), asyncio.Event(), []
+
+    @bot.message()
+    async def hold(message: Message, ctx: Context) -> str:
+        began.append(ctx.attempt)
+        if len(began) == 1:
+            await gate.wait()
+        return "said"
+
+    site.add(bot)
+    await site.accept(message(1, "x", site.cipher))
+    await site.worker()
+    await until(lambda: began)
+    # Another node takes it for dead, as after a long sleep of this one.
+    await site.leases.abandon("test:1", ["echo"])
+    await until(site.done)  # the same worker takes it anew, under another fence
+    gate.set()
+    assert site.mouth.said == [("echo", "om_in_1", "said")]
+    await until(lambda: len(began) == 2)
+
+
+async def test_a_shared_worker_hands_the_token_of_a_bot_kept_apart_to_the_node(site: Site) -> None:
+    site.add(echo())
+    await site.worker(bots=("echo",))
+    await site.accept(message(1, "x", site.cipher))
+    await until(lambda: {"say": "elsewhere", "bot": "echo"} in site.told)
+    await site.worker(kind="quarantine", bots=("echo",))
+    site.tell({"do": "take", "bot": "echo"}, worker=1)
+    await until(site.done)
+    assert len(site.mouth.said) == 1
+
+
+async def test_an_event_two_workers_died_with_is_given_to_the_node_to_run_alone(site: Site) -> None:
+    site.add(echo())
+    await site.accept(message(1, "deadly", site.cipher), message(2, "next", site.cipher))
+    for death in range(2):
+        (work,) = await site.mailbox.take("echo", f"dead:{death}", 1)
+        await site.leases.abandon(work.owner, ["echo"])
+    await site.worker()
+    await until(lambda: [one for one in site.told if one["say"] == "solo"])
+    (asked,) = [one for one in site.told if one["say"] == "solo"]
+    assert asked["work"]["log_id"]
+    site.tell({"do": "solo", "id": asked["id"], "died": True})
+    await until(site.done)
+    (letter,) = await site.letters()
+    assert (letter.reason, letter.starts) == ("died alone", 3)
+    assert [text for _, _, text in site.mouth.said] == ["next"]
+
+
+async def test_a_solo_worker_handles_its_one_event_under_the_askers_claim(site: Site) -> None:
+    site.add(echo())
+    await site.accept(message(1, "suspect", site.cipher))
+    (work,) = await site.mailbox.take("echo", "asker:1", 1)
+    await site.worker(kind="solo")
+    site.tell({"do": "run", "work": packed(work)})
+    assert await asyncio.wait_for(site.workers[0], 5) == 0
+    await until(lambda: [one for one in site.told if one["say"] == "outcome"])
+    assert site.told[-1]["outcome"]["ending"] == "done"
+    assert site.mouth.said == [("echo", "om_in_1", "suspect")]
+    assert await site.mailbox.finish(work) is None
