@@ -12,7 +12,6 @@ import orjson
 from app.channel.fetch import Fetcher
 from app.channel.pages import Paper, pages_of
 from app.channel.sender import FILE_LIMIT, IMAGE_LIMIT, FileType, Sender
-from app.core.errors import FeishuRefused
 from app.model.bot import BotSpec
 from app.model.outbound import MessageType
 from app.sdk.content import Content
@@ -47,18 +46,16 @@ class Attachments:
         self._sender = sender
         self._fetcher = fetcher
 
-    async def words(self, spec: BotSpec, content: Content, deadline: float) -> tuple[MessageType, str]:
-        """The same of what is said; what is too long for one message becomes a file. Raises FeishuError, TypeError."""
+    async def words(self, spec: BotSpec, content: Content, deadline: float) -> list[tuple[MessageType, str]]:
+        """The same of what is said, in order; what is too long for one message becomes a file.
+
+        A card that has more in it than text becomes several. Raises FeishuError, TypeError.
+        """
         # To find the places for the cuts takes a moment, in which others are served.
         pages = await asyncio.to_thread(pages_of, content, "file")
         if isinstance(pages, Paper):
-            return await self.message(spec, Attachment("file", data=pages.data, name=pages.name), deadline)
-        if len(pages) > 1:
-            raise FeishuRefused(
-                f"it is too long for one message (it would be {len(pages)}), and has more in it than text, so it "
-                "cannot be sent as a file: send it in parts"
-            )
-        return pages[0].msg_type, pages[0].content
+            return [await self.message(spec, Attachment("file", data=pages.data, name=pages.name), deadline)]
+        return [(page.msg_type, page.content) for page in pages]
 
     async def message(self, spec: BotSpec, attachment: Attachment, deadline: float) -> tuple[MessageType, str]:
         """Message type and content; `deadline` in seconds since the epoch.

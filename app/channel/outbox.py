@@ -17,7 +17,7 @@ from app.core.errors import FeishuRefused
 from app.model.outbound import MessageType, Outbound, Target
 from app.queue.envelope import CALL_PREFIX, Entry, batch_aad, fingerprint_aad, message_aad
 from app.queue.outbox import OutboxQueue
-from app.queue.outgoing import Kept, Outgoing
+from app.queue.outgoing import BatchState, Kept, Outgoing
 from app.queue.work import Work
 
 # Batches that a node works on keep their content opened: each of the messages needs it.
@@ -67,7 +67,7 @@ class Outbox:
         self._seal = seal
         self._max_waiting = max_waiting
         self._clock = clock
-        self._opened: LRUCache[tuple[str, str], tuple[MessageType, str]] = LRUCache(_OPENED)
+        self._opened: LRUCache[tuple[str, str], list[tuple[MessageType, str]]] = LRUCache(_OPENED)
 
     async def put(
         self, bot: str, message_id: str, message: Outbound, *, due: float = 0.0, fingerprint: bytes = b""
@@ -87,32 +87,40 @@ class Outbox:
         bot: str,
         batch: str,
         targets: Sequence[Target],
-        msg_type: MessageType,
-        content: str,
+        pages: Sequence[tuple[MessageType, str]],
         *,
         due: float = 0.0,
         fingerprint: bytes = b"",
+        priority: Literal["send", "broadcast"] = "broadcast",
     ) -> Put:
-        """Have one content sent to many; message n of the batch has the id `batch-n`, counted from 1.
+        """Have one content, of one or several messages, sent to many, or (of several) to one.
 
-        Where the outbox becomes full in the middle, what found no room is put by a repeated call.
+        Message n of the batch has the id `batch-n`, counted from 1, all of one receiver in a row. Where the outbox
+        becomes full in the middle, what found no room is put by a repeated call.
         """
-        shared = orjson.dumps({"type": msg_type, "content": content})
+        (msg_type, content), *more = pages
+        shared = orjson.dumps({"type": msg_type, "content": content, **({"more": more} if more else {})})
         sealed = await self._seal.seal(bot, shared, batch_aad(batch))
         seal = await self._sealed_print(bot, batch, fingerprint)
-        kept = await self.queue.open_batch(bot, batch, seal, len(targets), sealed, due=due)
+        kept = await self.queue.open_batch(bot, batch, seal, len(targets) * len(pages), sealed, due=due)
         opened = await self._outcome(bot, batch, fingerprint, kept)
         if opened == "other":
             return opened
         full = False
-        numbered = list(enumerate(targets, 1))
+        ahead = CALL_PREFIX if priority == "send" else ""
+        each = ((target, page) for target in targets for page in range(len(pages)))
+        numbered = list(enumerate(each, 1))
         # Piece by piece: other work of this loop, events that Feishu waits with, comes in between.
         for start in range(0, len(numbered), _AT_ONCE):
             messages = [
                 Outgoing(
-                    await self._entry(bot, f"{batch}-{n}", target, msg_type, {"batch": batch}, ""), due, batch=batch
+                    await self._entry(
+                        bot, f"{batch}-{n}", target, pages[page][0], {"batch": batch, "page": page}, ahead
+                    ),
+                    due,
+                    batch=batch,
                 )
-                for n, target in numbered[start : start + _AT_ONCE]
+                for n, (target, page) in numbered[start : start + _AT_ONCE]
             ]
             results = await self.queue.put(bot, messages, self._max_waiting)
             full = full or any(kept.how == "full" for kept in results)
@@ -125,9 +133,10 @@ class Outbox:
             return "new"
         return "known" if await self._same(bot, id, fingerprint, found) else "other"
 
-    async def is_whole(self, bot: str, batch: str, total: int) -> bool:
+    async def is_whole(self, bot: str, batch: BatchState) -> bool:
         """Whether all messages of a batch were put: a request that broke off in the middle can be repeated."""
-        return await self.queue.known(bot, [f"{batch}-{n}" for n in range(1, total + 1)]) == total
+        numbers = range(1, batch.total + 1)
+        return await self.queue.known(bot, [f"{batch.id}-{n}" for n in numbers]) == batch.total
 
     async def open(self, work: Work) -> Letter:
         """The message that a channel node has taken; SealBroken, or FeishuRefused where its content is gone."""
@@ -135,20 +144,21 @@ class Outbox:
         plain = orjson.loads(await self._seal.open(bot, entry.sealed, message_aad(entry.event_id)))
         kind, receiver, chat = plain["to"]
         if "batch" in plain:
-            msg_type, content = await self._shared(bot, plain["batch"])
+            msg_type, content = (await self._shared(bot, plain["batch"]))[plain.get("page", 0)]
         else:
             msg_type, content = plain["type"], plain["content"]
         priority: Priority = "send" if work.conversation.startswith(CALL_PREFIX) else "broadcast"
         return Letter(Outbound(Target(kind, receiver, chat), msg_type, content), priority)
 
-    async def _shared(self, bot: str, batch: str) -> tuple[MessageType, str]:
+    async def _shared(self, bot: str, batch: str) -> list[tuple[MessageType, str]]:
         opened = self._opened.get((bot, batch))
         if opened is None:
             sealed = await self.queue.batch_content(bot, batch)
             if sealed is None:
                 raise FeishuRefused(f"what the messages of batch {batch} share is gone: send them anew")
             plain = orjson.loads(await self._seal.open(bot, sealed, batch_aad(batch)))
-            opened = self._opened[bot, batch] = (plain["type"], plain["content"])
+            first = (plain["type"], plain["content"])
+            opened = self._opened[bot, batch] = [first, *map(tuple, plain.get("more", ()))]
         return opened
 
     async def _outcome(self, bot: str, id: str, fingerprint: bytes, kept: Kept) -> Put:

@@ -27,6 +27,8 @@ _MOST_TABLES: Final = 3
 _TABLE: Final = re.compile(r"^\s*\|?\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)+\|?\s*$", re.MULTILINE)
 # Elements that say something without being pressed: only of these a card can become a file.
 _READ: Final = frozenset({"markdown", "hr"})
+# Of an element in pieces each has these: what it says, and how that looks.
+_PIECE: Final = frozenset({"tag", "content", "text", "text_align", "text_size", "margin"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,10 @@ def _parts(content: Content) -> Iterator[Content]:
 
 
 def _cards(card: Card) -> Iterator[Card]:
-    """A card's elements on several cards, the first with its header; long markdown on several elements."""
+    """A card's elements on several cards, the first with its header; what one of them says too long, in several."""
     document = card.to_dict()
     elements = elements_of(document)
-    if not elements or (len(elements) == 1 and _tag(elements[0]) != "markdown"):
+    if not elements:
         yield card
         return
     place = "body" if isinstance(document.get("body"), Mapping) else ""
@@ -125,17 +127,40 @@ def _cards(card: Card) -> Iterator[Card]:
 
 
 def _pieces(elements: list[Any], fits: Callable[[Any], bool]) -> Iterator[Any]:
-    """The elements, with those of markdown that no card has room for in pieces."""
-    for element in elements:
-        if _tag(element) != "markdown" or not isinstance(element.get("content"), str) or fits(element):
+    """The elements, with the words of one that no card has room for in pieces; what is pressed stays whole."""
+    for number, element in enumerate(elements, 1):
+        words = None if fits(element) else _words(element)
+        if words is None or not fits(_saying(element, "")):
+            size = len(orjson.dumps(element))
+            if size > CARD_LIMIT:
+                raise FeishuRefused(
+                    f"element {number} ({_tag(element)}) alone is {size} bytes, Feishu takes {CARD_LIMIT // 1024} KB "
+                    "a card, and there is more in it than text that could be split: make several elements of it"
+                )
             yield element
             continue
 
-        def piece_fits(markdown: str, element: Any = element) -> bool:
-            return fits({**element, "content": markdown})
+        def piece_fits(words: str, element: Any = element) -> bool:
+            return fits(_saying(element, words))
 
-        for markdown in split(element["content"], CARD_LIMIT, piece_fits, markdown=True):
-            yield {**element, "content": markdown}
+        for piece in split(words, CARD_LIMIT, piece_fits, markdown=True):
+            yield _saying(element, piece)
+            # What stands beside the words, and the id, of which there may be only one, stay with the first piece.
+            element = {key: value for key, value in element.items() if key in _PIECE}
+
+
+def _words(element: Any) -> str | None:
+    """What an element says, where that is all of it that can be long."""
+    match element:
+        case {"tag": "markdown", "content": str(words)} | {"tag": "div", "text": {"content": str(words)}}:
+            return words
+    return None
+
+
+def _saying(element: Any, words: str) -> Any:
+    if _tag(element) == "div":
+        return {**element, "text": {**element["text"], "content": words}}
+    return {**element, "content": words}
 
 
 def _fits(content: Content) -> bool:

@@ -69,9 +69,11 @@ def to(
         part = ("image" if file.suffix.lower() in _IMAGES else "file", file.name, file.read_bytes())
     found = hub.post(f"/bots/{bot}/messages", document, part)
     if wait:
-        *_, found = hub.events(f"/bots/{bot}/messages/{found['id']}/events")
+        # A card that is too long for one message, and has buttons, is several: a batch.
+        noun = "batches" if "total" in found else "messages"
+        *_, found = hub.events(f"/bots/{bot}/{noun}/{found['id']}/events")
     _show(found, as_json)
-    if found["state"] in ("failed", "cancelled"):
+    if found.get("state") in ("failed", "cancelled") or found.get("failed") or found.get("cancelled"):
         raise typer.Exit(1)
 
 
@@ -108,6 +110,10 @@ def cancel(
 def _show(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    if "total" in found:
+        counts = (f"{found[name]} {name}" for name in ("waiting", "sent", "failed", "cancelled") if found[name])
+        typer.echo(f"{found['id']} {found['total']} messages: {', '.join(counts)}")
         return
     more = found.get("message_id") or found.get("reason") or ""
     typer.echo(" ".join(filter(None, (found["id"], found["state"], more))))

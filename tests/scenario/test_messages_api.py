@@ -71,6 +71,57 @@ async def test_a_card_of_text_that_is_too_long_is_sent_as_a_file(api: Api) -> No
     assert (kind, upload.name, upload.data.count(b"a line")) == ("file", "message.md", 10_000)
 
 
+def long_card() -> dict[str, Any]:
+    """Three messages' worth: texts, each with its button."""
+    elements: list[Any] = []
+    for number in range(3):
+        elements.append({"tag": "markdown", "content": f"{number} " + "a line\n" * 2500})
+        button = {"tag": "plain_text", "content": f"{number}"}
+        elements.append({"tag": "button", "text": button, "behaviors": [{"type": "callback", "value": {"n": number}}]})
+    return {
+        "schema": "2.0",
+        "header": {"title": {"tag": "plain_text", "content": "Report"}},
+        "body": {"elements": elements},
+    }
+
+
+async def test_a_card_with_buttons_that_is_too_long_is_several_cards_in_order(api: Api) -> None:
+    card = long_card()
+    document = {"to": api.chat.chat_id, "card": card}
+    answer = await api.send(document, headers={"Idempotency-Key": "report"})
+    assert answer.status_code == 202
+    accepted = answer.json()
+    assert (accepted["total"], accepted["failed"]) == (3, 0)
+    assert answer.headers["location"] == f"{SUPPORT}/batches/{accepted['id']}"
+    again = await api.send(document, headers={"Idempotency-Key": "report"})
+    assert again.json()["id"] == accepted["id"]
+
+    assert (await api.ended("batches", accepted["id"]))["sent"] == 3
+    heard = api.heard()
+    assert [kind for kind, _ in heard] == ["interactive"] * 3
+    assert [element for _, one in heard for element in one["body"]["elements"]] == card["body"]["elements"]
+    assert ["header" in one for _, one in heard] == [True, False, False]
+
+
+async def test_such_a_card_to_many_reaches_each_in_order(api: Api) -> None:
+    more = [api.playground.group(f"team {n}", [api.app], api.chat.users) for n in range(2)]
+    chats = [api.chat, *more]
+    accepted = (await api.send({"to": [chat.chat_id for chat in chats], "card": long_card()})).json()
+    assert accepted["total"] == 9
+    assert (await api.ended("batches", accepted["id"]))["sent"] == 9
+    for chat in chats:
+        heard = [element for _, one in api.heard(chat) for element in one["body"]["elements"]]
+        assert heard == long_card()["body"]["elements"]
+
+
+async def test_such_a_card_can_be_cancelled_while_it_waits(api: Api) -> None:
+    document = {"to": api.chat.chat_id, "card": long_card(), "at": time.time() + 3600}
+    accepted = (await api.send(document)).json()
+    cancelled = (await api.http.delete(f"{SUPPORT}/batches/{accepted['id']}")).json()
+    assert (cancelled["cancelled"], cancelled["waiting"]) == (3, 0)
+    assert api.heard() == []
+
+
 async def test_feishu_away_is_not_the_callers_fault(api: Api) -> None:
     api.playground.faults.add("code", api="im.v1.image.create", code=99991403)
     files = {"image": ("a.png", PNG), "message": (None, orjson.dumps({"to": api.chat.chat_id}))}

@@ -13,7 +13,8 @@ from app.core.redis import RedisLink
 from tests.scenario.api import ADMIN, Api, open_api
 
 SUPPORT = "/api/v1/bots/support"
-LARGE_BUTTONS = [{"tag": "button", "text": "x" * 20_000}] * 2
+A_LARGE_BUTTON = [{"tag": "markdown", "content": "press"}, {"tag": "button", "text": "x" * 40_000}]
+TWELVE_BUTTONS = [{"tag": "button", "text": "x" * 20_000}] * 12
 MARKDOWN_OF_NO_TEXT = {"tag": "markdown", "other": "x" * 40_000}
 TOO_DEEP: Any = {}
 for _ in range(300):
@@ -46,7 +47,12 @@ async def api(link: RedisLink, keys: Keys, no_key_without_ttl: None) -> AsyncIte
         ({"text": None, "image": {"url": "file:///etc/passwd"}}, 422, "body.image"),
         ({"text": None, "file": {"key": "k", "type": "exe"}}, 422, "body.file.type"),
         ({"text": None, "card": {"schema": "2.0", "body": {"elements": ["x" * 40_000]}}}, 422, "body.card"),
-        ({"text": None, "card": {"schema": "2.0", "body": {"elements": LARGE_BUTTONS}}}, 422, "body.card"),
+        (
+            {"text": None, "card": {"schema": "2.0", "body": {"elements": A_LARGE_BUTTON}}},
+            422,
+            "body.card: element 2 (button) alone is 40",
+        ),
+        ({"text": None, "card": {"schema": "2.0", "body": {"elements": TWELVE_BUTTONS}}}, 422, "body.card: a card of"),
         ({"text": None, "card": {"schema": "2.0", "body": {"elements": [MARKDOWN_OF_NO_TEXT]}}}, 422, "body.card"),
         ({"text": None, "card": {"schema": "2.0", "body": TOO_DEEP}}, 422, "body.card"),
         ({"at": "tomorrow"}, 422, "body.at"),

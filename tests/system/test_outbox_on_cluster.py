@@ -29,7 +29,7 @@ async def test_messages_go_their_way(cluster: list[Server]) -> None:
         bots = [f"bot{number}" for number in range(5)]
         for bot in bots:
             assert await outbox.put(bot, "m", text()) == "queued"
-            assert await outbox.put_many(bot, "b", [target_of("oc_1"), target_of("ou_2")], "text", "{}") == "queued"
+            assert await outbox.put_many(bot, "b", [target_of("oc_1"), target_of("ou_2")], [("text", "{}")]) == "queued"
         assert {await queue.mailbox.next_bot(1.0) for _ in bots} == set(bots)
         depths = await Depths(link, keys).read(bots)
         assert [depths[bot].to_send for bot in bots] == [3] * 5

@@ -54,40 +54,54 @@ class Acceptance:
         message = _read(body)
         # Named by its key: the same request, again, finds what the first one put there.
         id = new_id() if key is None else id_of("api", bot, caller, key)
-        accepted = Accepted(id, "batches" if message.is_batch else "messages")
-        if key is not None:
-            # Looked at before files are fetched and uploaded a second time.
-            known = await self._outbox.is_known(bot, id, body.fingerprint)
-            _check(known)
-            if known == "known" and (
-                not message.is_batch or await self._outbox.is_whole(bot, id, len(message.targets))
-            ):
-                return accepted
-        msg_type, content = await self._content(spec, message, body)
+        if key is not None and (known := await self._known(bot, id, body)) is not None:
+            return known
+        pages = await self._pages(spec, message, body)
         put: Put
-        if message.is_batch:
+        accepted = Accepted(id, "batches" if message.is_batch or len(pages) > 1 else "messages")
+        if accepted.noun == "batches":
             put = await self._outbox.put_many(
-                bot, id, message.targets, msg_type, content, due=message.at, fingerprint=body.fingerprint
+                bot,
+                id,
+                message.targets,
+                pages,
+                due=message.at,
+                fingerprint=body.fingerprint,
+                priority="broadcast" if message.is_batch else "send",
             )
         else:
-            outbound = Outbound(message.targets[0], msg_type, content)
+            outbound = Outbound(message.targets[0], *pages[0])
             put = await self._outbox.put(bot, id, outbound, due=message.at, fingerprint=body.fingerprint)
         _check(put)
         if put == "full":
             raise StoreUnavailable(f"the outbox of bot {bot} is full (outbox.max_waiting): try again later")
         return accepted
 
-    async def _content(self, spec: BotSpec, message: NewMessage, body: Body) -> tuple[MessageType, str]:
+    async def _known(self, bot: str, id: str, body: Body) -> Accepted | None:
+        """What an earlier request under the same key put, if all of it is there.
+
+        Looked at before files are fetched and uploaded a second time.
+        """
+        known = await self._outbox.is_known(bot, id, body.fingerprint)
+        _check(known)
+        if known != "known":
+            return None
+        batch = await self._outbox.queue.batch(bot, id)
+        if batch is None:
+            return Accepted(id, "messages")
+        return Accepted(id, "batches") if await self._outbox.is_whole(bot, batch) else None
+
+    async def _pages(self, spec: BotSpec, message: NewMessage, body: Body) -> list[tuple[MessageType, str]]:
         kind = message.kind
         given: Any = getattr(message, kind)
         deadline = self._clock.now() + _UPLOAD_PATIENCE
         try:
             if isinstance(given, Source):
-                return await self._attachments.message(spec, _attachment(kind, given, body), deadline)
+                return [await self._attachments.message(spec, _attachment(kind, given, body), deadline)]
             if kind in ("post", "card") and (found := kind_of(given)) != _FORMS[kind]:
                 raise _wrong(kind, f"this is no {kind}, it has the form of a {found}")
             if kind == "post":
-                return render(given)
+                return [render(given)]
             said = Markdown(given) if kind == "markdown" else Card.raw(given) if kind == "card" else given
             return await self._attachments.words(spec, said, deadline)
         except (TypeError, FeishuRefused, FetchRefused) as error:

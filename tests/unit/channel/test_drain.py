@@ -81,8 +81,8 @@ async def test_messages_are_sent_in_the_order_of_their_chat(channel: Channel, fe
 
 async def test_one_content_goes_to_many(channel: Channel, feishu: StandIn) -> None:
     targets = [target_of(f"oc_{n}") for n in range(5)]
-    assert await channel.outbox.put_many("support", "b", targets, "text", '{"text":"all"}') == "queued"
-    assert await channel.outbox.put_many("support", "b", targets, "text", '{"text":"all"}') == "known"
+    assert await channel.outbox.put_many("support", "b", targets, [("text", '{"text":"all"}')]) == "queued"
+    assert await channel.outbox.put_many("support", "b", targets, [("text", '{"text":"all"}')]) == "known"
     async with channel.draining():
         await until(lambda: channel.is_final(*(f"b-{n}" for n in range(1, 6))))
 
@@ -269,7 +269,7 @@ async def test_an_hour_later_nobody_can_tell_so_it_fails(
 
 async def test_what_cannot_be_opened_fails(channel: Channel, link: RedisLink, keys: Keys, feishu: StandIn) -> None:
     moved = Outbox(channel.outbox.queue, PlainSeal())
-    await moved.put_many("support", "b", [target_of("oc_1")], "text", "{}")
+    await moved.put_many("support", "b", [target_of("oc_1")], [("text", "{}")])
     await link.commands.hset(keys.batch("support", "b"), "sealed", b"other bytes")
     async with channel.draining():
         await until(lambda: channel.is_final("b-1"))

@@ -127,6 +127,32 @@ def test_a_card_with_buttons_is_split_even_where_files_are_wanted() -> None:
     assert len(pages(card, long="file")) > 1
 
 
+def test_the_words_of_a_block_are_split_and_what_stands_beside_them_is_said_once() -> None:
+    button = {"tag": "button", "text": {"tag": "plain_text", "content": "OK"}}
+    block = {"tag": "div", "text": {"tag": "lark_md", "content": long(2 * CARD_LIMIT)}, "extra": button}
+    found = [json.loads(page.content) for page in pages(Card.raw({"elements": [block, button]}))]
+    assert len(found) > 2
+    said = [element for one in found for element in one["elements"]]
+    assert said[-1] == button
+    assert ["extra" in one for one in said[:-1]] == [True] + [False] * (len(said) - 2)
+    assert "\n\n".join(one["text"]["content"] for one in said[:-1]) == block["text"]["content"]  # type: ignore[index]
+
+
+def test_an_id_stands_on_one_piece_alone() -> None:
+    element = {"tag": "markdown", "content": long(2 * CARD_LIMIT), "element_id": "answer", "text_size": "heading"}
+    found = pages(Card.raw({"schema": "2.0", "body": {"elements": [element]}}))
+    said = [element for page in found for element in elements_of(json.loads(page.content))]
+    assert [one.get("element_id") for one in said] == ["answer"] + [None] * (len(said) - 1)
+    assert {one["text_size"] for one in said} == {"heading"}
+
+
+def test_the_element_that_cannot_be_split_is_named_by_its_place_in_the_whole() -> None:
+    card = Card.of("t").text(long(CARD_LIMIT)).text("short").button("x" * 2 * CARD_LIMIT, action="ok")
+    with pytest.raises(FeishuRefused, match=r"^element 3 \(button\) alone is \d+ bytes") as caught:
+        pages_of(card)
+    assert "xxx" not in str(caught.value)
+
+
 def test_what_cannot_be_split_is_refused_and_named() -> None:
     form = Card.of("t").form(*(Input(f"n{n}", "label " * 30) for n in range(150)), submit="Send", action="s")
     with pytest.raises(FeishuRefused, match=r"element 1 \(form\) alone is \d+ bytes") as caught:
