@@ -1,46 +1,38 @@
-"""The node's worker processes: kept alive, watched, and an offender moved to a lane of its own."""
+"""The node's worker processes: kept alive, replaced when they die or their code changes, and listened to."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import StartError, StoreUnavailable
+from app.core.errors import StartError
 from app.core.logs import get_logger
-from app.core.metrics import QUARANTINES, WORKER_DEATHS
+from app.core.metrics import WORKER_DEATHS
 from app.model.catalog import Catalog
+from app.worker.abandon import Abandons, give_free
+from app.worker.apart import Apart
 from app.worker.dial import Dials
-from app.worker.lane import Lane, LaneKind
+from app.worker.lane import LaneKind
 from app.worker.line import Line, Message
-from app.worker.looks import HAND_OVER, LOOK_EVERY, Looks
 from app.worker.nursery import Nursery
+from app.worker.processes import Processes, WorkerProcess
 from app.worker.quarantine import Quarantine
 from app.worker.solo import SoloDesk
+from app.worker.watch import Watch
 
-OFFENCE: Final = 0.5
-"""Seconds of a held loop after which the bot is kept apart."""
-KILL_GRACE: Final = 5.0
-"""Seconds beyond its `timeout` that a bot may hold a loop before the process is killed."""
 _SHORT_LIFE: Final = 5.0
 _LONGEST_PAUSE: Final = 5.0
-_ABANDON_PATIENCE: Final = 10.0
 # A supervisor's SIGTERM to the whole group may reach a worker so much sooner than the node.
 _SAME_SIGNAL: Final = 1.0
 # After its drain a worker hands back what is left and runs on_stop hooks.
 _LAST_WORDS: Final = 10.0
 
 log = get_logger(__name__)
-
-
-class Abandons(Protocol):
-    """What gives free the claims of a worker that is dead, or alive and blocked (`app.queue.leases`)."""
-
-    async def abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +42,6 @@ class HandlerFault:
     text: str
     runs: bool
     """Whether the last good version runs meanwhile."""
-
-
-@dataclass(slots=True)
-class _Process:
-    """One worker process, from its order to its end."""
-
-    lane: Lane
-    ordered: float
-    looks: Looks
-    pid: int = 0
-    line: Line | None = None
-    state: Literal["starting", "ready", "retiring"] = "starting"
-    judged: int = 0
-    """The instant of the hold that was an offence already."""
-    replaces: int = 0
-    """The process that retires as soon as this one is ready."""
-    faults: dict[str, str] = field(default_factory=dict)
-    """What is wrong with the code of bots that it does not serve, or not as they are now."""
-    pending: list[Message] = field(default_factory=list)
-    """What to tell it as soon as it is born."""
 
 
 class Lanes:
@@ -92,22 +64,19 @@ class Lanes:
         self._dials = dials
         self._leases = leases
         self._catalog = catalog
-        self._name = name
-        self._processes = processes
-        self._quarantine = quarantine or Quarantine(clock=clock)
+        self._shared = processes
         self._clock = clock
-        self._all: dict[int, _Process] = {}
-        self._slots = list(range(dials.slots))
-        self._count = 0
+        self._all = Processes(nursery, dials, name=name, shared=processes, clock=clock)
+        self._apart = Apart(quarantine or Quarantine(clock=clock), self._all, catalog)
+        self._watch = Watch(
+            self._all, self._apart, catalog, clock, lambda owner, bots: self._free(owner, bots, alive=True)
+        )
+        self._solos = SoloDesk(self._spawn_solo, self._all.tell, self._all.kill)
         self._short_lives = 0
-        self._solos = SoloDesk(self._spawn_solo, self._tell_number, self._kill)
         self._tasks: set[asyncio.Task[object]] = set()
-        self._hanging_up: set[asyncio.Task[None]] = set()
-        self._stopping = False
         self._ending = asyncio.Event()
         self._refused: dict[str, str] = {}
         """What kept the newest code from replacing code that works."""
-        self._changed = asyncio.Event()
         self.lost_nursery = asyncio.Event()
         """Set when the nursery died: the node cannot work on and has to be started anew."""
 
@@ -116,14 +85,14 @@ class Lanes:
     async def start(self, patience: float = 10.0) -> None:
         """Start the workers and wait until one serves; StartError when none does in `patience` seconds."""
         self._nursery.listen(self)
-        self._catalog.subscribe(self._reloaded)
-        for _ in range(self._processes):
+        self._catalog.subscribe(self._apart.reloaded)
+        for _ in range(self._shared):
             self._spawn("shared")
-        self._go(self._watch())
+        self._go(self._watch.run())
         try:
             async with asyncio.timeout(patience):
                 while not self.ready:
-                    await self._change()
+                    await self._all.change()
         except TimeoutError:
             raise StartError(
                 f"no worker process was ready within {patience:.0f} s: its error stands in the log above"
@@ -131,25 +100,20 @@ class Lanes:
 
     async def stop(self, drain: float) -> None:
         """Have every worker finish or hand back what it holds within `drain` seconds, then end all of them."""
-        self._stopping = True
+        self._all.closed = True
         self.expect_end()
-        for process in self._all.values():
-            self._tell(process, {"do": "drain"})
+        for process in self._all:
+            process.tell({"do": "drain"})
         try:
             async with asyncio.timeout(drain + _LAST_WORDS):
                 while self._all and not self.lost_nursery.is_set():
-                    await self._change()
+                    await self._all.change()
         except TimeoutError:
             log.warning("worker processes did not end in time and are killed", left=len(self._all))
-        for process in self._all.values():
-            self._kill(process.lane.number)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for process in self._all.values():
-            self._hang_up(process)
-        await asyncio.gather(*self._hanging_up)
-        self._nursery.close()
+        await self._all.close()
 
     def expect_end(self) -> None:
         """The node was told to stop: a worker that ends before `stop` may have been told the same."""
@@ -157,7 +121,7 @@ class Lanes:
 
     def renew(self) -> None:
         """Replace every worker by a new one, which reads all handlers anew; the old ones finish what they have."""
-        for process in list(self._all.values()):
+        for process in self._all:
             if process.lane.kind != "solo" and process.state != "retiring":
                 successor = self._spawn(process.lane.kind)
                 if successor is not None:
@@ -165,19 +129,18 @@ class Lanes:
 
     def pardon(self, bot: str) -> None:
         """Let a bot back among the others: its handler was reloaded."""
-        if self._quarantine.pardon(bot):
-            self._regroup()
+        self._apart.pardon(bot)
 
     @property
     def ready(self) -> bool:
         """Whether at least one shared worker serves."""
-        return any(one.lane.kind == "shared" and one.state == "ready" for one in self._all.values())
+        return any(one.lane.kind == "shared" and one.state == "ready" for one in self._all)
 
     @property
     def faults(self) -> dict[str, HandlerFault]:
         """What is wrong with the code of bots, and whether an older version of it still runs."""
         found: dict[str, HandlerFault] = {}
-        for process in self._all.values():
+        for process in self._all:
             if process.state == "ready":
                 found |= {bot: HandlerFault(fault, runs=False) for bot, fault in process.faults.items()}
         kept = {bot: HandlerFault(fault, runs=True) for bot, fault in self._refused.items() if bot not in found}
@@ -186,17 +149,18 @@ class Lanes:
     @property
     def quarantined(self) -> tuple[str, ...]:
         """The bots that are kept apart."""
-        return self._quarantine.bots
+        return self._apart.bots
 
     @property
     def pids(self) -> dict[int, LaneKind]:
         """The living worker processes."""
-        return {one.pid: one.lane.kind for one in self._all.values() if one.pid}
+        return {one.pid: one.lane.kind for one in self._all if one.pid}
 
     # -- what the nursery says -----------------------------------------------------------------------------
 
     def born(self, number: int, pid: int, line: socket.socket) -> None:
-        process = self._all[number]
+        process = self._all.find(number)
+        assert process is not None, "the nursery bears what was ordered"
         process.pid = pid
         process.line = Line(line)
         for message in process.pending:
@@ -206,17 +170,15 @@ class Lanes:
         self._go(process.line.open(lambda message: self._heard(process, message), lambda: None))
 
     def died(self, number: int, pid: int, status: int) -> None:
-        process = self._all.pop(number)
+        culprit = self._culprit(number)
+        process = self._all.gone(number)
         lane = process.lane
-        culprit = self._culprit(lane.slot)
         # Also unasked: a supervisor's SIGTERM reaches workers directly, and they drain. But bot code can exit with 0.
         expected = status == 0 and not culprit
-        self._dials.wipe(lane.slot)
-        self._slots.append(lane.slot)
         if lane.kind == "solo":
             self._go(self._last_words(process, status))
         else:
-            self._hang_up(process)
+            self._all.hang_up(process)
             self._solos.gone(number)
         if expected:
             log.info("worker process ended", lane=lane.kind, pid=pid)
@@ -224,15 +186,15 @@ class Lanes:
             WORKER_DEATHS.labels(culprit).inc()
             log.error("worker process died", lane=lane.kind, pid=pid, status=status, bot=culprit or None)
         # A solo works under its asker's claim; who was told to leave has handed back what it held.
-        if lane.kind != "solo" and not (expected and (self._stopping or process.state == "retiring")):
-            self._go(self._abandon(lane.owner, list(self._catalog.bots)))
+        if lane.kind != "solo" and not (expected and (self._all.closed or process.state == "retiring")):
+            self._free(lane.owner, list(self._catalog.bots))
         if culprit and lane.kind != "solo":
-            self._offence(culprit, "its code was running when a worker process died")
-        if not self._stopping and process.state != "retiring":
+            self._apart.offend(culprit, "its code was running when a worker process died")
+        if not self._all.closed and process.state != "retiring":
             self._replace(process, culprit)
-        self._notify()
+        self._all.notify()
 
-    async def _last_words(self, process: _Process, status: int) -> None:
+    async def _last_words(self, process: WorkerProcess, status: int) -> None:
         """The outcome of an event that ran alone may still lie in the line when the process' end is known."""
         try:
             if process.line is not None:
@@ -241,59 +203,16 @@ class Lanes:
                 await asyncio.wait({self._go(self._ending.wait())}, timeout=_SAME_SIGNAL)
             self._solos.gone(process.lane.number, told_to_end=self._ending.is_set())
         finally:
-            self._hang_up(process)
+            self._all.hang_up(process)
 
     def lost(self) -> None:
-        for process in self._all.values():
-            self._hang_up(process)
-        self._all.clear()
         self.lost_nursery.set()
-        self._notify()
+        self._all.forget()
 
-    # -- watching ------------------------------------------------------------------------------------------
-
-    async def _watch(self) -> None:
-        """Look at the dials; memory that is read, not a queue that is polled."""
-        looks = 0
-        last = self._clock.monotonic()
-        while True:
-            await self._clock.sleep(LOOK_EVERY)
-            looks += 1
-            last, before = self._clock.monotonic(), last
-            for process in list(self._all.values()):
-                self._look(process, last - before)
-            if looks % 20 == 0 and (free := self._quarantine.release_due()):
-                log.info("bots released from quarantine", bots=free)
-                self._regroup()
-
-    def _look(self, process: _Process, interval: float) -> None:
-        blocked = process.looks.look(interval)
-        if blocked is None:
-            return
-        held, culprit = blocked.seconds, blocked.culprit
-        shared = process.lane.kind == "shared" and process.state == "ready"
-        if held > max(map(self._timeout, blocked.bots)) + KILL_GRACE:
-            log.error("worker process killed, a bot blocks it", bots=blocked.bots, seconds=round(held, 1))
-            self._kill(process.lane.number)
-        elif held > OFFENCE and culprit and process.judged != blocked.since and process.lane.kind != "solo":
-            process.judged = blocked.since
-            self._offence(culprit, "it held the loop of its worker over 500 ms")
-        if held > HAND_OVER and shared:
-            log.warning("worker process handed over, a bot blocks it", bots=blocked.bots, seconds=round(held, 2))
-            if culprit and self._quarantine.warn(culprit, self._revision(culprit)):
-                self._kept_apart(culprit, "it held the loop of its worker over 200 ms again and again")
-            if self._spawn("shared") is None:
-                return  # no room for a successor: one that blocks is better than none
-            self._retire(process)
-            # The blocked bot keeps its own conversations: they stay in order behind the step that blocks.
-            others = [bot for bot in self._catalog.bots if bot not in blocked.bots]
-            self._go(self._abandon(process.lane.owner, others, alive=True))
-
-    def _timeout(self, bot: str) -> float:
-        spec = self._catalog.bots.get(bot)
-        return spec.config.timeout if spec else 60.0
-
-    def _culprit(self, slot: int) -> str:
+    def _culprit(self, number: int) -> str:
+        process = self._all.find(number)
+        assert process is not None, "nothing dies that was not ordered"
+        slot = process.lane.slot
         holder = self._dials.on_loop(slot)
         if holder is not None:
             return holder.bot
@@ -301,95 +220,20 @@ class Lanes:
         threads = {one.bot for one in self._dials.in_threads(slot)}
         return threads.pop() if len(threads) == 1 else ""
 
-    async def _abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> None:
-        deadline = self._clock.monotonic() + _ABANDON_PATIENCE
-        while self._clock.monotonic() < deadline:  # after that every lease has run out anyway
-            try:
-                freed = await self._leases.abandon(owner, bots, alive=alive)
-                # A worker that blocks or has just died may have had a blocked read open, which swallowed the wake
-                # tokens of the first pass; it cannot swallow those of a second.
-                await self._clock.sleep(LOOK_EVERY)
-                freed += await self._leases.abandon(owner, bots, alive=alive)
-            except StoreUnavailable:
-                await self._clock.sleep(0.5)
-            else:
-                log.info("conversations of a worker given free", owner=owner, conversations=freed)
-                return
+    # -- replacing -----------------------------------------------------------------------------------------
 
-    # -- quarantine ----------------------------------------------------------------------------------------
-
-    def _offence(self, bot: str, why: str) -> None:
-        if self._quarantine.offend(bot, self._revision(bot)):
-            self._kept_apart(bot, why)
-
-    def _kept_apart(self, bot: str, why: str) -> None:
-        QUARANTINES.labels(bot).inc()
-        log.warning("bot moved to a worker process of its own", bot=bot, why=why)
-        self._regroup()
-
-    def _regroup(self) -> None:
-        """Tell every worker who is apart, and have a quarantine lane exactly while somebody is."""
-        apart = self._quarantine.bots
-        for process in self._all.values():
-            if process.lane.kind != "solo":
-                self._tell(process, {"do": "bots", "bots": list(apart)})
-        lane = self._of_kind("quarantine")
-        if apart and lane is None and not self._stopping:
-            self._spawn("quarantine")
-        elif not apart and lane is not None:
-            self._retire(lane)
-
-    def _reloaded(self, bots: frozenset[str]) -> None:
-        freed = [bot for bot in bots if self._quarantine.pardon(bot, self._revision(bot))]
-        if freed:
-            log.info("bots released from quarantine", bots=freed)
-            self._regroup()
-
-    def _revision(self, bot: str) -> str:
-        spec = self._catalog.bots.get(bot)
-        return spec.revision if spec else ""
-
-    # -- processes -----------------------------------------------------------------------------------------
-
-    def _spawn(self, kind: LaneKind, asker: Lane | None = None) -> _Process | None:
-        if self._stopping or not self._slots:
-            return None
-        self._count += 1
-        lane = Lane(
-            number=self._count,
-            slot=self._slots.pop(0),
-            kind=kind,
-            owner=asker.owner if asker else f"{self._name}:{self._count}",
-            share=self._processes if kind == "shared" else 1,
-            bots=self._quarantine.bots,
-        )
-        looks = Looks(self._dials, lane.slot)
-        process = self._all[lane.number] = _Process(lane, self._clock.monotonic(), looks)
-        self._nursery.spawn(lane)
-        return process
+    def _spawn(self, kind: LaneKind) -> WorkerProcess | None:
+        return self._all.spawn(kind, self._apart.bots)
 
     def _spawn_solo(self, asker: int) -> int | None:
         """A process for an event alone, under the claim of who asked for it."""
-        asking = self._all.get(asker)
-        process = self._spawn("solo", asking.lane) if asking is not None else None
+        asking = self._all.find(asker)
+        process = self._all.spawn("solo", self._apart.bots, asking.lane.owner) if asking is not None else None
         return process.lane.number if process is not None else None
 
-    def _kill(self, number: int) -> None:
-        self._nursery.kill(number, signal.SIGKILL)
-
-    def _hang_up(self, process: _Process) -> None:
-        if process.line is not None:
-            task = asyncio.create_task(process.line.close())
-            self._hanging_up.add(task)
-            task.add_done_callback(self._hanging_up.discard)
-
-    def _retire(self, process: _Process) -> None:
-        process.state = "retiring"
-        self._tell(process, {"do": "retire"})
-
-    def _replace(self, process: _Process, culprit: str) -> None:
+    def _replace(self, process: WorkerProcess, culprit: str) -> None:
         kind = process.lane.kind
-        if kind == "solo" or (kind == "quarantine" and not self._quarantine.bots):
+        if kind == "solo" or (kind == "quarantine" and not self._apart.bots):
             return
         if self._clock.monotonic() - process.ordered > _SHORT_LIFE:
             self._short_lives = 0
@@ -399,31 +243,17 @@ class Lanes:
         if pause:
             log.warning("worker processes die young, the next one waits", seconds=pause, lane=kind)
             self._go(self._spawn_later(kind, pause))
-        elif kind == "shared" or self._of_kind("quarantine") is None:
+        elif kind == "shared" or self._all.of_kind("quarantine") is None:
             self._spawn(kind)
 
     async def _spawn_later(self, kind: LaneKind, pause: float) -> None:
         await self._clock.sleep(pause)
-        if kind == "shared" or (self._quarantine.bots and self._of_kind("quarantine") is None):
+        if kind == "shared" or (self._apart.bots and self._all.of_kind("quarantine") is None):
             self._spawn(kind)
-
-    def _of_kind(self, kind: LaneKind) -> _Process | None:
-        living = (one for one in self._all.values() if one.lane.kind == kind and one.state != "retiring")
-        return next(living, None)
 
     # -- what workers say ----------------------------------------------------------------------------------
 
-    def _tell(self, process: _Process, message: Message) -> None:
-        if process.line is not None:
-            process.line.tell(message)
-        else:
-            process.pending.append(message)
-
-    def _tell_number(self, number: int, message: Message) -> None:
-        if (process := self._all.get(number)) is not None:
-            self._tell(process, message)
-
-    def _heard(self, process: _Process, message: Message) -> None:
+    def _heard(self, process: WorkerProcess, message: Message) -> None:
         match message["say"]:
             case "ready":
                 process.faults = message.get("faults", {})
@@ -432,36 +262,32 @@ class Lanes:
                 process.faults = message["faults"]
                 self._refused = {bot: fault for bot, fault in self._refused.items() if bot in self._catalog.bots}
             case "elsewhere":
-                lane = self._of_kind("quarantine")
-                if lane is not None and message["bot"] in self._quarantine:
-                    self._tell(lane, {"do": "take", "bot": message["bot"]})
+                lane = self._all.of_kind("quarantine")
+                if lane is not None and message["bot"] in self._apart.bots:
+                    lane.tell({"do": "take", "bot": message["bot"]})
             case "solo":
                 self._solos.ask(process.lane.number, message)
             case "outcome":
                 self._solos.outcome(process.lane.number, message)
 
-    def _served(self, process: _Process) -> None:
+    def _served(self, process: WorkerProcess) -> None:
         if process.state == "starting":
             process.state = "ready"
-        old = self._all.get(process.replaces)
+        old = self._all.find(process.replaces)
         if old is not None and old.state == "ready" and (worse := process.faults.keys() - old.faults.keys()):
             # Code that works is not given up for code that cannot be read.
             log.error("handlers could not be read anew, the last good code goes on", bots=sorted(worse))
             self._refused = process.faults
-            self._retire(process)
+            process.retire()
         elif old is not None:
             self._refused = {}
-            self._retire(old)
-        self._notify()
+            old.retire()
+        self._all.notify()
 
-    # -- waiting -------------------------------------------------------------------------------------------
+    # -- tasks ---------------------------------------------------------------------------------------------
 
-    def _notify(self) -> None:
-        self._changed.set()
-
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+    def _free(self, owner: str, bots: list[str], *, alive: bool = False) -> None:
+        self._go(give_free(self._leases, self._clock, owner, bots, alive=alive))
 
     def _go(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         task = asyncio.create_task(work)

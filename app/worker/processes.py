@@ -1,0 +1,148 @@
+"""The worker processes of one node: ordered from the nursery, spoken to, and given up."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.core.clock import Clock
+from app.worker.dial import Dials
+from app.worker.lane import Lane, LaneKind
+from app.worker.line import Line, Message
+from app.worker.looks import Looks
+from app.worker.nursery import Nursery
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """One worker process, from its order to its end."""
+
+    lane: Lane
+    ordered: float
+    looks: Looks
+    pid: int = 0
+    line: Line | None = None
+    state: Literal["starting", "ready", "retiring"] = "starting"
+    judged: int = 0
+    """The instant of the hold that was an offence already."""
+    replaces: int = 0
+    """The process that retires as soon as this one is ready."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """What is wrong with the code of bots that it does not serve, or not as they are now."""
+    pending: list[Message] = field(default_factory=list)
+    """What to tell it as soon as it is born."""
+
+    def tell(self, message: Message) -> None:
+        """Say something to it, now or at its birth."""
+        if self.line is not None:
+            self.line.tell(message)
+        else:
+            self.pending.append(message)
+
+    def retire(self) -> None:
+        """Have it finish or hand back what it holds, and end; another one takes what is new."""
+        self.state = "retiring"
+        self.tell({"do": "retire"})
+
+
+class Processes:
+    """All that live or are ordered, by number; each has a slot in the dials as long as it is here."""
+
+    def __init__(self, nursery: Nursery, dials: Dials, *, name: str, shared: int, clock: Clock) -> None:
+        """`name` is node and boot, without spaces: owners of claims are named after it."""
+        self._nursery = nursery
+        self._dials = dials
+        self._name = name
+        self._shared = shared
+        self._clock = clock
+        self._all: dict[int, WorkerProcess] = {}
+        self._slots = list(range(dials.slots))
+        self._count = 0
+        self._hanging_up: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self.closed = False
+        """Set when no more are to be started."""
+
+    def __iter__(self) -> Iterator[WorkerProcess]:
+        """Those of this moment: processes may come and go meanwhile."""
+        return iter(tuple(self._all.values()))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def find(self, number: int) -> WorkerProcess | None:
+        """The process of that number, while it is here."""
+        return self._all.get(number)
+
+    def of_kind(self, kind: LaneKind) -> WorkerProcess | None:
+        """One that is not about to leave."""
+        living = (one for one in self._all.values() if one.lane.kind == kind and one.state != "retiring")
+        return next(living, None)
+
+    def spawn(self, kind: LaneKind, apart: tuple[str, ...], owner: str | None = None) -> WorkerProcess | None:
+        """Order a process, which claims under the name `owner` (None: one of its own); None when there is no room."""
+        if self.closed or not self._slots:
+            return None
+        self._count += 1
+        lane = Lane(
+            number=self._count,
+            slot=self._slots.pop(0),
+            kind=kind,
+            owner=owner or f"{self._name}:{self._count}",
+            share=self._shared if kind == "shared" else 1,
+            bots=apart,
+        )
+        looks = Looks(self._dials, lane.slot)
+        process = self._all[lane.number] = WorkerProcess(lane, self._clock.monotonic(), looks)
+        self._nursery.spawn(lane)
+        return process
+
+    def tell(self, number: int, message: Message) -> None:
+        """Say something to a process that may be gone."""
+        if (process := self._all.get(number)) is not None:
+            process.tell(message)
+
+    def kill(self, number: int) -> None:
+        """End a process at once; its death is reported as any other."""
+        self._nursery.kill(number, signal.SIGKILL)
+
+    def gone(self, number: int) -> WorkerProcess:
+        """A process died: its slot is free again."""
+        process = self._all.pop(number)
+        self._dials.wipe(process.lane.slot)
+        self._slots.append(process.lane.slot)
+        return process
+
+    def hang_up(self, process: WorkerProcess) -> None:
+        """Close the line to a process that is dead."""
+        if process.line is not None:
+            task = asyncio.create_task(process.line.close())
+            self._hanging_up.add(task)
+            task.add_done_callback(self._hanging_up.discard)
+
+    async def close(self) -> None:
+        """Kill and forget what is left, and the nursery with it."""
+        for process in self:
+            self.kill(process.lane.number)
+            self.hang_up(process)
+        await asyncio.gather(*self._hanging_up)
+        self._nursery.close()
+
+    def forget(self) -> None:
+        """The nursery is gone, and every process with it."""
+        for process in self:
+            self.hang_up(process)
+        self._all.clear()
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake who waits for a change."""
+        self._changed.set()
+
+    async def change(self) -> None:
+        """Wait until a process came, went, or was ready."""
+        self._changed.clear()
+        await self._changed.wait()

@@ -1,0 +1,78 @@
+"""Looks at the worker processes twenty times a second: who holds a loop is named, handed over, kept apart, killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from app.core.clock import Clock
+from app.core.logs import get_logger
+from app.model.catalog import Catalog
+from app.worker.apart import Apart
+from app.worker.looks import HAND_OVER, LOOK_EVERY
+from app.worker.processes import Processes, WorkerProcess
+
+OFFENCE: Final = 0.5
+"""Seconds of a held loop after which the bot is kept apart."""
+KILL_GRACE: Final = 5.0
+"""Seconds beyond its `timeout` that a bot may hold a loop before the process is killed."""
+
+log = get_logger(__name__)
+
+
+class Watch:
+    """Judges what the dials show; memory that is read, not a queue that is polled."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        apart: Apart,
+        catalog: Catalog,
+        clock: Clock,
+        give_free: Callable[[str, list[str]], object],
+    ) -> None:
+        """`give_free(owner, bots)` gives claims of a worker free that lives and blocks."""
+        self._processes = processes
+        self._apart = apart
+        self._catalog = catalog
+        self._clock = clock
+        self._give_free = give_free
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        looks = 0
+        last = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            looks += 1
+            last, before = self._clock.monotonic(), last
+            for process in self._processes:
+                self._look(process, last - before)
+            if looks % 20 == 0:
+                self._apart.release_due()
+
+    def _look(self, process: WorkerProcess, interval: float) -> None:
+        blocked = process.looks.look(interval)
+        if blocked is None:
+            return
+        held, culprit = blocked.seconds, blocked.culprit
+        shared = process.lane.kind == "shared" and process.state == "ready"
+        if held > max(map(self._timeout, blocked.bots)) + KILL_GRACE:
+            log.error("worker process killed, a bot blocks it", bots=blocked.bots, seconds=round(held, 1))
+            self._processes.kill(process.lane.number)
+        elif held > OFFENCE and culprit and process.judged != blocked.since and process.lane.kind != "solo":
+            process.judged = blocked.since
+            self._apart.offend(culprit, "it held the loop of its worker over 500 ms")
+        if held > HAND_OVER and shared:
+            log.warning("worker process handed over, a bot blocks it", bots=blocked.bots, seconds=round(held, 2))
+            if culprit:
+                self._apart.warn(culprit, "it held the loop of its worker over 200 ms again and again")
+            if self._processes.spawn("shared", self._apart.bots) is None:
+                return  # no room for a successor: one that blocks is better than none
+            process.retire()
+            # The blocked bot keeps its own conversations: they stay in order behind the step that blocks.
+            self._give_free(process.lane.owner, [bot for bot in self._catalog.bots if bot not in blocked.bots])
+
+    def _timeout(self, bot: str) -> float:
+        spec = self._catalog.bots.get(bot)
+        return spec.config.timeout if spec else 60.0
