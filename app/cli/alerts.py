@@ -102,6 +102,7 @@ def try_channel(
 
         from app.control.alerts.channels.build import channels_of
         from app.control.alerts.request import trial
+        from app.control.playground.stage import running_credentials
         from app.control.registry.snapshot import Registry
         from app.core.clock import SYSTEM_CLOCK
         from app.core.errors import HubError
@@ -110,7 +111,7 @@ def try_channel(
         alerts = stores.settings.alerts
         if channel not in alerts.channels:
             raise HubError(f"alerts.channels has no {channel}; it has {', '.join(alerts.channels) or 'none'}")
-        registry = Registry(config, os.environ, quiet=True)
+        registry = Registry(config, os.environ, running_credentials(stores.settings.data_dir), quiet=True)
         registry.load()
         async with aiohttp.ClientSession() as session, open_sender(stores, os.environ) as sender:
             built = channels_of(alerts, sender, session, lambda: registry.bots)

@@ -38,6 +38,9 @@ def backup(
         file = Path(database.place) if database.sqlite else None
         return await make_backup(target, settings.data_dir, file, stores.link, stores.keys, held)
 
+    from app.storage.backup import is_packed
+
+    is_packed(target)  # refuses other names before anything is begun
     manifest = with_stores(config, data_dir, work)
     size = sum(held.size for held in manifest.files.values())
     typer.echo(f"{target}: {len(manifest.files)} files, {size / 1e6:.1f} MB, of {len(manifest.keys)} bots")

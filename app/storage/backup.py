@@ -24,11 +24,30 @@ SPOOL: Final = "spool.db"
 OVERFLOW: Final = "archive-overflow.db"
 ENGINE: Final = "engine"
 _PACKED: Final = (".tar", ".tar.gz", ".tgz")
+# Who gives a directory such a name means a file of a kind that is not written here.
+_OTHER_FILES: Final = (
+    ".zip",
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".zst",
+    ".7z",
+    ".rar",
+    ".tbz",
+    ".tbz2",
+    ".txz",
+    ".bak",
+    ".db",
+    ".aof",
+)
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a backup of this name is one file."""
-    return path.name.endswith(_PACKED)
+    """Whether a backup of this name is one file; HubError for a name that is neither a file's nor a directory's."""
+    name = path.name.lower()
+    if name.endswith(_OTHER_FILES) and not name.endswith(_PACKED) and not path.is_dir():
+        raise HubError(f"{path}: a backup is a directory, or a file that ends in .tar, .tar.gz or .tgz; name it so")
+    return name.endswith(_PACKED)
 
 
 async def make_backup(
@@ -105,7 +124,7 @@ def _deliver(made: Path, target: Path) -> None:
         shutil.move(made, target)
         return
     packed = made.parent / target.name
-    mode = "w" if target.suffix == ".tar" else "w:gz"
+    mode = "w" if target.suffix.lower() == ".tar" else "w:gz"
     with tarfile.open(packed, mode) as tar:  # type: ignore[call-overload]
         tar.add(made, arcname=".")
     packed.chmod(0o600)

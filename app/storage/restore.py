@@ -22,6 +22,12 @@ def restore(backup: Path, data_dir: Path, database: Path | None) -> Manifest:
 
     `database` is where SQLite's file is to go, None where the messages lie elsewhere.
     """
+    packed = is_packed(backup)
+    if not backup.exists():
+        raise HubError(f"{backup}: there is no such backup; nothing was changed")
+    if backup.is_dir() == packed:
+        what = "a directory, by its name a file" if packed else "a file, by its name a directory"
+        raise HubError(f"{backup} is {what} (.tar, .tar.gz, .tgz): is it what `feishu-hub backup` wrote?")
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = data_dir / _SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
@@ -34,7 +40,7 @@ def restore(backup: Path, data_dir: Path, database: Path | None) -> Manifest:
         raise HubError(f"{database} is there already: move it away; nothing was changed")
     try:
         source = backup
-        if is_packed(backup):
+        if packed:
             with tarfile.open(backup) as tar:
                 tar.extractall(scratch, filter="data")
             source = scratch

@@ -19,6 +19,8 @@ from app.model.bot import BotSpec, Credentials
 
 _PEOPLE: Final = ("小明", "Alice", "王芳")
 _GROUP: Final = "试验群 Playground"
+_NOTE: Final = "playground.json"
+"""Says, in the data directory, where a playground runs on it."""
 _PREFIXES: Final = ("/open-apis/", "/playground", "/_playground/")
 
 
@@ -40,7 +42,7 @@ class Stage:
     def __init__(self, data_dir: Path, *, admin_port: int) -> None:
         self._address = f"http://127.0.0.1:{admin_port}"
         self._secret = _kept_secret(data_dir / "playground.key")
-        self._note = data_dir / "playground.json"
+        self._note = data_dir / _NOTE
         self._playground: Playground | None = None
 
     def credentials(self, bot: str) -> Credentials:
@@ -56,7 +58,7 @@ class Stage:
     def beside(self, admin: AsgiApp) -> AsgiApp:
         """The admin app with the playground in front of it, on the same port."""
         playground = self._playground = Playground()
-        # For `feishu-hub say`, which drives the playground from another process.
+        # For commands beside it: `feishu-hub say` drives the playground, `alerts test` sends into it.
         self._note.touch(mode=0o600)
         self._note.write_text(json.dumps({"address": self._address, "token": playground.control_token}))
 
@@ -68,6 +70,7 @@ class Stage:
 
     async def close(self) -> None:
         """Let go of what is under way."""
+        self._note.unlink(missing_ok=True)
         if self._playground is not None:
             await self._playground.close()
 
@@ -116,6 +119,15 @@ class Stage:
 
     def _derived(self, bot: str, what: str) -> str:
         return hmac.new(self._secret, f"{bot}\n{what}".encode(), hashlib.sha256).hexdigest()
+
+
+def running_credentials(data_dir: Path) -> Callable[[str], Credentials] | None:
+    """What the `dev` that runs on a data directory gave to its bots; None where none runs."""
+    try:
+        address = json.loads((data_dir / _NOTE).read_text())["address"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return Stage(data_dir, admin_port=int(address.rpartition(":")[2])).credentials
 
 
 def _is_local(scope: Scope) -> bool:
