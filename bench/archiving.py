@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 import uvloop
 
+from app.core.heap import settle
 from app.core.keys import Keys
 from app.core.logs import configure_logs
 from app.core.redis import RedisLink, connect
@@ -65,6 +66,8 @@ async def _run(directory: Path, redis_url: str, database_url: str, count: int, w
             bots=lambda: BOTS,
             consumer="bench",
         )
+        # As every node does when it is ready.
+        settle()
         began, cpu = time.monotonic(), _cpu()
         running = asyncio.create_task(archiver.run())
         while archiver.counts["stored"] < count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, Protocol, TypeAlias
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -45,6 +46,16 @@ class MessageSink(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Batch(Generic[E]):
+    """What was read, by bot, and the rows of what of it can be stored."""
+
+    read: dict[str, list[tuple[str, E]]] = field(default_factory=dict)
+    rows: list[NewMessage] = field(default_factory=list)
+    size: int = 0
+    bytes: int = 0
+
+
 class Archiver(Generic[E]):
     """Reads the log, stores, and only then tells the log, so that a death in between costs a repetition at most.
 
@@ -77,7 +88,8 @@ class Archiver(Generic[E]):
         self._pause_next = _FIRST_PAUSE
         self._surplus = 0
         self._overflowing = False
-        self._ahead: asyncio.Task[Sequence[tuple[str, str, E]]] | None = None
+        self._ahead: asyncio.Task[_Batch[E]] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self.away: str | None = None
         """Why the database cannot be used now; None while it can."""
         self.counts: Counter[Outcome] = Counter()
@@ -97,11 +109,13 @@ class Archiver(Generic[E]):
                     # The archiver serves all bots: no fault of one entry or one library may end it.
                     log.error("archiving failed, trying again", error=type(error).__name__, exc_info=True)
                     await self._pause(_LONGEST_PAUSE)
+            if self._ticking is not None:
+                await asyncio.wait([self._ticking])
         finally:
-            if self._ahead is not None:
-                # What it has read stays pending, and is found at the next start.
-                self._ahead.cancel()
-                await asyncio.gather(self._ahead, return_exceptions=True)
+            # What was read and not stored, or stored and not ticked off, stays pending, and is found at the next start.
+            for task in filter(None, (self._ahead, self._ticking)):
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
             await self._overflow.close()
 
     def stop(self) -> None:
@@ -116,23 +130,28 @@ class Archiver(Generic[E]):
 
     async def _step(self) -> None:
         ahead, self._ahead = self._ahead, None
-        entries = await (ahead or self._read())
-        if len(entries) >= _ROUND and self.away is None:
+        batch = await (ahead or self._read())
+        if batch.size >= _ROUND and self.away is None:
             # There is more: Redis gives it while the database takes this.
             self._ahead = asyncio.create_task(self._read_new(), name="archiver reads ahead")
-        if entries:
-            await self._archive(entries)
+        if batch.size and await self._store(batch.rows):
+            await self._ticked_off()
+            # And forgets the one while the database takes the next.
+            self._ticking = asyncio.create_task(self._tick_off(batch), name="archiver ticks off")
         if self._overflowing and self._database_may_answer():
             await self._drain()
-        elif entries and len(entries) < _ROUND:
+        elif 0 < batch.size < _ROUND:
             await self._pause(_LINGER)
 
-    async def _read(self) -> Sequence[tuple[str, str, E]]:
+    async def _read(self) -> _Batch[E]:
         bots = self._bots()
         if self._clock.monotonic() >= self._left_behind_at:
-            entries = await self._log.left_behind(bots, self._consumer, self._each(bots))
-            if entries:
-                return entries
+            # What is stored is not left behind.
+            await self._ticked_off()
+            batch = _Batch[E]()
+            await self._take(batch, await self._log.left_behind(bots, self._consumer, self._each(bots)))
+            if batch.size:
+                return batch
             self._left_behind_at = self._clock.monotonic() + _LEFT_BEHIND_EVERY
         return await self._read_new()
 
@@ -141,36 +160,34 @@ class Archiver(Generic[E]):
         """How many entries of each bot one read brings."""
         return max(_ROUND // max(len(bots), 1), _LEAST_A_BOT)
 
-    async def _read_new(self) -> Sequence[tuple[str, str, E]]:
+    async def _read_new(self) -> _Batch[E]:
         bots = self._bots()
         each = self._each(bots)
         # With work on the disk the log is only looked at; 0 would mean to wait for ever.
         block_ms = 1 if self._overflowing and self.away is None else _BLOCK_MS
-        found = list(await self._log.read(bots, self._consumer, each, block_ms))
-        more, size = found, 0
+        batch = _Batch[E]()
+        more = await self._log.read(bots, self._consumer, each, block_ms)
+        await self._take(batch, more)
         # While the database is away nothing is gained by holding more than a little.
-        while self.away is None and len(more) >= each and len(found) < _BATCH and size < _BATCH_BYTES:
-            size += sum(len(entry.sealed) for _, _, entry in more)
-            more = list(await self._log.read(bots, self._consumer, each, 1))
-            found += more
-        return found
+        while self.away is None and len(more) >= each and batch.size < _BATCH and batch.bytes < _BATCH_BYTES:
+            more = await self._log.read(bots, self._consumer, each, 1)
+            await self._take(batch, more)
+        return batch
 
-    async def _archive(self, entries: Sequence[tuple[str, str, E]]) -> None:
-        rows: list[NewMessage] = []
-        by_bot: dict[str, list[tuple[str, E]]] = {}
+    async def _take(self, batch: _Batch[E], entries: Sequence[tuple[str, str, E]]) -> None:
+        """Put what was read into a batch, as rows."""
+        batch.size += len(entries)
         for place, (bot, log_id, entry) in enumerate(entries):
             if place % _BREATH == 0:
                 await asyncio.sleep(0)
-            by_bot.setdefault(bot, []).append((log_id, entry))
+            batch.read.setdefault(bot, []).append((log_id, entry))
             fault = fault_of(entry)
             if fault is None:
-                rows.append(row_of(bot, entry))
+                batch.rows.append(row_of(bot, entry))
+                batch.bytes += len(entry.sealed)
             else:
                 self._count("damaged", 1)
                 log.error("log entry left out of the archive, it is damaged", bot=bot, entry=log_id, fault=fault)
-        if await self._store(rows):
-            # At once, so that they share round trips: of a thousand bots a batch holds an entry or two each.
-            await asyncio.gather(*(self._finish(bot, finished) for bot, finished in by_bot.items()))
 
     async def _store(self, rows: Sequence[NewMessage]) -> bool:
         """Bring `rows` into the database or onto the disk; False when the archiver is stopped before."""
@@ -223,6 +240,16 @@ class Archiver(Generic[E]):
         self._surplus -= len(rows)
         self._count("overflowed", len(rows))
         return True
+
+    async def _tick_off(self, batch: _Batch[E]) -> None:
+        # At once, so that they share round trips: of a thousand bots a batch holds an entry or two each.
+        await asyncio.gather(*(self._finish(bot, entries) for bot, entries in batch.read.items()))
+
+    async def _ticked_off(self) -> None:
+        """Wait until the log knows of all that is stored."""
+        ticking, self._ticking = self._ticking, None
+        if ticking is not None:
+            await ticking
 
     async def _finish(self, bot: str, entries: Sequence[tuple[str, E]]) -> None:
         while True:

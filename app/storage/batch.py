@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.storage.days import contents_of, day_of, ensure, words_of
@@ -14,15 +14,20 @@ from app.storage.message import NewMessage
 
 _COLUMNS: Final = NewMessage._fields[:-1]
 _NAMES: Final = ", ".join(_COLUMNS)
+# After so many rows, in a third of a millisecond, the loop is let to others.
+_BREATH: Final = 200
 
 _SQLITE: Final = f"INSERT OR IGNORE INTO messages (id, {_NAMES}) VALUES (?{', ?' * len(_COLUMNS)})"
-_POSTGRESQL: Final = (
-    f"INSERT INTO messages ({_NAMES}) SELECT {_NAMES} FROM unnest("
-    + ", ".join(f"${place}::{'bigint' if name == 'created' else 'text'}[]" for place, name in enumerate(_COLUMNS, 1))
-    # In order, so that ids are given in the order of the batch.
-    + f") WITH ORDINALITY AS batch ({_NAMES}, place) ORDER BY place ON CONFLICT DO NOTHING RETURNING id"
+_IDS: Final = (
+    "WITH numbers AS MATERIALIZED (SELECT pg_get_serial_sequence('messages', 'id')::regclass AS counter) "
+    "SELECT array_agg(nextval(counter)) FROM numbers, generate_series(1, $1)"
 )
-_WHOSE: Final = "SELECT id, bot, key FROM messages WHERE id = ANY($1::bigint[])"
+_POSTGRESQL: Final = (
+    f"INSERT INTO messages (id, {_NAMES}) SELECT id, {_NAMES} FROM unnest($1::bigint[], "
+    + ", ".join(f"${place}::{'bigint' if name == 'created' else 'text'}[]" for place, name in enumerate(_COLUMNS, 2))
+    + f") AS batch (id, {_NAMES}) ON CONFLICT DO NOTHING RETURNING id"
+)
+_UNIQUE_VIOLATION: Final = "23505"
 
 Words = Mapping[int, Sequence[int]]
 """Hashes of the words of some messages of a batch, by their place in it."""
@@ -31,26 +36,30 @@ Words = Mapping[int, Sequence[int]]
 async def write(connection: AsyncConnection, rows: Sequence[NewMessage], words: Words) -> None:
     """Store all of `rows` in the transaction that is open; those already there stay as they are."""
     await ensure(connection, {day_of(row.created) for row in rows}, words=bool(words))
-    insert = _insert_postgresql if connection.dialect.name == "postgresql" else _insert_sqlite
+    # SQLAlchemy begins the transaction with the first statement of its own, and `ensure` was one.
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    postgresql = connection.dialect.name == "postgresql"
     contents: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
     hashes: dict[int, list[tuple[int, Sequence[int]]]] = defaultdict(list)
-    for place, message in await insert(connection, rows):
+    new = await (_insert_postgresql if postgresql else _insert_sqlite)(driver, rows)
+    for place, message in new.items():
+        if place % _BREATH == 0:
+            await asyncio.sleep(0)
         day = day_of(rows[place].created)
         contents[day].append((message, rows[place].sealed))
         if place in words:
             hashes[day].append((message, words[place]))
-    if connection.dialect.name == "postgresql":
-        driver = await _driver(connection)
-        for day, records in contents.items():
-            await driver.copy_records_to_table(contents_of(day), records=records)
-        for day, entries in hashes.items():
-            await driver.copy_records_to_table(words_of(day), records=entries)
-        return
     for day, records in contents.items():
-        await connection.exec_driver_sql(f"INSERT INTO {contents_of(day)} VALUES (?, ?)", records)
+        if postgresql:
+            await driver.copy_records_to_table(contents_of(day), records=records)
+        else:
+            await driver.executemany(f"INSERT INTO {contents_of(day)} VALUES (?, ?)", records)
     for day, entries in hashes.items():
-        spelt = [(message, spell(found)) for message, found in entries]
-        await connection.exec_driver_sql(f"INSERT INTO {words_of(day)} (rowid, words) VALUES (?, ?)", spelt)
+        if postgresql:
+            await driver.copy_records_to_table(words_of(day), records=entries)
+        else:
+            spelt = ((message, spell(found)) for message, found in entries)
+            await driver.executemany(f"INSERT INTO {words_of(day)} (rowid, words) VALUES (?, ?)", spelt)
 
 
 def spell(hashes: Iterable[int]) -> str:
@@ -58,32 +67,37 @@ def spell(hashes: Iterable[int]) -> str:
     return " ".join(f"{number & 0xFFFFFFFF:x}" for number in hashes)
 
 
-async def _insert_sqlite(connection: AsyncConnection, rows: Sequence[NewMessage]) -> list[tuple[int, int]]:
-    """Insert what is new; the place in the batch and the id of each."""
+async def _insert_sqlite(driver: Any, rows: Sequence[NewMessage]) -> dict[int, int]:
+    """Insert what is new; the ids of those by their place in the batch."""
     # Within the one writer's transaction nobody else gives ids.
-    last = await connection.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'messages'"))
+    ((last,),) = await driver.execute_fetchall("SELECT max(seq) FROM sqlite_sequence WHERE name = 'messages'")
     first = (last or 0) + 1
-    numbered = [(number, *row[:-1]) for number, row in enumerate(rows, first)]
-    done = await connection.exec_driver_sql(_SQLITE, numbered)
-    given = list(range(first, first + len(rows)))
-    if done.rowcount != len(rows):
-        found = await connection.scalars(text("SELECT id FROM messages WHERE id >= :first"), {"first": first})
-        given = list(found)
-    return [(number - first, number) for number in given]
+    # Made row by row, in the driver's thread.
+    done = await driver.executemany(_SQLITE, ((number, *row[:-1]) for number, row in enumerate(rows, first)))
+    if done.rowcount == len(rows):
+        return dict(enumerate(range(first, first + len(rows))))
+    found = await driver.execute_fetchall("SELECT id FROM messages WHERE id >= ? ORDER BY id", (first,))
+    return {number - first: number for (number,) in found}
 
 
-async def _insert_postgresql(connection: AsyncConnection, rows: Sequence[NewMessage]) -> list[tuple[int, int]]:
-    driver = await _driver(connection)
+async def _insert_postgresql(driver: Any, rows: Sequence[NewMessage]) -> dict[int, int]:
+    # In the order of the batch.
+    ids: list[int] = await driver.fetchval(_IDS, len(rows))
+
+    async def records() -> AsyncIterator[tuple[Any, ...]]:
+        for place, row in enumerate(rows):
+            if place % _BREATH == 0:
+                await asyncio.sleep(0)
+            yield (ids[place], *row[:-1])
+
+    try:
+        async with driver.transaction():
+            await driver.copy_records_to_table("messages", records=records(), columns=("id", *_COLUMNS))
+        return dict(enumerate(ids))
+    except Exception as error:
+        if getattr(error, "sqlstate", None) != _UNIQUE_VIOLATION:
+            raise
+    # Some are there already, or twice in the batch: copying takes all or none, and this costs half as much again.
     columns = list(zip(*rows, strict=True))[:-1]
-    given = sorted(record[0] for record in await driver.fetch(_POSTGRESQL, *columns))
-    if len(given) == len(rows):
-        return list(enumerate(given))
-    # The first of two that are the same counts.
-    places = {row[:2]: place for place, row in reversed(list(enumerate(rows)))}
-    return [(places[bot, key], number) for number, bot, key in await driver.fetch(_WHOSE, given)]
-
-
-async def _driver(connection: AsyncConnection) -> Any:
-    """asyncpg's own connection, inside the transaction that SQLAlchemy began."""
-    # SQLAlchemy begins it with the first statement of its own, and `ensure` was one.
-    return (await connection.get_raw_connection()).driver_connection
+    given = {record[0] for record in await driver.fetch(_POSTGRESQL, ids, *columns)}
+    return {place: number for place, number in enumerate(ids) if number in given}

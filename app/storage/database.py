@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -157,13 +158,20 @@ class Database:
     def _guard(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError, TimeoutError, sqlite3.Error) as error:
+        except _errors() as error:
             # The driver's own words, without SQLAlchemy's, which add the statement.
             reason = getattr(error, "orig", None) or error
             words = str(reason).partition("\n")[0] or type(reason).__name__
             if isinstance(error, PoolTimeout):
                 words = "all its connections are in use: raise database.pool.max_connections"
             raise StoreUnavailable(f"the database ({self.place}) cannot be used: {words}") from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What says that a database cannot be used; asyncpg's own where it is used past SQLAlchemy."""
+    driver = sys.modules.get("asyncpg")
+    own = (driver.PostgresError, driver.InterfaceError) if driver else ()
+    return (SQLAlchemyError, OSError, TimeoutError, sqlite3.Error, *own)
 
 
 def _driver_url(url: str, data_dir: Path) -> URL:

@@ -50,6 +50,20 @@ async def test_the_same_message_is_stored_once(messages: Messages) -> None:
     assert stored.sealed == ROW.sealed
 
 
+async def test_of_a_batch_that_comes_again_what_is_new_is_stored_with_its_own_content(messages: Messages) -> None:
+    def batch(first: int, last: int, said: bytes) -> list[NewMessage]:
+        return [row(number, sealed=b"\x01%s %d" % (said, number)) for number in range(first, last)]
+
+    await messages.insert(batch(0, 300, b"first"))
+    # The second half is new, and its last message stands in it twice.
+    await messages.insert([*batch(150, 450, b"second"), *batch(449, 450, b"third")])
+    page = await messages.contents(await messages.list("echo", limit=1000))
+    assert [stored.sealed for stored in reversed(page)] == [
+        b"\x01%s %d" % (b"first" if number < 300 else b"second", number) for number in range(450)
+    ]
+    assert [stored.info.id for stored in page] == sorted((stored.info.id for stored in page), reverse=True)
+
+
 async def test_nothing_to_store_is_fine(messages: Messages) -> None:
     await messages.insert([])
     assert await messages.list() == []
