@@ -19,6 +19,7 @@ from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
 from app.control.admin.cache import cache_router
 from app.control.admin.dead import dead_router
+from app.control.admin.followers import Followers
 from app.control.admin.known import KnownBots
 from app.control.admin.limits import limits_router
 from app.control.admin.messages import messages_router
@@ -73,6 +74,7 @@ def open_back(
     attachments = Attachments(sender, Fetcher(settings.outbox.fetch_allow))
     acceptance = Acceptance(stores.outbox, measures.registry, attachments)
     registry = measures.registry
+    followers = measures.followers = Followers(settings.server.admin.max_followers, lambda: health.draining)
     known = KnownBots(lambda: registry.statuses, Traces(stores.link, stores.keys, stores.messages).left_by)
     firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
     return admin_app(
@@ -84,12 +86,12 @@ def open_back(
             stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
             nodes_router(membership.nodes),
             schedules_router(stores.timetable, firing, registry),
-            tasks_router(stores.tasks, open_note),
+            tasks_router(stores.tasks, open_note, followers),
             limits_router(measures.usage),
             cache_router(partial(cache_stats, stores.link, stores.keys)),
             alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
         ],
-        sending=[messages_router(stores.outbox.queue, acceptance, lambda: health.draining)],
+        sending=[messages_router(stores.outbox.queue, acceptance, followers)],
         dashboard=dashboard,
         metrics=metrics,
         health=health,

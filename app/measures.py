@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.channel.usage import Usage
+from app.control.admin.followers import Followers
 from app.control.health.exporter import GatewayNumbers, Gauges, Spans
 from app.control.health.limit_gauges import LimitGauges, limit_gauges
 from app.control.registry.snapshot import Registry
@@ -27,6 +28,7 @@ class Measures:
         self._clock = clock
         self.front: Front | None = None
         self.lanes: Lanes | None = None
+        self.followers: Followers | None = None
         self.usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
         """How far Feishu's limits are used."""
 
@@ -66,6 +68,8 @@ class Measures:
             spool_bytes=spool.bytes if spool else 0,
             redis_up=up,
             workers=len(self.lanes.pids) if self.lanes else 0,
+            followers=self.followers.count if self.followers else 0,
+            followers_refused=self.followers.refused if self.followers else 0,
         )
 
     def state(self, bot: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -71,9 +72,12 @@ class AdminApi:
     def events(self, path: str) -> Iterator[Any]:
         """What a stream of server-sent events tells, until it ends."""
         with self._ask("GET", path) as answer:
-            for line in answer:
-                if line.startswith(b"data: "):
-                    yield json.loads(line[6:])
+            try:
+                for line in answer:
+                    if line.startswith(b"data: "):
+                        yield json.loads(line[6:])
+            except (OSError, http.client.HTTPException) as error:
+                raise HubError(f"the hub at {self.address} went away: {error}") from None
 
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.core.errors import HubError
+
+if TYPE_CHECKING:
+    from app.cli.admin_api import AdminApi
 
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"})
+
+
+_LOOK_EVERY: Final = 1.0
 
 
 class _ToBot(TyperGroup):
@@ -71,7 +79,7 @@ def to(
     if wait:
         # A card that is too long for one message, and has buttons, is several: a batch.
         noun = "batches" if "total" in found else "messages"
-        *_, found = hub.events(f"/bots/{bot}/{noun}/{found['id']}/events")
+        found = _ended(hub, f"/bots/{bot}/{noun}/{found['id']}")
     _show(found, as_json)
     if found.get("state") in ("failed", "cancelled") or found.get("failed") or found.get("cancelled"):
         raise typer.Exit(1)
@@ -105,6 +113,20 @@ def cancel(
     from app.cli.admin_api import AdminApi
 
     _show(AdminApi.of(config, data_dir, api).delete(f"/bots/{bot}/messages/{message}"), as_json)
+
+
+def _ended(hub: AdminApi, path: str) -> dict[str, Any]:
+    """What became of a message or batch; asked for where it cannot be followed, or no longer, as its node ends."""
+    while True:
+        found: dict[str, Any] = hub.get(path)
+        if not found.get("waiting", found.get("state") in ("queued", "sending")):
+            return found
+        try:
+            for _ in hub.events(f"{path}/events"):
+                pass
+        except HubError:
+            pass  # too many follow, or the node ends: it is asked instead
+        time.sleep(_LOOK_EVERY)
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:

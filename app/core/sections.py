@@ -38,6 +38,9 @@ class AdminListener(Frozen):
 
     host: str = Field("127.0.0.1", min_length=1, description="address the admin listener binds; loopback by default")
     port: Whole = Field(9091, ge=0, le=65535, description="port of the admin listener; 0 takes any free one")
+    max_followers: Whole = Field(
+        200, ge=0, le=800, description="who may follow messages and tasks (`…/events`) at once, on one node"
+    )
 
 
 class Server(Frozen):

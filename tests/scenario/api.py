@@ -22,6 +22,7 @@ from app.channel.tokens import Tokens
 from app.control.admin.accept import Acceptance
 from app.control.admin.access import Access, Caller
 from app.control.admin.api import admin_app
+from app.control.admin.followers import Followers
 from app.control.admin.messages import messages_router
 from app.control.health.status import Health
 from app.control.playground.playground import Playground
@@ -86,7 +87,7 @@ async def open_api(link: RedisLink, keys: Keys) -> AsyncIterator[Api]:
             access=Access(ADMIN, [Caller("program", SUPPORT, frozenset({"support"}))]),
             known=known_bots("support", "other", "nobody"),
             routers=[],
-            sending=[messages_router(outbox.queue, acceptance, lambda: False)],
+            sending=[messages_router(outbox.queue, acceptance, Followers(10, lambda: False))],
             metrics=_no_metrics,
             health=Health(lambda: "queue", dict),
         )

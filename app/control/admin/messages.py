@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.control.admin.accept import Acceptance, Accepted
 from app.control.admin.access import Caller
 from app.control.admin.body import read_body
+from app.control.admin.followers import Followers
 from app.control.admin.new_message import NewMessage
 from app.control.admin.shapes import Batch, Message
 from app.queue.outbox import OutboxQueue
 from app.queue.outgoing import BatchState, MessageState
 
 _PAGE: Final = 1000
-# So often something is said on an event stream, for what stands between and cuts what is silent (s).
-_QUIET: Final = 15.0
 
 _BODY: Final = {
     "requestBody": {
@@ -42,8 +41,8 @@ _BODY: Final = {
 }
 
 
-def messages_router(queue: OutboxQueue, acceptance: Acceptance, over: Callable[[], bool]) -> APIRouter:
-    """The routes under /bots/{bot} that concern messages to be sent; `over` says that the node is ending."""
+def messages_router(queue: OutboxQueue, acceptance: Acceptance, followers: Followers) -> APIRouter:
+    """The routes under /bots/{bot} that concern messages to be sent."""
     api = APIRouter(prefix="/bots/{bot}")
 
     @api.post("/messages", status_code=202, response_model=Message | Batch, openapi_extra=_BODY)
@@ -82,7 +81,7 @@ def messages_router(queue: OutboxQueue, acceptance: Acceptance, over: Callable[[
     async def follow(bot: str, message_id: str) -> StreamingResponse:
         """A message's state and each change, as server-sent events, until its end."""
         _found(await queue.state(bot, message_id), bot, message_id)
-        return _events(queue.watch(bot, message_id, over), Message.of)
+        return followers.stream(_shaped(queue.watch(bot, message_id, followers.over), Message.of), event="state")
 
     @api.get("/batches/{batch_id}", response_model=Batch)
     async def progress(bot: str, batch_id: str) -> Batch:
@@ -113,7 +112,7 @@ def messages_router(queue: OutboxQueue, acceptance: Acceptance, over: Callable[[
     async def follow_batch(bot: str, batch_id: str) -> StreamingResponse:
         """A batch's progress as server-sent events, until its end."""
         _found(await queue.batch(bot, batch_id), bot, batch_id)
-        return _events(queue.watch_batch(bot, batch_id, over), Batch.of)
+        return followers.stream(_shaped(queue.watch_batch(bot, batch_id, followers.over), Batch.of), event="state")
 
     return api
 
@@ -124,18 +123,11 @@ async def _members(queue: OutboxQueue, bot: str, batch: BatchState, after: int, 
     return [one for one in found if one is not None]
 
 
-def _events(states: AsyncIterator[Any], shape: Callable[[Any], Any]) -> StreamingResponse:
-    async def lines() -> AsyncIterator[bytes]:
-        silent = 0
+async def _shaped(states: AsyncIterator[Any], shape: Callable[[Any], Any]) -> AsyncIterator[Any]:
+    async with aclosing(states):  # type: ignore[type-var]
         async for state in states:
             if state is not None:
-                silent = 0
-                yield b"event: state\ndata: " + orjson.dumps(shape(state).model_dump()) + b"\n\n"
-            elif (silent := silent + 1) >= _QUIET:
-                silent = 0
-                yield b": still here\n\n"
-
-    return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+                yield shape(state).model_dump()
 
 
 def _found(state: Any, bot: str, id: str) -> Any:

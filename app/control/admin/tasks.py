@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from app.control.admin.sse import event_stream
+from app.control.admin.followers import Followers
 from app.queue.tasks import TaskInfo, Tasks
 
 Open = Callable[[TaskInfo], Awaitable[str | None]]
@@ -33,7 +33,7 @@ class TaskDetail(TaskShown):
     note: str | None
 
 
-def tasks_router(tasks: Tasks, open_note: Open) -> APIRouter:
+def tasks_router(tasks: Tasks, open_note: Open, followers: Followers) -> APIRouter:
     """The routes under /bots/{bot}/tasks; `open_note` reveals a task's note."""
     api = APIRouter(prefix="/bots/{bot}/tasks")
 
@@ -60,7 +60,7 @@ def tasks_router(tasks: Tasks, open_note: Open) -> APIRouter:
             async for found in tasks.watch(bot, task):
                 yield {**_fields(found), "note": await open_note(found)}
 
-        return event_stream(changes())
+        return followers.stream(changes())
 
     return api
 

@@ -29,6 +29,9 @@ class Gauges:
     spool_bytes: int = 0
     redis_up: bool = True
     workers: int = 0
+    followers: int = 0
+    """Who follows messages and tasks on this node."""
+    followers_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class _Node(Collector):
         yield GaugeMetricFamily("hub_spool_bytes", "Bytes in the local spool", now.spool_bytes)
         yield GaugeMetricFamily("hub_redis_up", "Whether Redis answers", int(now.redis_up))
         yield GaugeMetricFamily("hub_worker_processes", "Worker processes of this node", now.workers)
+        yield GaugeMetricFamily("hub_followers", "Who follows messages and tasks", now.followers)
+        yield CounterMetricFamily("hub_followers_refused", "Followers refused as too many", now.followers_refused)
 
 
 def exposition(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, *others: Collector) -> bytes:

@@ -73,6 +73,7 @@ def test_get_prints_what_is_in_force(config_dir: Path, monkeypatch: pytest.Monke
     assert json.loads(config("get", "server.admin", "--json").output) == {
         "server.admin.host": "127.0.0.1",
         "server.admin.port": 9091,
+        "server.admin.max_followers": 200,
     }
     assert "drain_timeout" in config("get").output
 

@@ -11,6 +11,7 @@ import pytest
 from app.control.admin.access import Access, Caller
 from app.control.admin.api import admin_app
 from app.control.admin.dead import dead_router
+from app.control.admin.followers import Followers
 from app.control.admin.known import KnownBots
 from app.control.admin.stored_messages import stored_messages_router
 from app.control.admin.tasks import tasks_router
@@ -54,7 +55,7 @@ async def client(link: RedisLink, keys: Keys, database: Database, tmp_path: Path
         known=known,
         routers=[
             dead_router(DeadLetters(link, keys), reveals),
-            tasks_router(Tasks(link, keys), no_note),
+            tasks_router(Tasks(link, keys), no_note, Followers(1, lambda: False)),
             stored_messages_router(messages, reveals, audit, known),
         ],
         metrics=metrics,

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.control.admin.cache import cache_router
+from app.control.admin.followers import Followers
 from app.control.admin.tasks import tasks_router
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -29,7 +30,7 @@ async def stats() -> dict[str, dict[str, int]]:
 @pytest.fixture
 async def client(link: RedisLink, keys: Keys) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    for router in (tasks_router(Tasks(link, keys), opened), cache_router(stats)):
+    for router in (tasks_router(Tasks(link, keys), opened, Followers(1, lambda: False)), cache_router(stats)):
         app.include_router(router)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client:
         yield client
