@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import hiredis
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.core.outage import hangs
 from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, unavailable
+from app.core.wire import Arg, exchange, pack, reply
 
 log = get_logger(__name__)
-
-Arg: TypeAlias = bytes | str | int | float
 
 MAX_BYTES: Final = 1 << 20
 
@@ -57,14 +54,13 @@ class Script:
                 return await redis.execute_command("EVAL", self.text, len(keys), *keys, *args)
 
     async def _direct(self, redis: Redis, keys: Sequence[str], args: Sequence[Arg]) -> Any:
-        # redis-py's own packing costs more than all else that a large batch needs of it.
         async with asyncio.timeout(COMMAND_TIMEOUT):
-            reply = await _exchange(redis, (b"EVALSHA", self.sha, len(keys), *keys, *args))
-            if isinstance(reply, NoScriptError):
-                reply = await _exchange(redis, (b"EVAL", self.text, len(keys), *keys, *args))
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+            [said] = await exchange(redis, (b"EVALSHA", self.sha, len(keys), *keys, *args))
+            if isinstance(said, NoScriptError):
+                [said] = await exchange(redis, (b"EVAL", self.text, len(keys), *keys, *args))
+        if isinstance(said, Exception):
+            raise said
+        return said
 
 
 class _Call:
@@ -76,17 +72,17 @@ class _Call:
         self.script = script
         self.keys = keys
         self.args = args
-        self.packed = _pack((b"EVALSHA", script.sha, len(keys), *keys, *args))
+        self.packed = pack((b"EVALSHA", script.sha, len(keys), *keys, *args))
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def settle(self, reply: Any) -> bool:
+    def settle(self, said: Any) -> bool:
         """Hand the reply, or the error that Redis answered, to the caller; False if its script is to be sent."""
-        if isinstance(reply, Exception):
-            if isinstance(reply, NoScriptError):
+        if isinstance(said, Exception):
+            if isinstance(said, NoScriptError):
                 return False
-            self.fail(reply)
+            self.fail(said)
         elif not self.done.done():  # its caller may have given up
-            self.done.set_result(reply)
+            self.done.set_result(said)
         return True
 
     def fail(self, error: Exception) -> None:
@@ -194,14 +190,14 @@ class Pipeliner:
         connection = await pool.get_connection()
         try:
             await connection.send_packed_command([call.packed for call in batch])
-            forgotten = [call for call in batch if not call.settle(await _reply(connection))]
+            forgotten = [call for call in batch if not call.settle(await reply(connection))]
             if forgotten:
                 scripts = {call.script.sha: call.script for call in forgotten}
-                loads = [_pack((b"SCRIPT", b"LOAD", script.text)) for script in scripts.values()]
+                loads = [pack((b"SCRIPT", b"LOAD", script.text)) for script in scripts.values()]
                 await connection.send_packed_command([*loads, *(call.packed for call in forgotten)])
-                loaded = {sha: await _reply(connection) for sha in scripts}
+                loaded = {sha: await reply(connection) for sha in scripts}
                 for call in forgotten:
-                    if not call.settle(await _reply(connection)):
+                    if not call.settle(await reply(connection)):
                         call.fail(loaded[call.script.sha])
         except BaseException:
             # Replies that nobody read must not meet the next round trip.
@@ -218,10 +214,10 @@ class Pipeliner:
             # evalsha() is blocked in a cluster pipeline; the command itself is not.
             pipe.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
         lost: Exception | None = None
-        for call, reply in zip(batch, await pipe.execute(raise_on_error=False), strict=True):
-            if isinstance(reply, (RedisConnectionError, RedisTimeoutError)):
-                lost = reply
-            if not call.settle(reply):
+        for call, said in zip(batch, await pipe.execute(raise_on_error=False), strict=True):
+            if isinstance(said, (RedisConnectionError, RedisTimeoutError)):
+                lost = said
+            if not call.settle(said):
                 try:
                     call.settle(await call.script(self._redis, call.keys, call.args))
                 except Exception as error:
@@ -237,32 +233,3 @@ class Pipeliner:
                 await self._redis.nodes_manager.initialize(last_failed_node_name=node or None)
         except Exception as error:
             log.warning("the cluster's layout could not be read", node=node, error=type(error).__name__)
-
-
-async def _exchange(redis: Redis, command: tuple[Arg, ...]) -> Any:
-    """One command's reply, or the error that Redis gave as one; the caller bounds the time."""
-    pool: ConnectionPool = redis.connection_pool
-    connection = await pool.get_connection()
-    try:
-        await connection.send_packed_command([_pack(command)])
-        return await _reply(connection)
-    except BaseException:
-        # A reply that nobody read must not meet the next round trip.
-        await connection.disconnect(nowait=True)
-        raise
-    finally:
-        await pool.release(connection)
-
-
-async def _reply(connection: AbstractConnection) -> Any:
-    """The next reply, or the error that Redis gave as one."""
-    try:
-        # Bounded by the time-out around the round trip: one for each reply would cost more than the reply.
-        return await connection.read_response(timeout=math.inf)
-    except ResponseError as error:
-        return error
-
-
-def _pack(command: tuple[Arg, ...]) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows one-element tuples only
-    return packed

@@ -12,7 +12,8 @@ from cachetools import TTLCache
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import TooMany
 from app.core.keys import Keys
-from app.core.lua import Arg, Pipeliner, Script
+from app.core.lua import Pipeliner, Script
+from app.core.wire import Arg
 
 _REFUSED: Final = Script(Path(__file__).parent / "refused.lua")
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from app.core.errors import Fenced
 from app.core.keys import Keys
-from app.core.lua import Arg, Pipeliner, Script
+from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
+from app.core.wire import Arg
 from app.model.outbound import Begun, Opened, SendName
 from app.queue.work import Work
 

@@ -10,8 +10,9 @@ from app.core.channel import subscribed
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, HubError
 from app.core.keys import Keys
-from app.core.lua import Arg, Pipeliner, Script
+from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
+from app.core.wire import Arg
 from app.model.outbound import Begun, SendName
 from app.queue.mailbox import Mailbox
 from app.queue.outgoing import BatchState, Kept, MessageState, Outgoing

@@ -18,8 +18,7 @@ local reprieve = (not swept or now - swept > tonumber(ARGV[3])) and now - (repri
 local since = (swept or ARGV[5] == '1') and '-inf' or now - 2 * lease
 redis.call('SET', KEYS[1], string.format('%.0f %.0f', now, reprieve and now or reprieved or 0), 'PX', ARGV[4])
 
-for i = 6, #ARGV, 2 do
-  local root, bot = ARGV[i], ARGV[i + 1]
+local function sweep(root, bot)
   local claims, ready = root .. 'claim', root .. 'ready'
 
   local function list(conversation)
@@ -65,6 +64,14 @@ for i = 6, #ARGV, 2 do
     elseif not redis.call('LPOS', wake, bot) then
       redis.call('RPUSH', wake, bot)
     end
+  end
+end
+
+for i = 6, #ARGV, 2 do
+  local root = ARGV[i]
+  -- Most of a thousand bots have nothing: one look tells.
+  if redis.call('EXISTS', root .. 'lease', root .. 'delayed', root .. 'later', root .. 'ready', root .. 'calls') > 0 then
+    sweep(root, ARGV[i + 1])
   end
 end
 return out

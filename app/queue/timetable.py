@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from app.core.errors import Fenced
 from app.core.keys import Keys
-from app.core.lua import Arg, Script
+from app.core.lua import Script
 from app.core.redis import RedisLink, guard
+from app.core.wire import Arg
 from app.model.schedule import Schedule
 from app.queue.envelope import Entry
 from app.queue.work import Work

@@ -48,12 +48,15 @@ class MessageSink(Protocol):
 
 @dataclass(slots=True)
 class _Batch(Generic[E]):
-    """What was read, by bot, and the rows of what of it can be stored."""
+    """What was read, and the rows of what of it can be stored."""
 
-    read: dict[str, list[tuple[str, E]]] = field(default_factory=dict)
+    read: list[tuple[str, str, E]] = field(default_factory=list)
     rows: list[NewMessage] = field(default_factory=list)
-    size: int = 0
     bytes: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.read)
 
 
 class Archiver(Generic[E]):
@@ -137,7 +140,7 @@ class Archiver(Generic[E]):
         if batch.size and await self._store(batch.rows):
             await self._ticked_off()
             # And forgets the one while the database takes the next.
-            self._ticking = asyncio.create_task(self._tick_off(batch), name="archiver ticks off")
+            self._ticking = asyncio.create_task(self._tick_off(batch.read), name="archiver ticks off")
         if self._overflowing and self._database_may_answer():
             await self._drain()
         elif 0 < batch.size < _ROUND:
@@ -169,18 +172,17 @@ class Archiver(Generic[E]):
         more = await self._log.read(bots, self._consumer, each, block_ms)
         await self._take(batch, more)
         # While the database is away nothing is gained by holding more than a little.
-        while self.away is None and len(more) >= each and batch.size < _BATCH and batch.bytes < _BATCH_BYTES:
+        while self.away is None and _full(more, each) and batch.size < _BATCH and batch.bytes < _BATCH_BYTES:
             more = await self._log.read(bots, self._consumer, each, 1)
             await self._take(batch, more)
         return batch
 
     async def _take(self, batch: _Batch[E], entries: Sequence[tuple[str, str, E]]) -> None:
         """Put what was read into a batch, as rows."""
-        batch.size += len(entries)
+        batch.read += entries
         for place, (bot, log_id, entry) in enumerate(entries):
             if place % _BREATH == 0:
                 await asyncio.sleep(0)
-            batch.read.setdefault(bot, []).append((log_id, entry))
             fault = fault_of(entry)
             if fault is None:
                 batch.rows.append(row_of(bot, entry))
@@ -241,27 +243,23 @@ class Archiver(Generic[E]):
         self._count("overflowed", len(rows))
         return True
 
-    async def _tick_off(self, batch: _Batch[E]) -> None:
-        # At once, so that they share round trips: of a thousand bots a batch holds an entry or two each.
-        await asyncio.gather(*(self._finish(bot, entries) for bot, entries in batch.read.items()))
+    async def _tick_off(self, entries: Sequence[tuple[str, str, E]]) -> None:
+        while True:
+            try:
+                await self._log.done(entries)
+                return
+            except StoreUnavailable as error:
+                # Stored but not ticked off: read again after a restart, and then found in the store.
+                if self._ending():
+                    return
+                log.warning("archived entries not ticked off", entries=len(entries), error=str(error))
+                await self._pause(_FIRST_PAUSE)
 
     async def _ticked_off(self) -> None:
         """Wait until the log knows of all that is stored."""
         ticking, self._ticking = self._ticking, None
         if ticking is not None:
             await ticking
-
-    async def _finish(self, bot: str, entries: Sequence[tuple[str, E]]) -> None:
-        while True:
-            try:
-                await self._log.done(bot, entries)
-                return
-            except StoreUnavailable as error:
-                # Stored but not ticked off: read again after a restart, and then found in the store.
-                if self._ending():
-                    return
-                log.warning("archived entries not ticked off", bot=bot, entries=len(entries), error=str(error))
-                await self._pause(_FIRST_PAUSE)
 
     async def _drain(self) -> None:
         """Move one batch from the disk into the database."""
@@ -290,3 +288,8 @@ class Archiver(Generic[E]):
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+def _full(entries: Sequence[tuple[str, str, E]], each: int) -> bool:
+    """Whether some bot has perhaps more than was read of it."""
+    return bool(entries) and max(Counter(bot for bot, _, _ in entries).values()) >= each

@@ -15,8 +15,9 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.lua import Arg, Script
+from app.core.lua import Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.wire import Arg
 from app.storage.keyring import Keyring
 
 _STEP = Script(Path(__file__).parent / "cache.lua")

@@ -44,7 +44,7 @@ class Log(Protocol[E]):
         """Entries that were read and never finished, by this consumer or by a dead one."""
         ...
 
-    async def done(self, bot: str, entries: Sequence[tuple[str, E]]) -> None:
+    async def done(self, entries: Sequence[tuple[str, str, E]]) -> None:
         """These are stored."""
         ...
 

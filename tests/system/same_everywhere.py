@@ -9,8 +9,33 @@ from app.control.alerts.round import Round
 from app.control.alerts.silences import Silence
 from app.control.alerts.states import Alert
 from app.core.keys import Keys
-from app.core.redis import RedisLink
+from app.core.redis import RedisLink, guard
 from app.queue.depths import Depth, Depths
+from app.queue.log import EventLog
+from app.queue.mailbox import Mailbox
+from app.queue.work import Receipt
+from tests.unit.queue.incoming import incoming
+
+
+async def events_of_bots(link: RedisLink) -> None:
+    """Events of several bots, from accepted to handled and archived, with nothing left of them."""
+    mailbox, log, depths = Mailbox(link, Keys()), EventLog(link, Keys()), Depths(link, Keys())
+    bots = [f"way{n}" for n in range(5)]
+    assert all(isinstance(one, Receipt) for one in await mailbox.accept([incoming("e1", bot=bot) for bot in bots]))
+    assert {depth.waiting for depth in (await depths.read(bots)).values()} == {1}
+    assert {bot for bot, _, _ in await log.read(bots, "a1", 10, 10)} == set(bots)
+    left = await log.left_behind(bots, "a1", 10)
+    assert sorted(bot for bot, _, _ in left) == bots
+    woken = [await mailbox.next_bot(1.0) for _ in bots]
+    assert sorted(map(str, woken)) == bots
+    for bot in bots:
+        [work] = await mailbox.take(bot, "n1", 1)
+        assert await mailbox.finish(work) is None
+    await log.done(left)
+    assert not await log.left_behind(bots, "a1", 10)
+    for bot in bots:
+        with guard():
+            assert await link.commands.xlen(Keys().bot(bot, "log")) == 0
 
 
 async def depths_and_alerts(link: RedisLink) -> None:

@@ -24,7 +24,7 @@ from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, check_external, connect, guard
 from tests.ports import free_port
 from tests.redis_servers import Server
-from tests.system.same_everywhere import depths_and_alerts
+from tests.system.same_everywhere import depths_and_alerts, events_of_bots
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
@@ -79,6 +79,7 @@ async def the_same_calls(link: RedisLink, push: Script) -> None:
     await link.commands.rpush("{bot4}:wake", "bot4")
     assert await asyncio.wait_for(popped, 5) == b"bot4"
     await depths_and_alerts(link)
+    await events_of_bots(link)
     [warning] = await check_external(link)
     assert "appendonly" in warning
 

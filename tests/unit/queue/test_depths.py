@@ -25,7 +25,7 @@ async def test_each_bot_has_its_own(link: RedisLink, keys: Keys, monkeypatch: py
     mailbox = Mailbox(link, keys)
     await bury(mailbox, "hr", 2)
     await mailbox.accept([incoming(f"e{number}") for number in range(3)])
-    monkeypatch.setattr(depths, "_PAGE", 2)  # more bots than one round trip asks for
+    monkeypatch.setattr(depths, "_CHUNK", 2)  # more bots than one step asks for
     found = await Depths(link, keys).read(["echo", "hr", "idle"])
     assert found == {"echo": Depth(3, 0), "hr": Depth(0, 2), "idle": Depth(0, 0)}
 

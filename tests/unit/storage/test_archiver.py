@@ -63,7 +63,7 @@ async def test_many_are_written_in_few_transactions(house: House) -> None:
 
 async def test_a_death_between_store_and_log_stores_nothing_twice(house: House) -> None:
     class DyingLog(EventLog):
-        async def done(self, bot: str, entries: Sequence[tuple[str, Entry]]) -> None:
+        async def done(self, entries: Sequence[tuple[str, str, Entry]]) -> None:
             await asyncio.Event().wait()
 
     await house.put("echo", entry(1), entry(2))
@@ -79,11 +79,11 @@ async def test_a_log_that_does_not_answer_is_told_again(house: House) -> None:
     class DeafLog(EventLog):
         tries = 0
 
-        async def done(self, bot: str, entries: Sequence[tuple[str, Entry]]) -> None:
+        async def done(self, entries: Sequence[tuple[str, str, Entry]]) -> None:
             self.tries += 1
             if self.tries < 3:
                 raise StoreUnavailable("Redis is away")
-            await super().done(bot, entries)
+            await super().done(entries)
 
         async def read(self, *args: Any) -> Any:
             if self.tries == 0 and not hasattr(self, "failed"):
