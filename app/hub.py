@@ -43,7 +43,8 @@ from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
 from app.reporting import open_reporting
 from app.schedules import open_schedules
-from app.wiring import Stores, open_sender, stores_at
+from app.sending import open_sender
+from app.wiring import Stores, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
 

@@ -15,7 +15,8 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.front import Front
 from app.queue.depths import Depth, Depths
-from app.wiring import Stores, limits_of
+from app.sending import limits_of
+from app.wiring import Stores
 from app.worker.lanes import Lanes
 
 

@@ -16,7 +16,7 @@ from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.settings import Settings
 from app.plan import Plan, Workers
-from app.wiring import master_of
+from app.redis_stores import master_of
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
 from app.worker_process import Birth, worker_main

@@ -22,8 +22,9 @@ from app.core.ending import ended
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
 from app.model.bot import Credentials
+from app.redis_stores import redis_stores_at
+from app.sending import open_sender
 from app.storage.master_key import MasterKey
-from app.wiring import open_sender, stores_at
 from app.worker.dial import Dials
 from app.worker.lane import Lane
 from app.worker.worker import Parts, Worker
@@ -57,7 +58,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
     settings = birth.settings
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(
-            stores_at(settings, birth.redis_url, group=birth.group, master=birth.master, vault=False)
+            redis_stores_at(settings, birth.redis_url, group=birth.group, master=birth.master)
         )
         registry = Registry(birth.root, birth.env, birth.credentials, quiet=True)
         registry.load()

@@ -26,7 +26,8 @@ from app.model.bot import BotConfig, BotSpec, Credentials
 from app.model.outbound import Ledger, Outbound, SendName, Target
 from app.queue.envelope import Entry
 from app.queue.work import Incoming
-from app.wiring import Stores, open_sender, stores_at
+from app.redis_stores import RedisStores, redis_stores_at
+from app.sending import open_sender
 from bench.events import App
 
 _API = "im.message.create"
@@ -54,7 +55,7 @@ def spec_of(app: App, domain: str) -> BotSpec:
 
 
 class _Node:
-    def __init__(self, stores: Stores, sender: Sender, order: dict[str, Any]) -> None:
+    def __init__(self, stores: RedisStores, sender: Sender, order: dict[str, Any]) -> None:
         self._stores = stores
         self._sender = sender
         self._rate = float(order["rate"])
@@ -116,7 +117,7 @@ async def _main() -> None:
     settings = Settings.model_validate({"data_dir": Path(order["data_dir"]), "limits": order["limits"]})
     specs = {number: spec_of(App(number), order["feishu"]) for number in order["apps"]}
     async with AsyncExitStack() as closing:
-        stores = await closing.enter_async_context(stores_at(settings, order["redis"], vault=False))
+        stores = await closing.enter_async_context(redis_stores_at(settings, order["redis"]))
         sender = await closing.enter_async_context(open_sender(stores, {}))
         node = _Node(stores, sender, order)
         streams = [Stream(specs[app], *rest) for app, *rest in order["streams"]]

@@ -106,7 +106,7 @@ def try_channel(
         from app.control.registry.snapshot import Registry
         from app.core.clock import SYSTEM_CLOCK
         from app.core.errors import HubError
-        from app.wiring import open_sender
+        from app.sending import open_sender
 
         alerts = stores.settings.alerts
         if channel not in alerts.channels:

@@ -121,8 +121,8 @@ def _data_dir(path: Path) -> Finding:
 
 def _master_key(settings: Settings) -> Finding:
     from app.core.errors import StartError
+    from app.redis_stores import master_of
     from app.storage.master_key import FILE_NAME
-    from app.wiring import master_of
 
     secret = settings.master_key
     try:

@@ -79,6 +79,6 @@ def resume(
 
 def _usage(stores: Stores) -> Usage:
     from app.channel.usage import Usage
-    from app.wiring import limits_of
+    from app.sending import limits_of
 
     return Usage(stores.link, stores.keys, limits_of(stores.settings))

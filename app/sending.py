@@ -1,0 +1,47 @@
+"""A process' way out to Feishu, built."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from app.channel.limiter import Limiter
+from app.channel.limits import Limits, Quota
+from app.channel.sender import Sender
+from app.channel.sent_log import SentLog
+from app.channel.tokens import Tokens
+from app.core.settings import Settings
+from app.feishu.client import FeishuApi
+from app.redis_stores import RedisStores, Seal
+
+
+@asynccontextmanager
+async def open_sender(stores: RedisStores, env: Mapping[str, str]) -> AsyncIterator[Sender]:
+    """A process' way out to Feishu; what it sends goes into the log, for the store."""
+    async with AsyncExitStack() as closing:
+        api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(env)))
+        tokens = Tokens(api, stores.link, stores.keys, Seal(stores.keyring))
+        closing.push_async_callback(tokens.close)
+        limiter = Limiter(stores.link, stores.keys, limits_of(stores.settings))
+        closing.push_async_callback(limiter.close)
+        await closing.enter_async_context(stores.cache.running())
+        telling = asyncio.create_task(limiter.run(), name="limits")
+        closing.push_async_callback(asyncio.wait, (telling,))
+        closing.callback(telling.cancel)
+        sent_log = SentLog(stores.log, stores.keyring)
+        yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log, on_change=sent_log.changed)
+
+
+def _has_proxy(env: Mapping[str, str]) -> bool:
+    """Whether the way to Feishu leads through a proxy; looking for one costs something at every request."""
+    return any(env.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The hub's bounds on sends, as the limiter takes them."""
+    bounds = settings.limits
+    return Limits(
+        **bounds.model_dump(exclude={"quota"}),
+        quotas={name: Quota(group.bots, group.per_month) for name, group in bounds.quota.items()},
+    )
