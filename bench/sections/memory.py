@@ -16,7 +16,7 @@ from bench.sections.handle import finished, marked, until_handled
 
 _BOTS: Final = 3
 _RATE: Final = 300.0
-_MIB: Final = 2**20
+_MB: Final = 10**6
 
 
 def measure(plan: Plan) -> list[Row]:
@@ -30,9 +30,9 @@ def measure(plan: Plan) -> list[Row]:
             finished(load)
             until_handled(Marks(marks))
     sums = [sum(sample.values()) for sample in samples]
-    rows = [row("memory under load", "whole node, PSS", "MiB", sums, at_most=180, note=f"at {_RATE:.0f} events/s")]
+    rows = [row("memory under load", "whole node, PSS", "MB", sums, at_most=180, note=f"at {_RATE:.0f} events/s")]
     for kind in samples[0]:
-        rows.append(row("memory under load", f"of it {kind}", "MiB", [sample[kind] for sample in samples]))
+        rows.append(row("memory under load", f"of it {kind}", "MB", [sample[kind] for sample in samples]))
     return rows
 
 
@@ -46,7 +46,7 @@ def _samples(hub: Hub, load: subprocess.Popen[str]) -> list[dict[str, float]]:
         except subprocess.TimeoutExpired:
             samples.append(
                 {
-                    kind: sum(process.memory_full_info().pss for process in processes) / _MIB
+                    kind: sum(process.memory_full_info().pss for process in processes) / _MB
                     for kind, processes in hub.processes().items()
                 }
             )
