@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -41,10 +41,23 @@ class Queue(Protocol):
         ...
 
 
+Done = Callable[[Receipt | Unavailable], None]
+
+
 @dataclass(slots=True, eq=False)
 class _Request:
     incoming: Incoming
-    future: asyncio.Future[Receipt]
+    done: Done | None
+    """None once it was called, or nobody wants to know any more."""
+
+    def end(self, receipt: Receipt | Unavailable) -> None:
+        """Tell who asked, the first time."""
+        done, self.done = self.done, None
+        if done is not None:
+            try:
+                done(receipt)
+            except Exception:
+                log.exception("an event's answer failed")  # and no other's
 
 
 class Acceptor:
@@ -61,12 +74,11 @@ class Acceptor:
         self._queue = queue
         self._spool = spool
         self._counts = counts or Counts()
-        self._deadlines: Deadlines[asyncio.Future[Receipt]] = Deadlines(clock, _expire)
+        self._deadlines: Deadlines[_Request] = Deadlines(clock, _expire)
         self._waiting: deque[_Request] = deque()
         self._waiting_bytes = 0
         self._last_batch = 0
         self._committer: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._parking = False
         self._parked: list[_Request] = []
         self._parked_bots: set[str] = set()
@@ -88,22 +100,36 @@ class Acceptor:
         """Whether the last commit failed and no probe has succeeded since."""
         return self._down
 
+    def submit(self, incoming: Incoming, due: float, done: Done) -> None:
+        """Have an event kept safe; `done` hears once what became of it, Unavailable by `due` (monotonic seconds)."""
+        self._enter(_Request(incoming, done), due)
+
     async def accept(self, incoming: Incoming, due: float) -> Receipt:
-        """Have an event kept safe; Unavailable when it is not by `due` (monotonic seconds)."""
-        if self._waiting_bytes > _LARGEST_WAITING:
-            raise _no_place()
-        if self._loop is None:
-            # Asked once: before Python 3.12 each answer costs a system call.
-            self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[Receipt] = self._loop.create_future()
-        self._waiting.append(_Request(incoming, future))
-        self._waiting_bytes += len(incoming.entry.sealed)
-        self._wake()
-        self._deadlines.add(future, due)
+        """The same, awaited."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+
+        def done(receipt: Receipt | Unavailable) -> None:
+            if future.done():
+                return  # cancelled in this very moment
+            if isinstance(receipt, Receipt):
+                future.set_result(receipt)
+            else:
+                future.set_exception(receipt)
+
+        request = _Request(incoming, done)
+        self._enter(request, due)
         try:
             return await future
         finally:
-            self._deadlines.remove(future)
+            request.done = None  # whoever gave up
+
+    def _enter(self, request: _Request, due: float) -> None:
+        if self._waiting_bytes > _LARGEST_WAITING:
+            return request.end(_no_place())
+        self._waiting.append(request)
+        self._waiting_bytes += len(request.incoming.entry.sealed)
+        self._deadlines.add(request, due)
+        self._wake()
 
     def recovered(self) -> None:
         """Redis takes writes again."""
@@ -161,7 +187,7 @@ class Acceptor:
                 break
             request = waiting.popleft()
             self._waiting_bytes -= length
-            if request.future.done():
+            if request.done is None:
                 continue
             if self._down:
                 behind.append(request)
@@ -172,7 +198,7 @@ class Acceptor:
                 size += length
             elif incoming.bot in self.full:
                 # Behind its spooled events it would go round the bound of its queue.
-                request.future.set_result(Receipt("full"))
+                self._end(request, Receipt("full"))
             elif self._parking:
                 self._parked.append(request)
                 self._parked_bots.add(incoming.bot)
@@ -222,49 +248,49 @@ class Acceptor:
                 failed = result
                 continue
             answered = True
-            if not request.future.done():
-                was_lost = again and result.status == "duplicate"
-                request.future.set_result(Receipt("accepted", result.log_id) if was_lost else result)
+            was_lost = again and result.status == "duplicate"
+            self._end(request, Receipt("accepted", result.log_id) if was_lost else result)
         return failed, answered
 
     def _to_spool(self, requests: Sequence[_Request]) -> None:
         events = [request for request in requests if request.incoming.entry.kind != "call"]
         if len(events) < len(requests):
-            _refuse([request for request in requests if request.incoming.entry.kind == "call"])
+            self._refuse([request for request in requests if request.incoming.entry.kind == "call"])
         if not events:
             return
         if self._spool is None:
-            return _refuse(events)
+            return self._refuse(events)
         try:
             written = self._spool.put([request.incoming for request in events])
         except StoreUnavailable as error:
             log.warning("events refused", error=str(error), events=len(events))
-            return _refuse(events)
+            return self._refuse(events)
         self.trouble.set()
         written.add_done_callback(lambda done: self._spooled(events, done))
 
     def _spooled(self, events: Sequence[_Request], done: asyncio.Future[list[bool]]) -> None:
         if done.cancelled() or done.exception() is not None:
-            return _refuse(events)
+            return self._refuse(events)
         for request, new in zip(events, done.result(), strict=True):
             if new:
                 self._counts.spooled[request.incoming.bot] += 1
-            if not request.future.done():
-                request.future.set_result(Receipt("accepted" if new else "duplicate"))
+            self._end(request, Receipt("accepted" if new else "duplicate"))
+
+    def _refuse(self, requests: Sequence[_Request]) -> None:
+        for request in requests:
+            self._end(request, _no_place())
+
+    def _end(self, request: _Request, receipt: Receipt | Unavailable) -> None:
+        self._deadlines.remove(request)
+        request.end(receipt)
 
 
 def _open(requests: Sequence[_Request]) -> list[_Request]:
-    return [request for request in requests if not request.future.done()]
+    return [request for request in requests if request.done is not None]
 
 
-def _refuse(requests: Sequence[_Request]) -> None:
-    for request in requests:
-        _expire(request.future)
-
-
-def _expire(future: asyncio.Future[Receipt]) -> None:
-    if not future.done():
-        future.set_exception(_no_place())
+def _expire(request: _Request) -> None:
+    request.end(_no_place())
 
 
 def _no_place() -> Unavailable:

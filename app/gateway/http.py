@@ -1,25 +1,59 @@
-"""uvicorn's HTTP/1.1 with answers written once: head and body leave in one system call and one packet, not in two."""
+"""HTTP/1.1 of the public port: POSTs that arrive whole skip ASGI, all else is uvicorn's; an answer is one write."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+Reply = Callable[[int, Headers, bytes], None]
+"""Given status, headers and body of an answer, once."""
+
+# What has nothing to be decoded; every bot's id has this form.
+_BOT: Final = re.compile(rb"/webhook/([a-z0-9][a-z0-9_-]{0,63})")
+_NOBODY_WAITS: Final = asyncio.Event()
+
+
+class TakePost(Protocol):
+    """What the app takes whole POSTs with."""
+
+    def __call__(self, bot: str, headers: Headers, body: bytes, peer: str, reply: Reply) -> None:
+        """Have `reply` called, now or later."""
+        ...
 
 
 class OneWriteProtocol(HttpToolsProtocol):
     """For an app whose header names and values are its own, and which never streams its answers.
 
-    Ordinary requests take the short way; whatever is rare (pipelined, HTTP/1.0, upgrades, `Expect`, the last of a
-    connection) goes uvicorn's own.
+    An ordinary POST whose body comes with its head is given to the app's `post`, if it has one: no task, no scope, no
+    messages. Whatever else is ordinary goes by ASGI, with its answer written once. What is rare (pipelined, HTTP/1.0,
+    upgrades, `Expect`, the last of a connection) goes uvicorn's own way.
     """
+
+    _arriving: _Post | None = None
+    """A POST whose head is here, as long as what was received with it is read."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.take_post: TakePost | None = getattr(self.app, "post", None)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        super().data_received(data)
+        if self._arriving is not None:
+            post, self._arriving = self._arriving, None
+            self._start_cycle(post.body)
 
     def on_headers_complete(self) -> None:
         """The request's head is here: begin to answer it."""
-        parser, scope = self.parser, self.scope
-        url = httptools.parse_url(self.url)
+        parser = self.parser
+        if self.transport.is_closing():
+            return None  # the answer before was the connection's last
         if (
             not parser.should_keep_alive()
             or parser.should_upgrade()
@@ -27,11 +61,32 @@ class OneWriteProtocol(HttpToolsProtocol):
             or self.expect_100_continue
             or self.root_path
             or self.limit_concurrency is not None
-            or b"%" in url.path
             or not (self.cycle is None or self.cycle.response_complete)
         ):
             return super().on_headers_complete()
-        scope["method"] = parser.get_method().decode("ascii")
+        if self.take_post is not None and parser.get_method() == b"POST" and not self.flow.write_paused:
+            bot = _BOT.fullmatch(self.url)
+            if bot is not None:
+                self._arriving = post = _Post(self, bot[1].decode())
+                self.cycle = post  # type: ignore[assignment]
+                return None
+        self._start_cycle(bytearray())
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        post = self._arriving
+        if post is None or self.take_post is None:
+            return super().on_message_complete()
+        self._arriving = None
+        peer = self.client[0] if self.client else ""
+        self.take_post(post.bot, self.headers, bytes(post.body), peer, post.reply)
+
+    def _start_cycle(self, body: bytearray) -> None:
+        url = httptools.parse_url(self.url)
+        if b"%" in url.path:
+            return super().on_headers_complete()
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
         scope["raw_path"] = url.path
         scope["path"] = url.path.decode("ascii")
         scope["query_string"] = url.query or b""
@@ -48,7 +103,36 @@ class OneWriteProtocol(HttpToolsProtocol):
             True,
             self.on_response_complete,
         )
+        cycle.body = body
         self._start_asgi_task(cycle, self.app)
+
+
+class _Post:
+    """A POST given to the app, in the place of a cycle: what uvicorn asks of one while it is under way."""
+
+    __slots__ = ("_protocol", "body", "bot", "disconnected", "keep_alive", "response_complete")
+    message_event = _NOBODY_WAITS
+    more_body = False
+
+    def __init__(self, protocol: OneWriteProtocol, bot: str) -> None:
+        self._protocol = protocol
+        self.bot = bot
+        self.body = bytearray()
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_complete = False
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Write the answer, unless nobody is there any more."""
+        if self.disconnected:
+            return
+        protocol = self._protocol
+        self.response_complete = True
+        packet, keep_alive = _packet(status, protocol.server_state.default_headers + headers, body, self.keep_alive)
+        protocol.transport.write(packet)
+        if not keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
 
 
 class _Cycle(RequestResponseCycle):
@@ -73,15 +157,25 @@ class _Cycle(RequestResponseCycle):
         ):
             await super().send(head)
             return await super().send(message)
-        parts = [STATUS_LINE[head["status"]]]
-        for name, value in (*self.default_headers, *head["headers"]):
-            if name == b"connection":
-                self.keep_alive = False
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n", message["body"])
-        self.transport.write(b"".join(parts))
+        headers = self.default_headers + head["headers"]
+        packet, self.keep_alive = _packet(head["status"], headers, message["body"], self.keep_alive)
+        self.transport.write(packet)
         self.response_started = self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+def _packet(status: int, headers: Headers, body: bytes, keep_alive: bool) -> tuple[bytes, bool]:
+    """The answer as it is written, and whether the connection stays open after it."""
+    parts = [STATUS_LINE[status]]
+    closes = False
+    for name, value in headers:
+        if name == b"connection":
+            closes = True
+        parts += (name, b": ", value, b"\r\n")
+    if not keep_alive and not closes:
+        parts.append(b"connection: close\r\n")
+    parts += (b"\r\n", body)
+    return b"".join(parts), keep_alive and not closes

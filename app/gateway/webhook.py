@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 
@@ -17,11 +19,12 @@ from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import ANSWER_WITHIN, NOTHING, Callbacks, Opener
 from app.gateway.counts import Counts
-from app.gateway.verify import Challenge, Signed, Verified, verify
+from app.gateway.head import Head
+from app.gateway.verify import Challenge, verify
 from app.model.bot import BotSpec
 from app.model.event import Event
 from app.queue.envelope import CALL_PREFIX, Entry, event_aad
-from app.queue.work import Incoming
+from app.queue.work import Incoming, Receipt
 
 log = get_logger(__name__)
 
@@ -30,6 +33,10 @@ ACCEPT_WITHIN: Final = 1.4
 _FULL: Final = "the bot's queue is full, send the event again later"
 # A refused request is logged at most so often for a bot and check; what lies between is counted.
 _LOG_EVERY: Final = 10.0
+
+Outcome: TypeAlias = bytes | Exception
+"""What became of a POST: the JSON of a 200, or why there is none."""
+Tell = Callable[[Outcome], None]
 
 
 class Sealer(Opener, Protocol):
@@ -75,20 +82,32 @@ class Webhook:
         # A line that is not written still costs two microseconds an event.
         self._debugs = log.is_enabled_for(logging.DEBUG)
         self._logged: dict[tuple[str, str], tuple[float, int]] = {}
+        self._waiting: set[asyncio.Task[bytes]] = set()
 
-    async def answer(
-        self, spec: BotSpec, signed: Signed, body: bytes, source: str, started: float, request: bytes = b""
-    ) -> bytes:
-        """The JSON body of a 200, or RequestRefused; `started` is the request's first byte (monotonic seconds).
+    def begin(self, spec: BotSpec, head: Head, body: bytes, tell: Tell) -> None:
+        """Take a POST as far as it goes without waiting; `tell` hears once, now or later, what became of it."""
+        try:
+            step = self._step(spec, head, body)
+        except Exception as error:
+            return tell(error)
+        if isinstance(step, Incoming):
+            done = partial(self._tell_receipt, spec.id, head, tell)
+            self._acceptor.submit(step, head.started + ACCEPT_WITHIN, done)
+        elif isinstance(step, bytes):
+            tell(step)
+        else:
+            task = asyncio.create_task(step)
+            self._waiting.add(task)
+            task.add_done_callback(partial(self._tell_result, tell))
 
-        `request` is the request's id: the caller reads it in the answer, and the log has it.
-        """
+    def _step(self, spec: BotSpec, head: Head, body: bytes) -> Incoming | bytes | Coroutine[Any, Any, bytes]:
+        """What is to be accepted, or an answer, or how to wait for one."""
         now = self._clock.now()
         try:
-            proved = verify(spec, signed, body, now)
+            proved = verify(spec, head.signed(), body, now)
         except RequestRefused as error:
-            self._note_refusal(spec.id, error, request)
-            self._admission.note_refusal(spec.id, source)
+            self._note_refusal(spec.id, error, head.id)
+            self._admission.note_refusal(spec.id, self._admission.source(head.peer, head.forwarded))
             raise
         if isinstance(proved, Challenge):
             self._counts.challenges[spec.id] += 1
@@ -96,29 +115,57 @@ class Webhook:
         if proved.odd_timestamp:
             self._note_odd_timestamp(spec.id)
         event = parse_event(proved.document, raw=proved.plain)
-        cipher = self._ciphers.cached(spec.id) or await self._fetch_cipher(spec.id, started)
-        incoming = _incoming(spec, event, proved, cipher, now)
         if self._debugs:
-            log.debug("event proved", bot=spec.id, event_id=event.id, type=event.type, request=request.decode())
-        if event.is_callback:
-            return await self._call(spec, event, incoming, cipher, started)
+            log.debug("event proved", bot=spec.id, event_id=event.id, type=event.type, request=head.id.decode())
+        cipher = self._ciphers.cached(spec.id)
+        if cipher is None or event.is_callback:
+            return self._wait(spec, event, proved.plain, cipher, now, head.started)
         self._admission.check_rate(spec)
-        receipt = await self._acceptor.accept(incoming, started + ACCEPT_WITHIN)
+        return _incoming(spec, event, proved.plain, cipher, now)
+
+    async def _wait(
+        self, spec: BotSpec, event: Event, plain: bytes, cipher: Sealer | None, now: float, started: float
+    ) -> bytes:
+        """The rest of the way where it cannot go on at once: without the bot's cipher, and for a callback."""
+        if cipher is None:
+            cipher = await self._fetch_cipher(spec.id, started)
+        incoming = _incoming(spec, event, plain, cipher, now)
+        if event.is_callback:
+            return await self._call(spec, incoming, cipher, started)
+        self._admission.check_rate(spec)
+        return self._kept(spec.id, started, await self._acceptor.accept(incoming, started + ACCEPT_WITHIN))
+
+    def _kept(self, bot: str, started: float, receipt: Receipt) -> bytes:
+        """The answer to an event that Redis or the spool has, or whose bot has too many."""
         failpoint("after_accept")
         self._counts.accept_seconds.observe(self._clock.monotonic() - started)
         if receipt.status == "accepted":
-            self._counts.accepted[spec.id] += 1
+            self._counts.accepted[bot] += 1
         elif receipt.status == "duplicate":
-            self._counts.duplicates[spec.id] += 1
+            self._counts.duplicates[bot] += 1
         else:
             raise Unavailable(_FULL, retry_after=5.0)
         return NOTHING
 
-    async def _call(self, spec: BotSpec, event: Event, incoming: Incoming, cipher: Opener, started: float) -> bytes:
+    def _tell_receipt(self, bot: str, head: Head, tell: Tell, receipt: Receipt | Unavailable) -> None:
+        outcome: Outcome
+        try:
+            outcome = receipt if isinstance(receipt, Unavailable) else self._kept(bot, head.started, receipt)
+        except Unavailable as error:
+            outcome = error
+        tell(outcome)
+
+    def _tell_result(self, tell: Tell, task: asyncio.Task[bytes]) -> None:
+        self._waiting.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            tell(error if isinstance(error, Exception) else task.result())
+
+    async def _call(self, spec: BotSpec, incoming: Incoming, cipher: Opener, started: float) -> bytes:
         try:
             self._admission.check_rate(spec)
         except Unavailable:
-            return self._callbacks.refusal(spec.id, event.type)
+            return self._callbacks.refusal(spec.id, incoming.entry.type)
         return await self._callbacks.answer(incoming, cipher, started + ACCEPT_WITHIN, started + ANSWER_WITHIN)
 
     async def _fetch_cipher(self, bot: str, started: float) -> Sealer:
@@ -146,7 +193,7 @@ class Webhook:
             log.warning("signed timestamps are no numbers, their age is not checked", bot=bot)
 
 
-def _incoming(spec: BotSpec, event: Event, proved: Verified, cipher: Sealer, now: float) -> Incoming:
+def _incoming(spec: BotSpec, event: Event, plain: bytes, cipher: Sealer, now: float) -> Incoming:
     identity = dedup_identity(event)
     is_call = event.is_callback
     entry = Entry(
@@ -161,7 +208,7 @@ def _incoming(spec: BotSpec, event: Event, proved: Verified, cipher: Sealer, now
         message_id=event.message_id,
         received=now,
         replay=0,
-        sealed=cipher.seal(proved.plain, event_aad(event.id)),
+        sealed=cipher.seal(plain, event_aad(event.id)),
     )
     seen = (event.id,) if identity == event.id else (event.id, identity)
     return Incoming(spec.id, entry, seen, int(spec.config.dedup_ttl), spec.config.message.queue_size)

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 
+from app.gateway.http import OneWriteProtocol
+from app.main import bind, listener
 from tests.scenario.front import Front
 from tests.unit.gateway.kit import (
     Request,
@@ -23,11 +24,11 @@ class TestOnTheWire:
 
     @pytest.fixture
     async def port(self, front: Front) -> AsyncIterator[int]:
-        config = uvicorn.Config(front.app, port=0, lifespan="off", ws="none", log_level="critical", proxy_headers=False)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
+        socket = bind("127.0.0.1", 0, "server.port")
+        server = listener(front.app, protocol=OneWriteProtocol)
+        serving = asyncio.create_task(server.serve(sockets=[socket]))
         await until(lambda: server.started)
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield socket.getsockname()[1]
         server.should_exit = True
         await serving
 
@@ -60,6 +61,17 @@ class TestOnTheWire:
         doubled = f"{name.upper()}: {request.headers[name]}".encode()
         answer = await self.exchange(port, self.raw(request, str, doubled))
         assert answer.startswith(b"HTTP/1.1 401")
+
+    async def test_many_on_one_connection(self, port: int, front: Front) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(5):
+            raw = self.raw(sealed_request(message(event_id=f"e{number}")), str).replace(b"connection: close\r\n", b"")
+            writer.write(raw)
+            answer = await reader.readuntil(b"{}")
+            assert answer.startswith(b"HTTP/1.1 200")
+        writer.close()
+        await writer.wait_closed()
+        assert await front.kept_ids() == [f"e{number}" for number in range(5)]
 
     async def test_a_body_in_pieces(self, port: int) -> None:
         raw = self.raw(sealed_request(message()), str)

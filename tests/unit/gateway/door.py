@@ -10,8 +10,10 @@ import orjson
 
 from app.gateway.admission import Admission
 from app.gateway.counts import Counts
+from app.gateway.head import Head
 from app.gateway.routes import Gateway
 from app.gateway.verify import Signed
+from app.gateway.webhook import Tell
 from app.model.bot import BotSpec
 from tests.unit.gateway.kit import Bots, bot
 
@@ -23,13 +25,9 @@ class Answering:
         self.seen: list[tuple[str, Signed, bytes, str]] = []
         self.error: Exception | None = None
 
-    async def answer(
-        self, spec: BotSpec, signed: Signed, body: bytes, source: str, started: float, request: bytes = b""
-    ) -> bytes:
-        self.seen.append((spec.id, signed, body, source))
-        if self.error is not None:
-            raise self.error
-        return b'{"ok":1}'
+    def begin(self, spec: BotSpec, head: Head, body: bytes, tell: Tell) -> None:
+        self.seen.append((spec.id, head.signed(), body, head.peer))
+        tell(self.error or b'{"ok":1}')
 
 
 class Answer:

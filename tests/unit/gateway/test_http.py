@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from app.gateway.http import OneWriteProtocol
+from tests.unit.gateway.wire import Transport, Wire
 
 _POST = b"POST /webhook/echo?a=1 HTTP/1.1\r\nHost: hub\r\nContent-Length: 3\r\n\r\nabc"
-
-
-class _Transport(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.writes.append(bytes(data))
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"peername": ("127.0.0.1", 4711), "sockname": ("127.0.0.1", 80)}.get(name, default)
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
@@ -67,22 +40,13 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
-async def _talk(kind: type[HttpToolsProtocol], *parts: bytes) -> _Transport:
+async def _talk(kind: type[HttpToolsProtocol], *parts: bytes) -> Transport:
     """What a connection answers to `parts`, which arrive one after the other."""
-    config = Config(_app, http=kind, lifespan="off", log_config=None, access_log=False)
-    config.load()
-    state = ServerState()
-    transport = _Transport()
-    protocol = kind(config, state, {})
-    protocol.connection_made(transport)
-    for part in parts:
-        protocol.data_received(part)
-        await asyncio.sleep(0)
-    while state.tasks:
-        await asyncio.wait(set(state.tasks))
-        await asyncio.sleep(0)
-    protocol.connection_lost(None)
-    return transport
+    wire = Wire(kind, _app)
+    await wire.send(*parts)
+    await wire.tasks()
+    wire.hang_up()
+    return wire.transport
 
 
 @pytest.mark.parametrize(
@@ -125,13 +89,8 @@ async def test_an_answer_is_one_write() -> None:
 
 async def test_who_hung_up_is_written_nothing() -> None:
     """The app may end after its client is gone."""
-    config = Config(_app, http=OneWriteProtocol, lifespan="off", log_config=None, access_log=False)
-    config.load()
-    state = ServerState()
-    transport = _Transport()
-    protocol = OneWriteProtocol(config, state, {})
-    protocol.connection_made(transport)
-    protocol.data_received(_POST)
-    protocol.connection_lost(None)
-    await asyncio.wait(set(state.tasks))
-    assert transport.writes == []
+    wire = Wire(OneWriteProtocol, _app)
+    wire.protocol.data_received(_POST)
+    wire.hang_up()
+    await wire.tasks()
+    assert wire.said == b""

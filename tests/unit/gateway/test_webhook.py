@@ -16,9 +16,9 @@ from app.core.errors import NotVerified, SealBroken, StoreUnavailable, Unavailab
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks
+from app.gateway.head import Head
 from app.gateway.routes import Gateway
-from app.gateway.verify import Signed
-from app.gateway.webhook import Webhook
+from app.gateway.webhook import Outcome, Webhook
 from app.storage.cipher import Cipher
 from tests import vectors
 from tests.unit.gateway.kit import (
@@ -34,8 +34,6 @@ from tests.unit.gateway.kit import (
 )
 from tests.unit.gateway.test_calls import Worker
 
-UNSIGNED = Signed(None, None, None)
-
 
 def webhook(queue: StubQueue, ciphers: Any = None) -> Webhook:
     acceptor = Acceptor(queue, None)
@@ -44,8 +42,15 @@ def webhook(queue: StubQueue, ciphers: Any = None) -> Webhook:
 
 
 async def post(hook: Webhook, request: Request, **config: Any) -> bytes:
-    started = SYSTEM_CLOCK.monotonic()
-    return await hook.answer(bot(**config), request.signed, request.body, "192.0.2.1", started)
+    """The JSON of a 200, or the refusal raised."""
+    told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.items()]
+    head = Head(headers, "192.0.2.1", SYSTEM_CLOCK.monotonic())
+    hook.begin(bot(**config), head, request.body, told.set_result)
+    outcome = await told
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 async def test_what_is_kept_of_a_message() -> None:
