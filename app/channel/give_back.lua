@@ -1,6 +1,8 @@
 -- Frees a slot that will not be used.
 --
--- KEYS[1]  sorted set: grants
+-- KEYS     sorted sets: grants
 -- ARGV[1]  the slot
 
-return redis.call('ZREM', KEYS[1], ARGV[1])
+for _, log in ipairs(KEYS) do
+  redis.call('ZREM', log, ARGV[1])
+end

@@ -14,7 +14,7 @@ from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
 from app.channel.lines import Lines
 from app.channel.meter import Meter
 from app.channel.quotas import Quotas
-from app.channel.reserve import MICROS, Held, Refusal, Reserve
+from app.channel.reserve import MICROS, Held, Refusal, Reserve, grace
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import SlotTimeout, StoreUnavailable
 from app.core.keys import Keys
@@ -157,7 +157,7 @@ class Limiter:
             await self._sleep(call, due - begun)
             late = self._clock.monotonic() - due
             unpaused = due - begun <= _BLINK or self._reserve.stands(held, asked)
-            if unpaused and late * MICROS <= min(bound.grace for bound in call.bounds):
+            if unpaused and late * MICROS <= grace(call.bounds):
                 return
             # Feishu may have asked for a pause meanwhile, or the loop may have been held up.
 
@@ -173,7 +173,7 @@ class Limiter:
         try:
             if in_line:
                 await self._turn(call, key, place, app)
-            while refusal := await self._reserve.have(call.bounds, held, call.latest(self._clock), last_first=in_line):
+            while refusal := await self._reserve.have(call.bounds, held, call.latest(self._clock)):
                 now = self._clock.monotonic()
                 if call.until is not None and refusal.due > call.until:
                     raise _too_late(refusal, now)
@@ -201,9 +201,14 @@ class Limiter:
             raise _too_late(Refusal(bound, soonest), self._clock.monotonic())
         while not place.done():
             begun = self._clock.monotonic()
-            piece = _LOOK if call.until is None else min(_LOOK, call.until - begun)
-            if piece <= 0:
+            left = math.inf if call.until is None else call.until - begun
+            if left <= 0:
                 raise _too_late(Refusal(bound, begun), begun)
+            if call.on_wait is None:
+                await asyncio.wait((place,), timeout=None if left == math.inf else left)
+                continue
+            # How long it takes is known from below only.
+            piece = min(left, max(_LOOK, soonest - begun))
             call.tell(piece)
             await asyncio.wait((place,), timeout=piece)
             call.tell(self._clock.monotonic() - begun - piece)

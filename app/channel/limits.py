@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
@@ -105,6 +105,8 @@ class Bound:
     apart: int = 0
     """How far apart (µs) slots are that are waited for. A full window would else be used in bursts for ever, since
     each slot is given when the one a window before it has left; and a burst arrives as the network has it."""
+    numbers: tuple[int, ...] = field(default=(), repr=False)
+    """`apart` and `windows` as reserve.lua takes them."""
 
     @property
     def label(self) -> str:
@@ -118,9 +120,17 @@ class Bounds:
     def __init__(self, keys: Keys, limits: Limits) -> None:
         self._keys = keys
         self.limits = limits
-        # Few apps call few APIs, but each call asks.
+        # Few apps call few APIs, and those who are spoken to are soon spoken to again; but each call asks.
         self._app = lru_cache(maxsize=4096)(self._app_bound)
+        self._one = lru_cache(maxsize=8192)(self._bound)
         self._rates = lru_cache(maxsize=256)(self._windows)
+        self._key: Mapping[BoundKind, Callable[[str], str]] = {
+            "chat": keys.limit_chat,
+            "ephemeral": keys.limit_ephemeral,
+            "user": keys.limit_user,
+            "message": keys.limit_message,
+            "card": keys.limit_card,
+        }
 
     def of(
         self,
@@ -134,30 +144,26 @@ class Bounds:
         priority: Priority = "reply",
     ) -> tuple[Bound, ...]:
         """The bounds of one call, the one shared by the fewest first, the app's last."""
-        own, limits, keys = spec.config.limits, self.limits, self._keys
+        own, limits = spec.config.limits, self.limits
+        alert = priority == "alert"
         app = self._app(
             spec.credentials.app_id,
             api,
             _APP_PER_SECOND.get(api) or own.app_per_second or limits.app_per_second,
             own.app_per_minute or limits.app_per_minute,
-            priority == "alert",
+            alert,
         )
         bounds: list[Bound] = []
-        alert = priority == "alert"
         if api == EPHEMERAL:
-            bounds.append(self._bound("ephemeral", chat, keys.limit_ephemeral(chat), alert, _EPHEMERAL_PER_SECOND))
+            bounds.append(self._one("ephemeral", chat, _EPHEMERAL_PER_SECOND, alert))
         elif chat:
-            rate = own.chat_per_second or limits.chat_per_second
-            bounds.append(self._bound("chat", chat, keys.limit_chat(chat), alert, rate))
+            bounds.append(self._one("chat", chat, own.chat_per_second or limits.chat_per_second, alert))
         elif user:
-            rate = own.chat_per_second or limits.chat_per_second
-            bounds.append(self._bound("user", user, keys.limit_user(user), alert, rate))
+            bounds.append(self._one("user", user, own.chat_per_second or limits.chat_per_second, alert))
         if message:
-            rate = own.message_per_second or limits.message_per_second
-            bounds.append(self._bound("message", message, keys.limit_message(message), alert, rate))
+            bounds.append(self._one("message", message, own.message_per_second or limits.message_per_second, alert))
         if card:
-            rate = own.card_per_second or limits.card_per_second
-            bounds.append(self._bound("card", card, keys.limit_card(card), alert, rate))
+            bounds.append(self._one("card", card, own.card_per_second or limits.card_per_second, alert))
         bounds.append(app)
         return tuple(bounds)
 
@@ -172,8 +178,8 @@ class Bounds:
         rates = ((second, 1.0), (minute, 60.0))
         return self._made("app", app_id, api, self._keys.limit_app(app_id, api), rates, alert=alert)
 
-    def _bound(self, kind: BoundKind, name: str, key: str, alert: bool, rate: float) -> Bound:
-        return self._made(kind, name, "", key, ((rate, 1.0),), alert=alert)
+    def _bound(self, kind: BoundKind, name: str, rate: float, alert: bool) -> Bound:
+        return self._made(kind, name, "", self._key[kind](name), ((rate, 1.0),), alert=alert)
 
     def _made(
         self,
@@ -189,7 +195,8 @@ class Bounds:
         pause = self._keys.limit_pause(key)
         if alert:
             kind, key = "alert", self._keys.limit_alerts(key)
-        return Bound(kind, name, api, key, pause, windows, grace, apart)
+        numbers = (apart, len(windows), *(number for window in windows for number in (window.count, window.span)))
+        return Bound(kind, name, api, key, pause, windows, grace, apart, numbers)
 
     def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int, int]:
         """Windows for rates, each so many in so many of Feishu's seconds; with the bound's `grace` and `apart`."""

@@ -1,16 +1,17 @@
-"""Reserves a slot under each bound of a call, at one time: by Redis, or by this process while Redis is away."""
+"""Reserves a slot under all bounds of a call, at one time: by Redis, or by this process while Redis is away."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from app.channel.limits import Bound
-from app.channel.windows import LocalWindows, shared
+from app.channel.windows import LocalWindows
 from app.core.channel import listen
 from app.core.clock import Clock
 from app.core.errors import StoreUnavailable
@@ -34,9 +35,9 @@ log = get_logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A slot under one bound, held until the call is made."""
+    """A slot under bounds that were asked together, held until the call is made."""
 
-    bound: Bound
+    bounds: tuple[Bound, ...]
     slot: int
     """Microseconds since the epoch as Redis has it; a local one's are of this node's monotonic clock."""
     due: float
@@ -54,16 +55,18 @@ class Refusal:
 
 @dataclass(slots=True)
 class _Asked:
-    """A bound that was asked, and what is held under it so far."""
+    """Bounds that were asked together, and what is held under them so far."""
 
-    bound: Bound
+    bounds: tuple[Bound, ...]
     mine: Held | None
     reply: asyncio.Future[Any] | None
     """None while Redis is away."""
 
 
 class Reserve:
-    """Each bound is one script on one key; where they give different times, the earlier ones are exchanged."""
+    """All bounds of a call are one script; in Cluster, where each lies elsewhere, it is one a bound, and where those
+    give different times the earlier ones are exchanged.
+    """
 
     def __init__(self, link: RedisLink, pauses: str, horizon: int, nodes: Callable[[], int], clock: Clock) -> None:
         """`pauses`: the channel on which pauses are told; `horizon`: µs for which grants are remembered; `nodes`: how
@@ -80,16 +83,13 @@ class Reserve:
         self._away_until = 0.0
         self._returns: set[asyncio.Task[None]] = set()
 
-    async def have(
-        self, bounds: Sequence[Bound], held: list[Held], latest: float | None, *, last_first: bool = False
-    ) -> Refusal | None:
+    async def have(self, bounds: Sequence[Bound], held: list[Held], latest: float | None) -> Refusal | None:
         """Have slots under all bounds at one time, now or later but not after `latest` (monotonic).
 
-        `held` always says what is held; what is still good is kept. `last_first` asks the last bound alone, and the
-        others only for what it gives. After a refusal nothing is held.
+        `held` always says what is held; what is still good is kept. After a refusal nothing is held.
         """
         due = self._clock.monotonic()
-        wanted: Sequence[Bound] = bounds[-1:] if last_first else bounds
+        wanted = [(bound,) for bound in bounds] if self._link.cluster else [tuple(bounds)]
         for _ in range(_MAX_ROUNDS):
             refusal = await self._round(wanted, held, due, latest)
             if refusal is not None:
@@ -97,10 +97,9 @@ class Reserve:
                 return refusal
             for each in held:
                 due = max(due, each.due)
-            good = [each.bound for each in held if (due - each.due) * MICROS <= each.bound.grace]
-            if len(good) == len(bounds):
+            wanted = [each.bounds for each in held if (due - each.due) * MICROS > grace(each.bounds)]
+            if not wanted:
                 break
-            wanted = [bound for bound in bounds if bound not in good]
         return None
 
     async def hear(self) -> None:
@@ -112,7 +111,11 @@ class Reserve:
         return (
             asked >= self._told_since
             and not self._is_away()
-            and all(not each.local and self._local.paused(each.bound.pause) <= each.due * MICROS for each in held)
+            and all(
+                not each.local and self._local.paused(bound.pause) <= each.due * MICROS
+                for each in held
+                for bound in each.bounds
+            )
         )
 
     def note(self, held: Sequence[Held]) -> None:
@@ -120,7 +123,8 @@ class Reserve:
         now = int(self._clock.monotonic() * MICROS)
         for each in held:
             if not each.local:
-                self._local.note(each.bound.key, now, now)
+                for bound in each.bounds:
+                    self._local.note(bound.key, now, now)
 
     def give_back(self, held: list[Held]) -> None:
         """Give back what will not be used; behind the caller's back, who may be cancelled and has to end."""
@@ -152,6 +156,7 @@ class Reserve:
 
     async def close(self) -> None:
         """Wait until what is on its way back has been given back."""
+        await self._pipe.settled()
         await asyncio.gather(*self._returns, return_exceptions=True)
 
     def _heard(self, message: bytes | None) -> None:
@@ -166,72 +171,74 @@ class Reserve:
     # -- how -------------------------------------------------------------------------------------------------
 
     async def _round(
-        self, wanted: Sequence[Bound], held: list[Held], due: float, latest: float | None
+        self, wanted: Sequence[tuple[Bound, ...]], held: list[Held], due: float, latest: float | None
     ) -> Refusal | None:
-        """Ask all that are wanted in one round trip; the refusal that is farthest away, if any."""
-        asked = [self._ask(bound, held, due, latest) for bound in wanted]
+        """Ask for all that is wanted in one round trip; the refusal that is farthest away, if any."""
+        asked = [self._ask(bounds, held, due, latest) for bounds in wanted]
         refusal: Refusal | None = None
-        while asked:
-            try:
+        try:
+            while asked:
                 taken = await self._answer(asked[0], due, latest)
-            except BaseException:
-                # What Redis grants meanwhile has nobody any more.
-                self._behind(self._return_replies(tuple(asked)))
-                raise
-            first = asked.pop(0)
-            if first.mine is not None:
-                held.remove(first.mine)
-            if isinstance(taken, Held):
-                held.append(taken)
-            elif refusal is None or taken.due > refusal.due:
-                refusal = taken
+                first = asked.pop(0)
+                if first.mine is not None:
+                    held.remove(first.mine)
+                if isinstance(taken, Held):
+                    held.append(taken)
+                elif refusal is None or taken.due > refusal.due:
+                    refusal = taken
+        except BaseException:
+            # What Redis grants meanwhile has nobody any more.
+            for each in asked:
+                self._abandon(each)
+            raise
         return refusal
 
-    def _ask(self, bound: Bound, held: Sequence[Held], due: float, latest: float | None) -> _Asked:
-        mine = next((each for each in held if each.bound is bound), None)
+    def _ask(self, bounds: tuple[Bound, ...], held: Sequence[Held], due: float, latest: float | None) -> _Asked:
+        mine = next((each for each in held if each.bounds == bounds), None)
         if self._is_away():
-            return _Asked(bound, mine, None)
-        wait, patience = self._from_now(due, latest)
+            return _Asked(bounds, mine, None)
         slot = mine.slot if mine is not None and not mine.local else 0
-        args: list[int] = [wait, patience, slot, bound.grace, self._horizon, bound.apart]
-        for window in bound.windows:
-            args += (window.count, window.span)
-        return _Asked(bound, mine, self._pipe.submit(_RESERVE, [bound.key, bound.pause], args))
+        keys: list[str] = []
+        args: list[int] = [*self._from_now(due, latest), slot, grace(bounds), self._horizon]
+        for bound in bounds:
+            keys += (bound.key, bound.pause)
+            args += bound.numbers
+        return _Asked(bounds, mine, self._pipe.submit(_RESERVE, keys, args, partial(self._unclaimed, bounds)))
 
     async def _answer(self, asked: _Asked, due: float, latest: float | None) -> Held | Refusal:
-        bound = asked.bound
+        bounds = asked.bounds
         if asked.reply is not None:
             try:
-                # Shielded: a reply that is on its way names the slot to be given back.
-                slot, redis_now, granted, paused = await asyncio.shield(asked.reply)
+                slot, redis_now, blamed, *pauses = await asked.reply
             except StoreUnavailable as error:
                 self._rest(error)
             else:
                 now = self._clock.monotonic()
-                if paused > redis_now:
-                    micros = int(now * MICROS)
-                    self._local.pause(bound.pause, micros + paused - redis_now, micros)
+                for bound, paused in zip(bounds, pauses, strict=False):  # none are told where none is paused
+                    if paused > redis_now:
+                        micros = int(now * MICROS)
+                        self._local.pause(bound.pause, micros + paused - redis_now, micros)
                 at = now + max(0.0, (slot - redis_now) / MICROS)
-                return Held(bound, slot, at, local=False) if granted else Refusal(bound, at)
-        return self._locally(bound, asked.mine, due, latest)
+                return Refusal(bounds[blamed - 1], at) if blamed else Held(bounds, slot, at, local=False)
+        return self._locally(bounds, asked.mine, due, latest)
 
-    def _locally(self, bound: Bound, mine: Held | None, due: float, latest: float | None) -> Held | Refusal:
+    def _locally(
+        self, bounds: tuple[Bound, ...], mine: Held | None, due: float, latest: float | None
+    ) -> Held | Refusal:
         wait, patience = self._from_now(due, latest)
         now = self._clock.monotonic()
         micros = int(now * MICROS)
-        nodes = max(1, self._nodes())
-        slot, granted = self._local.reserve(
-            bound.key,
+        slot, blamed = self._local.reserve(
+            bounds,
             micros,
-            wait=max(wait, self._local.paused(bound.pause) - micros),
-            windows=[shared(window, nodes) for window in bound.windows],
+            wait=wait,
             latest=None if patience < 0 else patience,
             held=mine.slot if mine is not None and mine.local else 0,
-            grace=bound.grace,
-            apart=bound.apart * nodes,
+            grace=grace(bounds),
+            parties=max(1, self._nodes()),
         )
         at = now + max(0.0, (slot - micros) / MICROS)
-        return Held(bound, slot, at, local=True) if granted else Refusal(bound, at)
+        return Held(bounds, slot, at, local=True) if blamed is None else Refusal(bounds[blamed], at)
 
     def _from_now(self, due: float, latest: float | None) -> tuple[int, int]:
         """Earliest and latest as scripts want them: microseconds from now; -1 for any."""
@@ -241,24 +248,26 @@ class Reserve:
     async def _return(self, held: Sequence[Held]) -> None:
         for each in held:
             if each.local:
-                self._local.give_back(each.bound.key, each.slot)
+                self._local.give_back(each.bounds, each.slot)
             elif not self._is_away():
                 try:
-                    await self._pipe.run(_GIVE_BACK, [each.bound.key], [each.slot])
+                    await self._pipe.run(_GIVE_BACK, [bound.key for bound in each.bounds], [each.slot])
                 except StoreUnavailable as error:
                     self._rest(error)
 
-    async def _return_replies(self, asked: Sequence[_Asked]) -> None:
-        for each in asked:
-            if each.reply is not None:
-                try:
-                    slot, _, granted, _ = await each.reply
-                except StoreUnavailable:
-                    continue
-                if granted:
-                    await self._return([Held(each.bound, slot, 0.0, local=False)])
+    def _abandon(self, asked: _Asked) -> None:
+        """Want no reply any more."""
+        reply = asked.reply
+        # One that is still to come is handed to `_unclaimed`.
+        if reply is not None and not reply.cancel() and not reply.cancelled() and reply.exception() is None:
+            self._unclaimed(asked.bounds, reply.result())
 
-    def _behind(self, work: Any) -> None:
+    def _unclaimed(self, bounds: tuple[Bound, ...], reply: Any) -> None:
+        slot, _, blamed, *_ = reply
+        if not blamed:
+            self.give_back([Held(bounds, slot, 0.0, local=False)])
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._returns.add(task)
         task.add_done_callback(self._returns.discard)
@@ -270,3 +279,8 @@ class Reserve:
         if not self._is_away():
             log.warning("send limits are kept by this node alone while Redis is away", reason=str(error))
         self._away_until = self._clock.monotonic() + _REST
+
+
+def grace(bounds: Sequence[Bound]) -> int:
+    """How late (µs) a slot may be used that was given under all of these."""
+    return min(bound.grace for bound in bounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 Micros = int
 """Microseconds: whole numbers, so that Redis' Lua and Python agree to the last digit."""
@@ -21,6 +21,26 @@ class Window:
 
     count: int
     span: Micros
+
+
+class Law(Protocol):
+    """What one key of the limiter allows."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def pause(self) -> str:
+        """The key that says until when Feishu asked to pause."""
+        ...
+
+    @property
+    def windows(self) -> Sequence[Window]: ...
+
+    @property
+    def apart(self) -> Micros:
+        """How far apart slots are that are waited for, lest they come in bursts."""
+        ...
 
 
 def shared(window: Window, parties: int) -> Window:
@@ -52,6 +72,11 @@ def _later(grants: Sequence[Micros], slot: Micros, windows: Sequence[Window]) ->
     return None
 
 
+def _stands(grants: Sequence[Micros], slot: Micros) -> bool:
+    before = bisect_right(grants, slot)
+    return before > 0 and grants[before - 1] == slot
+
+
 class LocalWindows:
     """Grants by key, with the same manners as `reserve.lua`."""
 
@@ -64,45 +89,56 @@ class LocalWindows:
 
     def reserve(
         self,
-        key: str,
+        laws: Sequence[Law],
         now: Micros,
         *,
         wait: Micros,
-        windows: Sequence[Window],
         latest: Micros | None = None,
         held: Micros = 0,
         grace: Micros = 0,
-        apart: Micros = 0,
-    ) -> tuple[Micros, bool]:
-        """The slot and whether it was granted; `wait` and `latest` are from `now`, `held` is kept or exchanged.
+        parties: int = 1,
+    ) -> tuple[Micros, int | None]:
+        """The slot, the same under all laws, and None; where it is too late, which law delays it most.
 
-        Slots that are waited for are `apart`, lest they come in bursts.
+        `wait` and `latest` are from `now`; `held` is kept or exchanged; `parties` share what is allowed.
         """
-        grants = self._grants(key, now)
-        wanted = now + wait
+        logs = [self._grants(law.key, now) for law in laws]
+        slot = wanted = now + wait
+        delays = [max(0, self.paused(law.pause) - wanted) for law in laws]
+        slot += max(delays)
         if held:
-            index = bisect_right(grants, held) - 1
-            if index >= 0 and grants[index] == held:
-                if wanted <= held + grace:
-                    return held, True
-                del grants[index]
-        slot = earliest(grants, wanted, windows)
-        if apart and slot > now + SOON:
-            slot = earliest(grants, slot, (*windows, Window(1, apart)))
+            if slot <= held + grace and all(_stands(grants, held) for grants in logs):
+                return held, None
+            for grants in logs:
+                if _stands(grants, held):
+                    grants.remove(held)
+        settled = False
+        while not settled:
+            settled = True
+            for place, (law, grants) in enumerate(zip(laws, logs, strict=True)):
+                windows = [shared(window, parties) for window in law.windows] if parties > 1 else law.windows
+                later = earliest(grants, slot, windows)
+                if law.apart and later > now + SOON:
+                    later = earliest(grants, later, (*windows, Window(1, law.apart * parties)))
+                if later > slot:
+                    delays[place] += later - slot
+                    slot, settled = later, False
         if latest is not None and slot > now + latest:
-            return slot, False
-        insort(grants, slot)
-        return slot, True
+            return slot, delays.index(max(delays))
+        for grants in logs:
+            insort(grants, slot)
+        return slot, None
 
     def note(self, key: str, slot: Micros, now: Micros) -> None:
         """Remember a grant that was made elsewhere (by Redis), for the time when Redis is away."""
         insort(self._grants(key, now), slot)
 
-    def give_back(self, key: str, slot: Micros) -> None:
+    def give_back(self, laws: Sequence[Law], slot: Micros) -> None:
         """Free a slot that will not be used."""
-        grants = self._logs.get(key, [])
-        if slot in grants:
-            grants.remove(slot)
+        for law in laws:
+            grants = self._logs.get(law.key, [])
+            if _stands(grants, slot):
+                grants.remove(slot)
 
     def pause(self, key: str, until: Micros, now: Micros) -> None:
         """Note until when something is paused."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import ConnectionPool
@@ -22,6 +22,8 @@ from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, unavailable
 from app.core.wire import Arg, exchange, pack, reply
 
 log = get_logger(__name__)
+
+Unclaimed: TypeAlias = Callable[[Any], None]
 
 MAX_BYTES: Final = 1 << 20
 
@@ -66,12 +68,13 @@ class Script:
 class _Call:
     """One caller's script call and the future it waits on."""
 
-    __slots__ = ("args", "done", "keys", "packed", "script")
+    __slots__ = ("args", "done", "keys", "packed", "script", "unclaimed")
 
-    def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> None:
+    def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Arg], unclaimed: Unclaimed | None) -> None:
         self.script = script
         self.keys = keys
         self.args = args
+        self.unclaimed = unclaimed
         self.packed = pack((b"EVALSHA", script.sha, len(keys), *keys, *args))
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -81,8 +84,10 @@ class _Call:
             if isinstance(said, NoScriptError):
                 return False
             self.fail(said)
-        elif not self.done.done():  # its caller may have given up
+        elif not self.done.done():
             self.done.set_result(said)
+        elif self.unclaimed is not None:
+            self.unclaimed(said)
         return True
 
     def fail(self, error: Exception) -> None:
@@ -125,9 +130,14 @@ class Pipeliner:
         """The call's own reply or its own error; StoreUnavailable when its round trip failed."""
         return await self.submit(script, keys, args)
 
-    def submit(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> asyncio.Future[Any]:
-        """The same, awaited later: what is submitted together goes out together."""
-        call = _Call(script, keys, args)
+    def submit(
+        self, script: Script, keys: Sequence[str], args: Sequence[Arg], unclaimed: Unclaimed | None = None
+    ) -> asyncio.Future[Any]:
+        """The same, awaited later: what is submitted together goes out together.
+
+        `unclaimed` is handed the reply where the future was cancelled after the call had gone out.
+        """
+        call = _Call(script, keys, args, unclaimed)
         node = self._node(keys) if self._cluster else ""
         lane = self._lanes.get(node)
         if lane is None:
@@ -136,6 +146,11 @@ class Pipeliner:
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(lane))
         return call.done
+
+    async def settled(self) -> None:
+        """Wait until all that was submitted has been answered, or has failed."""
+        if tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+            await asyncio.wait(tasks)
 
     def _node(self, keys: Sequence[str]) -> str:
         """The Cluster node that holds the call's slot; any one name while the layout is not known."""

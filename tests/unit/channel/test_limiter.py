@@ -94,6 +94,21 @@ async def test_a_slot_that_was_given_back_does_not_let_anyone_overtake(
     assert len(await grants(link, keys.limit_chat("oc_1"))) == 4
 
 
+async def test_a_slot_that_redis_grants_to_who_has_gone_is_given_back(
+    link: RedisLink, keys: Keys, spec: BotSpec
+) -> None:
+    limiter = Limiter(link, keys, Limits())
+    lanes = limiter._reserve._pipe._lanes
+    await link.commands.execute_command("CLIENT", "PAUSE", 10_000, "WRITE")
+    asking = asyncio.create_task(take(limiter, spec, chat="oc_1"))
+    await until(lambda: lanes and not any(lane.waiting for lane in lanes.values()))
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await link.commands.execute_command("CLIENT", "UNPAUSE")
+    await limiter.close()
+    assert await grants(link, keys.limit_chat("oc_1")) == await grants(link, keys.limit_app("cli_a", API)) == []
+
+
 async def test_a_busy_chat_does_not_hold_up_another(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
     limiter = Limiter(link, keys, Limits(chat_per_second=1, second=1.0))
     await take(limiter, spec, chat="oc_busy")

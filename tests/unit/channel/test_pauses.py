@@ -49,7 +49,7 @@ async def test_what_was_waited_for_is_used_without_asking_again(
     await take(limiter, spec, chat="oc_1")
     monkeypatch.setattr(limiter._reserve._pipe, "submit", counted)
     assert (await take(limiter, spec, chat="oc_1")).waited > 0.3
-    assert len(asked) == 3  # the chat, the app, and the app for the chat's time
+    assert len(asked) == 1
 
 
 async def test_a_pause_that_another_node_begins_is_heard(

@@ -13,6 +13,17 @@ from app.channel.windows import LocalWindows, Window, earliest
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 
+
+class One:
+    """The law of one key."""
+
+    def __init__(self, key: str, *windows: Window, apart: int = 0) -> None:
+        self.key = key
+        self.pause = f"{key}:pause"
+        self.windows = windows
+        self.apart = apart
+
+
 SPANS = st.builds(Window, st.integers(1, 5), st.integers(1, 60))
 WINDOWS = st.lists(SPANS, min_size=1, max_size=2)
 
@@ -58,25 +69,39 @@ def test_a_gap_before_later_slots_is_used() -> None:
 
 def test_a_held_slot_is_kept_while_it_is_good() -> None:
     windows = LocalWindows(1000)
-    bound = [Window(1, 100)]
-    assert windows.reserve("k", 0, wait=0, windows=bound) == (0, True)
-    assert windows.reserve("k", 0, wait=0, windows=bound) == (100, True)
-    assert windows.reserve("k", 105, wait=0, windows=bound, held=100, grace=5) == (100, True)
-    assert windows.reserve("k", 106, wait=0, windows=bound, held=100, grace=5) == (106, True)
+    laws = [One("k", Window(1, 100))]
+    assert windows.reserve(laws, 0, wait=0) == (0, None)
+    assert windows.reserve(laws, 0, wait=0) == (100, None)
+    assert windows.reserve(laws, 105, wait=0, held=100, grace=5) == (100, None)
+    assert windows.reserve(laws, 106, wait=0, held=100, grace=5) == (106, None)
 
 
 def test_what_is_too_late_is_not_reserved() -> None:
     windows = LocalWindows(1000)
-    bound = [Window(1, 100)]
-    windows.reserve("k", 0, wait=0, windows=bound)
-    assert windows.reserve("k", 0, wait=0, windows=bound, latest=99) == (100, False)
-    assert windows.reserve("k", 0, wait=0, windows=bound, latest=100) == (100, True)
+    laws = [One("k", Window(1, 100))]
+    windows.reserve(laws, 0, wait=0)
+    assert windows.reserve(laws, 0, wait=0, latest=99) == (100, 0)
+    assert windows.reserve(laws, 0, wait=0, latest=100) == (100, None)
+
+
+def test_the_slot_is_the_same_under_all_laws_and_the_one_that_delays_it_most_is_to_blame() -> None:
+    windows = LocalWindows(1000)
+    chat, app = One("chat", Window(1, 100)), One("app", Window(1, 30))
+    assert windows.reserve([chat, app], 0, wait=0) == (0, None)
+    assert windows.reserve([app], 0, wait=0) == (30, None)
+    assert windows.reserve([app], 0, wait=80) == (80, None)
+    # The chat's first is 100, the app's is 110 then.
+    assert windows.reserve([chat, app], 0, wait=0, latest=50) == (110, 0)
+    assert windows.reserve([app, One("free")], 0, wait=80, latest=0) == (110, 0)
+    windows.pause("free:pause", 500, 0)
+    assert windows.reserve([app, One("free")], 0, wait=0, latest=50) == (500, 1)
+    assert windows.reserve([chat, app], 0, wait=0) == (110, None)
 
 
 def test_slots_that_are_waited_for_are_spread() -> None:
     windows = LocalWindows(1_000_000)
-    bound = [Window(4, 100_000)]
-    slots = [windows.reserve("k", 0, wait=0, windows=bound, apart=15_000)[0] for _ in range(12)]
+    laws = [One("k", Window(4, 100_000), apart=15_000)]
+    slots = [windows.reserve(laws, 0, wait=0)[0] for _ in range(12)]
     # The first ones need not wait; later ones keep the window and their distance.
     assert slots[:4] == [0, 1, 2, 3]
     assert slots[4:] == [100_000, 115_000, 130_000, 145_000, 200_000, 215_000, 230_000, 245_000]
@@ -85,7 +110,7 @@ def test_slots_that_are_waited_for_are_spread() -> None:
 def test_keys_that_say_nothing_any_more_are_dropped() -> None:
     windows = LocalWindows(1000, max_keys=10)
     for n in range(50):
-        windows.reserve(f"k{n}", n * 500, wait=0, windows=[Window(1, 100)])
+        windows.reserve([One(f"k{n}", Window(1, 100))], n * 500, wait=0)
     assert len(windows._logs) <= 10
 
 
@@ -94,47 +119,79 @@ _LONG = 10_000_000
 
 
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    wishes=st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=12),
-    windows=st.lists(st.builds(Window, st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=2),
+    wishes=st.lists(st.tuples(st.integers(0, 8), st.booleans(), st.integers(1, 3)), min_size=1, max_size=12),
+    laws=st.lists(
+        st.lists(st.builds(Window, st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=2),
+        min_size=2,
+        max_size=2,
+    ),
+    latest=st.integers(0, 12),
 )
 async def test_redis_grants_what_memory_would(
-    link: RedisLink, keys: Keys, wishes: list[tuple[int, bool]], windows: list[Window]
+    link: RedisLink, keys: Keys, wishes: list[tuple[int, bool, int]], laws: list[list[Window]], latest: int
 ) -> None:
-    key = keys.limit_chat("oc_1")
-    await link.commands.delete(key)
-    bounds = [Window(window.count, window.span * _LONG) for window in windows]
+    names = [keys.limit_chat("oc_1"), keys.limit_app("cli_a", "x")]
+    await link.commands.delete(*names)
+    both = [
+        One(name, *(Window(window.count, window.span * _LONG) for window in windows), apart=_LONG // 3)
+        for name, windows in zip(names, laws, strict=True)
+    ]
     local = LocalWindows(10**12)
-    slot = mine = 0
-    for wish, exchange in wishes:
-        args = [wish * _LONG, -1, slot if exchange else 0, 0, 10**12, _LONG // 3]
-        args += [number for bound in bounds for number in (bound.count, bound.span)]
-        slot, now, granted, _ = await _RESERVE(link.commands, [key, keys.limit_pause(key)], args)
-        held = mine if exchange else 0
-        mine, local_granted = local.reserve(key, now, wait=wish * _LONG, windows=bounds, held=held, apart=_LONG // 3)
-        assert granted == local_granted == 1
-        assert abs(slot - mine) <= 2 * len(wishes)
-    members: Any = await link.commands.zrange(key, 0, -1)
-    grants = [int(member) for member in members]
-    for before, after in pairwise(grants):
-        assert after > before
+    held: dict[int, int] = {}
+    for wish, exchange, which in wishes:
+        asked = [law for place, law in enumerate(both) if which >> place & 1]
+        mine = held.pop(which, 0) if exchange else 0
+        args = [wish * _LONG, latest * _LONG, mine, 0, 10**12]
+        slot, now, blamed, *_ = await _reserve(link, keys, asked, args)
+        at, local_blamed = local.reserve(asked, now, wait=wish * _LONG, latest=latest * _LONG, held=mine)
+        assert (slot, blamed) == (at, 0 if local_blamed is None else local_blamed + 1)
+        if not blamed:
+            held[which] = slot
+    for name in names:
+        grants = await _grants(link, name)
+        for before, after in pairwise(grants):
+            assert after > before
 
 
 async def test_redis_keeps_hundreds_of_slots_exactly(link: RedisLink, keys: Keys) -> None:
-    key = keys.limit_app("cli_a", "x")
-    bounds = [Window(50, 1_111_111), Window(1000, 66_666_666)]
-    args = [0, -1, 0, 0, 70_000_000, 0, *(number for bound in bounds for number in (bound.count, bound.span))]
+    law = One(keys.limit_app("cli_a", "x"), Window(50, 1_111_111), Window(1000, 66_666_666))
     for _ in range(1300):
-        await _RESERVE(link.commands, [key, keys.limit_pause(key)], args)
-    members: Any = await link.commands.zrange(key, 0, -1)
-    grants = [int(member) for member in members]
+        await _reserve(link, keys, [law], [0, -1, 0, 0, 70_000_000])
+    grants = await _grants(link, law.key)
     assert len(grants) == 1300
-    for bound in bounds:
+    for bound in law.windows:
         spans = [later - earlier for earlier, later in zip(grants, grants[bound.count :], strict=False)]
         assert min(spans) >= bound.span
     # Nothing is wasted: the 1001st waits for the first and no longer.
     assert grants[1000] - grants[0] == 66_666_666
+
+
+async def test_redis_blames_whom_memory_would(link: RedisLink, keys: Keys) -> None:
+    chat = One(keys.limit_chat("oc_1"), Window(1, 10 * _LONG))
+    app = One(keys.limit_app("cli_a", "x"), Window(1, _LONG))
+    await _reserve(link, keys, [chat, app], [0, -1, 0, 0, 10**12])
+    for asked, blame in (([chat, app], 1), ([app, chat], 2), ([app], 1)):
+        slot, now, blamed, *_ = await _reserve(link, keys, asked, [0, _LONG // 2, 0, 0, 10**12])
+        assert blamed == blame
+    await link.commands.set(keys.limit_pause(app.key), f"{now + 20 * _LONG} 1 {now}", px=10_000)
+    slot, now, blamed, *pauses = await _reserve(link, keys, [chat, app], [0, 0, 0, 0, 10**12])
+    assert (blamed, pauses) == (2, [0, slot])
+    assert [len(await _grants(link, law.key)) for law in (chat, app)] == [1, 1]
+
+
+async def _reserve(link: RedisLink, keys: Keys, laws: list[One], args: list[int]) -> Any:
+    names = [name for law in laws for name in (law.key, keys.limit_pause(law.key))]
+    for law in laws:
+        args = [*args, law.apart, len(law.windows)]
+        args += [number for window in law.windows for number in (window.count, window.span)]
+    return await _RESERVE(link.commands, names, args)
+
+
+async def _grants(link: RedisLink, key: str) -> list[int]:
+    members: Any = await link.commands.zrange(key, 0, -1)
+    return [int(member) for member in members]
