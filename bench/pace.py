@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import uvloop
 from bench.events import Requests
 from bench.machine import pinned
 from bench.marks import Marks
+from bench.report import percentile
 
 # A window lasts many times as long; looking more often would take the engine's core away from it.
 _TICK: Final = 0.002
@@ -134,16 +136,20 @@ class _Load:
         self._ending = True
 
 
-async def _at_a_rate(load: _Load, rate: float, end: int) -> None:
+async def _at_a_rate(load: _Load, rate: float, end: int, begin: float) -> list[float]:
+    """How late each left, in seconds: what the generator, and not the hub, owes."""
     dice = random.Random(1)
-    due = time.monotonic() + 0.05
+    due = max(begin, time.monotonic() + 0.05)
+    late: list[float] = []
     while load.next < end:
         now = time.monotonic()
         if due > now:
             await asyncio.sleep(due - now)
             continue
+        late.append(now - due)
         load.submit()
         due += dice.expovariate(rate)
+    return late
 
 
 async def _in_a_window(load: _Load, marks: Marks, window: int, end: int) -> None:
@@ -162,14 +168,21 @@ async def _run(arguments: argparse.Namespace) -> None:
     load = _Load(arguments.port, requests, marks, arguments.first)
     end = arguments.first + arguments.count
     await load.open(arguments.connections)
+    if arguments.first_served:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        except PermissionError:
+            pass  # how late it was shows whether that mattered
+    late = [0.0]
     began = time.monotonic()
     if arguments.window:
         await _in_a_window(load, marks, arguments.window, end)
     else:
-        await _at_a_rate(load, arguments.rate, end)
+        late = await _at_a_rate(load, arguments.rate, end, arguments.begin)
     seconds = time.monotonic() - began
     await load.finish()
-    json.dump({"seconds": seconds, "refused": load.refused, "unanswered": load.under_way}, sys.stdout)
+    said = {"seconds": seconds, "refused": load.refused, "unanswered": load.under_way}
+    json.dump(said | {"late_p99": percentile(late, 0.99)}, sys.stdout)
 
 
 def start_pace(
@@ -183,12 +196,19 @@ def start_pace(
     window: int = 0,
     connections: int = 64,
     core: int | None = None,
+    begin: float = 0.0,
+    first_served: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start it: `count` events from number `first`, at `rate` a second or in a `window`; its last word is JSON."""
+    """Start it: `count` events from number `first`, at `rate` a second or in a `window`; its last word is JSON.
+
+    With a rate the first is due at `begin` (monotonic), by when it has started; at once where that is over.
+    `first_served` has it run before everything else on its core, where that is allowed: it sleeps nearly always.
+    """
     command = [sys.executable, "-m", "bench.pace", "--port", str(port), "--requests", str(requests.path)]
     command += ["--size", str(requests.size), "--marks", str(marks), "--count", str(count), "--rate", str(rate)]
-    command += ["--first", str(first)]
+    command += ["--first", str(first), "--begin", str(begin)]
     command += ["--window", str(window), "--connections", str(connections)]
+    command += ["--first-served"] if first_served else []
     return subprocess.Popen(pinned(core, command), stdout=subprocess.PIPE, text=True)
 
 
@@ -197,9 +217,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.pace", description=__doc__)
     for name in ("port", "size", "first", "count", "window", "connections"):
         parser.add_argument(f"--{name}", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=0.0)
+    for name in ("rate", "begin"):
+        parser.add_argument(f"--{name}", type=float, default=0.0)
     parser.add_argument("--requests", required=True)
     parser.add_argument("--marks", required=True)
+    parser.add_argument("--first-served", action="store_true")
     uvloop.run(_run(parser.parse_args()))
 
 

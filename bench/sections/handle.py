@@ -22,6 +22,8 @@ _RATE: Final = 200.0
 _WINDOW: Final = 256
 _WARM: Final = 400
 _HANDLED_WITHIN: Final = 60.0
+# uvloop's timers count in milliseconds.
+_LATE: Final = 0.003
 
 
 def measure(plan: Plan) -> list[Row]:
@@ -124,12 +126,17 @@ def marked(plan: Plan, name: str, bots: int, count: int, feishu: Feishu) -> tupl
     return config, marks
 
 
-def finished(process: Any) -> float:
-    """Wait for a load generator; how long it sent, in seconds. Unsound if not all was answered 200."""
+def finished(process: Any, *, punctual: bool = False) -> float:
+    """Wait for a load generator; how long it sent, in seconds. Unsound if not all was answered 200.
+
+    `punctual`: also if it was late itself with more than one in a hundred.
+    """
     said, _ = process.communicate()
     result = json.loads(said)
     if result["refused"] or result["unanswered"]:
         raise Unsound(f"not every request was answered 200: {result}")
+    if punctual and result["late_p99"] > _LATE:
+        raise Unsound(f"the load generator was kept waiting: late by {1000 * result['late_p99']:.1f} ms")
     return float(result["seconds"])
 
 
