@@ -8,9 +8,11 @@ from typing import Final
 
 from app.worker.dial import NANO, Dials
 
-LOOK_EVERY: Final = 0.05
-HAND_OVER: Final = 0.2
-"""Seconds of a held loop after which the other bots' work goes on in a new process."""
+LOOK_EVERY: Final = 0.025
+HAND_OVER: Final = 0.1
+"""Seconds of a held loop after which the other bots' work goes on in a new process, which is there in half of that."""
+# Whose thread keeps the interpreter to itself is only concluded from ticks, each of which may be late by itself.
+_TURNS_NO_MORE: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Looks:
         seconds = min((now - since) / NANO, self._seen + LOOK_EVERY)
         if holder is not None:
             return Blocked((holder.bot,), since, seconds)
-        if seconds <= HAND_OVER:
+        if seconds <= _TURNS_NO_MORE:
             return None
         bots = tuple(sorted({one.bot for one in self._dials.in_threads(self._slot)}))
         return Blocked(bots, since, seconds) if bots else None

@@ -1,4 +1,4 @@
-"""Looks at the worker processes twenty times a second: who holds a loop is named, handed over, kept apart, killed."""
+"""Looks at the worker processes forty times a second: who holds a loop is named, handed over, kept apart, killed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Watch:
             last, before = self._clock.monotonic(), last
             for process in self._processes:
                 self._look(process, last - before)
-            if looks % 20 == 0:
+            if looks % 40 == 0:
                 self._apart.release_due()
 
     def _look(self, process: WorkerProcess, interval: float) -> None:
@@ -66,7 +66,7 @@ class Watch:
         if held > HAND_OVER and shared:
             log.warning("worker process handed over, a bot blocks it", bots=blocked.bots, seconds=round(held, 2))
             if culprit:
-                self._apart.warn(culprit, "it held the loop of its worker over 200 ms again and again")
+                self._apart.warn(culprit, "it held the loop of its worker over 100 ms again and again")
             if self._processes.spawn("shared", self._apart.bots) is None:
                 return  # no room for a successor: one that blocks is better than none
             process.retire()
