@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from app.alerting import Alerting
@@ -28,6 +29,7 @@ from app.control.admin.schedules import schedules_router
 from app.control.admin.stored_messages import stored_messages_router
 from app.control.admin.tasks import tasks_router
 from app.control.cluster.membership import Membership
+from app.control.health.counted import CountedPage
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
 from app.control.scheduler.firing import Firing
@@ -54,12 +56,13 @@ def open_back(
 ) -> Any:
     """The admin listener's ASGI app."""
 
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    counted = CountedPage(Path(directory)) if directory else None
+
     async def metrics() -> tuple[bytes, str]:
         gauges, limits = await measures.gauges(), await measures.limits()
-        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        return await asyncio.to_thread(
-            exposition, gauges, measures.gateway(), directory, alerting.figures(), limits
-        ), CONTENT_TYPE
+        page = await asyncio.to_thread(exposition, gauges, measures.gateway(), counted, alerting.figures(), limits)
+        return page, CONTENT_TYPE
 
     async def open_note(task: TaskInfo) -> str | None:
         cipher = await stores.keyring.cipher(task.bot)

@@ -19,7 +19,7 @@ STEP: Final = 10.0
 """Seconds between two samples."""
 _KEPT: Final = 361  # an hour and the sample before it
 _RATE_OVER: Final = 6  # samples: a minute
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 25  # bots a round trip: their answers hold the loop for a few milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from app.control.health.counted import CountedPage
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -100,10 +102,10 @@ class _Node(Collector):
         yield CounterMetricFamily("hub_followers_refused", "Followers refused as too many", now.followers_refused)
 
 
-def exposition(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, *others: Collector) -> bytes:
-    """The metrics page; `multiprocess_dir` is where the node's processes write their numbers (None: only this one)."""
-    pages = [generate_latest(REGISTRY)] if multiprocess_dir is None else []
-    return b"".join([*pages, generate_latest(_registry(gauges, gateway, multiprocess_dir, others))])
+def exposition(gauges: Gauges, gateway: GatewayNumbers, counted: CountedPage | None, *others: Collector) -> bytes:
+    """The metrics page; `counted` has what the node's processes count (None: this one alone, in memory)."""
+    counts = generate_latest(REGISTRY) if counted is None else counted.text().encode()
+    return counts + generate_latest(_registry(gauges, gateway, None, others))
 
 
 def families(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, *others: Collector) -> list[Metric]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +9,12 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from app.control.health.count_file import CountFile
 from app.control.health.exporter import GatewayNumbers
 
 _FAILED: Final = frozenset({"failed", "timed_out", "died"})
 # Attempts that say nothing of the bot: they are made again, elsewhere or later.
 _NO_ATTEMPT: Final = frozenset({"fenced", "store_away", "put_back"})
-
-# The files of prometheus_client: how much is used, then entries of a key's length, the key, value and time.
-_USED: Final = struct.Struct("i")
-_HEAD: Final = 8
-_LENGTH: Final = struct.Struct("i")
-_VALUE: Final = struct.Struct("d")
-_VALUE_AND_TIME: Final = 16
 
 
 class Slot(NamedTuple):
@@ -36,13 +29,15 @@ Totals = Mapping[Slot, float]
 
 
 class CountFiles:
-    """The files in which a node's processes count; of each entry the place is remembered, and only its value read."""
+    """The files in which a node's processes count."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._places: dict[Path, list[tuple[int, tuple[Slot, ...]]]] = {}
+        self._files: dict[Path, CountFile] = {}
+        self._slots: dict[Path, list[tuple[int, tuple[Slot, ...]]]] = {}
+        """Of each file the entries that matter, and what they count for."""
         self._known: dict[Path, int] = {}
-        """How much of each file has been looked through."""
+        """How many entries of each file have been looked at."""
 
     def read(self) -> defaultdict[Slot, float]:
         """Everything counted so far, over all processes."""
@@ -50,33 +45,21 @@ class CountFiles:
         for path in self._directory.glob("*.db"):
             if not path.name.startswith(("counter_", "histogram_")):
                 continue
+            file = self._files.setdefault(path, CountFile(path))
             try:
-                data = self._content(path)
+                values = file.read()
             except OSError:
                 continue  # it was swept away meanwhile
-            for place, slots in self._places[path]:
-                [value] = _VALUE.unpack_from(data, place)
+            wanted = self._slots.setdefault(path, [])
+            known = self._known.get(path, 0)
+            for entry, key in enumerate(file.keys[known:], known):
+                if slots := _slots(key):
+                    wanted.append((entry, slots))
+            self._known[path] = len(file.keys)
+            for entry, slots in wanted:
                 for slot in slots:
-                    totals[slot] += value
+                    totals[slot] += values[entry]
         return totals
-
-    def _content(self, path: Path) -> bytes:
-        with path.open("rb") as file:
-            [used] = _USED.unpack(file.read(_USED.size).ljust(_USED.size, b"\0"))
-            file.seek(0)
-            data = file.read(used)
-        places = self._places.setdefault(path, [])
-        at = self._known.get(path, _HEAD)
-        while at < len(data):
-            [length] = _LENGTH.unpack_from(data, at)
-            at += _LENGTH.size
-            slots = _slots(data[at : at + length])
-            at += length + 8 - (length + _LENGTH.size) % 8
-            if slots:
-                places.append((at, slots))
-            at += _VALUE_AND_TIME
-        self._known[path] = at
-        return data
 
 
 def of_gateway(numbers: GatewayNumbers) -> dict[Slot, float]:
