@@ -33,6 +33,7 @@ LASTING: Final[dict[str, str]] = {
     "keycheck": "proof of the master key",
     "alerts": "alerts that are not over, silences, what is still to be sent; the history, which is cut to its length",
     "wake": "bots with ready conversations; an empty list vanishes",
+    "woken": "the same, handed to a worker that takes in its next step; an empty list vanishes",
     "outwake": "the same of the outbox",
 }
 
@@ -48,6 +49,7 @@ class Keys:
         """`box` sets a second queue of the same shape beside the first: `out` is the outbox."""
         self.prefix = prefix
         self.wake = f"{prefix}{box}wake:{group}" if group else f"{prefix}{box}wake"
+        self.woken = f"{prefix}{box}woken:{group}" if group else f"{prefix}{box}woken"
         self.timers = f"{prefix}timers:{group}" if group else f"{prefix}timers"
         self.nodes = f"{prefix}nodes"
         self.keycheck = f"{prefix}keycheck"

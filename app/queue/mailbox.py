@@ -148,7 +148,7 @@ class Mailbox:
         more, *found = await self._takes.run(_TAKE, [root], [self._wake, bot, owner, limit, calls, LEASE_MS])
         if more and not self._wake:
             await self._push_wake({bot})
-        return [work for reply in found if (work := _work(bot, owner, reply)) is not None]
+        return [work for reply in found if (work := work_of(bot, owner, reply)) is not None]
 
     async def finish(self, work: Work, *, go_on: bool = True, another: bool = False) -> Work | None:
         """The event is done; the next of its conversation, started, or None when the conversation was let go.
@@ -188,7 +188,7 @@ class Mailbox:
             ],
         )
         await self._after(work, reply)
-        return _work(work.bot, work.owner, reply) if len(reply) > 1 else None
+        return work_of(work.bot, work.owner, reply) if len(reply) > 1 else None
 
     async def retry(self, work: Work, delay: float) -> None:
         """The event is tried again after `delay` seconds; its conversation waits meanwhile."""
@@ -217,7 +217,7 @@ class Mailbox:
             await _WAKE(self._scripts, [self._keys.wake], sorted(bots))
 
 
-def _work(bot: str, owner: str, reply: Sequence[Any]) -> Work | None:
+def work_of(bot: str, owner: str, reply: Sequence[Any]) -> Work | None:
     """What a script gave to be worked on; None for an entry that cannot be read."""
     conversation, fence, log_id, starts, failures, held, packed, sealed = reply
     try:

@@ -1,4 +1,4 @@
--- In front of take.lua and finish.lua: claim a conversation with a fence and a lease, and start its first event.
+-- In front of take.lua, fetch.lua and finish.lua: claim a conversation with a fence and a lease, and start its first event.
 --
 -- Returns  nothing where no mail is left (it is let go then), or a work:
 --          {conversation, fence, log id, starts, failures, held ms, entry, sealed}
@@ -21,5 +21,18 @@ local function claimed(root, conversation, owner, expiry)
     id = redis.call('LINDEX', mail, 0)
   end
   redis.call('HDEL', root .. 'claim', conversation)
+end
+
+-- Takes up to `limit` conversations of a list (`calls` or `ready`) onto `out`.
+local function take(root, list, owner, expiry, limit, out)
+  while limit > 0 do
+    local conversation = redis.call('LPOP', root .. list)
+    if not conversation then return end
+    local work = claimed(root, conversation, owner, expiry)
+    if work then
+      out[#out + 1] = work
+      limit = limit - 1
+    end
+  end
 end
 

@@ -7,21 +7,8 @@ local root, wake, owner = KEYS[1], ARGV[1], ARGV[3]
 local time = redis.call('TIME')
 local expiry = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[6]
 local out = {0}
-
-local function take(list, limit)
-  while limit > 0 do
-    local conversation = redis.call('LPOP', root .. list)
-    if not conversation then return end
-    local work = claimed(root, conversation, owner, expiry)
-    if work then
-      out[#out + 1] = work
-      limit = limit - 1
-    end
-  end
-end
-
-take('calls', tonumber(ARGV[5]))
-take('ready', tonumber(ARGV[4]))
+take(root, 'calls', owner, expiry, tonumber(ARGV[5]), out)
+take(root, 'ready', owner, expiry, tonumber(ARGV[4]), out)
 local more = redis.call('LLEN', root .. 'ready') + redis.call('LLEN', root .. 'calls')
 if more > 0 then
   out[1] = 1

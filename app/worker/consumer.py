@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import StoreUnavailable
+from app.core.errors import Fenced, StoreUnavailable
 from app.core.logs import get_logger
+from app.queue.fetch import Fetch, Room
+from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.work import Work
 from app.worker.lane import Lane
@@ -17,14 +19,17 @@ from app.worker.line import Message
 from app.worker.outcome import place_of
 from app.worker.roster import Roster
 
-# A blocked read ends by itself so often, so that a worker that retires need not break it off and lose a token.
-_BLOCK: Final = 1.0
+# A blocked read ends by itself so often, so that a worker that retires need not break it off and lose what it takes.
+# One whose loop was held by bot code, so that its node let others take over, has waited longer than that.
+_BLOCK: Final = 0.2
 # How long a bot's wake token waits here for a slot before another node may use it.
 _HOLD: Final = 0.05
 # A bot that nobody here serves: long enough not to spin, short enough for a node that does.
 _HOLD_FOREIGN: Final = 0.2
 _AT_ONCE: Final = 64
 _LEAST_CALL_SLOTS: Final = 4
+# What is taken of a bot in one step where there is room for it: it is another bot's turn then.
+_TURN: Final = 8
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 
@@ -47,12 +52,14 @@ class _Desk:
 
 
 class Consumer:
-    """Gets wake tokens, takes conversations with them, starts a task for each."""
+    """Waits for conversations that are ready, and starts a task for each; keeps wake tokens until there is room."""
 
     def __init__(
         self,
         lane: Lane,
         mailbox: Mailbox,
+        fetch: Fetch,
+        leases: Leases,
         roster: Roster,
         work_through: Callable[[Work], Coroutine[Any, Any, None]],
         tell: Callable[[Message], None],
@@ -61,11 +68,16 @@ class Consumer:
     ) -> None:
         self._lane = lane
         self._mailbox = mailbox
+        self._fetch = fetch
+        self._leases = leases
         self._roster = roster
         self._work_through = work_through
         self._tell = tell
         self._clock = clock
         self._desks: dict[str, _Desk] = {}
+        self._usual = 1
+        self._narrow: set[str] = set()
+        """Bots for which there may be less room than as a rule."""
         self._stopping = False
         self.tasks: set[asyncio.Task[None]] = set()
         """The conversations that are being worked through."""
@@ -76,10 +88,17 @@ class Consumer:
         pause = _FIRST_PAUSE
         while not self._stopping:
             try:
-                bot = await self._mailbox.next_bot(_BLOCK)
+                began = self._clock.monotonic()
+                works, tokens = await self._fetch.next(self._lane.owner, _BLOCK, self._room())
                 pause = _FIRST_PAUSE
-                if bot is not None:
+                for bot in tokens:
                     self.offer(bot)
+                if works and self._clock.monotonic() - began > _BLOCK:
+                    works = await self._still_held(works)
+                for work in works:
+                    self._got(work)
+                # Handlers come before the next read: one that blocks the loop should not do so with a read open.
+                await asyncio.sleep(0)
             except StoreUnavailable as error:
                 log.warning("no work can be fetched, Redis is away", error=str(error), pause=pause)
                 await self._clock.sleep(pause)
@@ -88,6 +107,11 @@ class Consumer:
                 # Without this task the worker would live on and take nothing, for no bot.
                 log.error("no work was fetched, this is a fault of the hub", place=place_of(error))
                 await self._clock.sleep(_LONGEST_PAUSE)
+
+    def refit(self) -> None:
+        """The bots have changed: find out anew for how much there is room."""
+        self._usual = min(_TURN, -(-self._roster.least_workers() // self._lane.share))
+        self._narrow.update(self._desks)
 
     def stop(self) -> None:
         """Take nothing new."""
@@ -111,9 +135,7 @@ class Consumer:
             return
         match self._roster.place_of(bot):
             case "here":
-                desk = self._desks.get(bot)
-                if desk is None:
-                    desk = self._desks[bot] = _Desk(bot)
+                desk = self._desk(bot)
                 desk.token = True
                 self._use(desk)
             case "elsewhere":
@@ -122,32 +144,77 @@ class Consumer:
                 loop = asyncio.get_running_loop()
                 loop.call_later(_HOLD_FOREIGN, lambda: self._errand(self._return(bot)))
 
+    # -- what a read brings --------------------------------------------------------------------------------
+
+    def _room(self) -> Room:
+        """For how much there is room now. Until the read ends it only grows."""
+        rooms: dict[str, tuple[int, int]] = {}
+        for bot in tuple(self._narrow):
+            desk = self._desk(bot)
+            free, calls = self._free(desk)
+            if self._roster.place_of(bot) != "here" or desk.token or desk.taking or free <= 0:
+                # With all slots in use the token is held for a moment: it would come back at once.
+                rooms[bot] = 0, 0
+            elif free < self._usual or calls < _LEAST_CALL_SLOTS:
+                rooms[bot] = min(self._usual, free), max(0, calls)
+            else:
+                self._narrow.discard(bot)
+        return Room(self._usual, _LEAST_CALL_SLOTS, rooms)
+
+    def _got(self, work: Work) -> None:
+        if self._stopping or self._roster.place_of(work.bot) != "here":
+            self._narrow.add(work.bot)
+            self._errand(self._release(work))
+        else:
+            self._start(self._desk(work.bot), work)
+
+    async def _still_held(self, works: list[Work]) -> list[Work]:
+        """The loop was held while they waited: the node may have given them to another process."""
+        try:
+            lost = await self._leases.extend(works)
+        except StoreUnavailable:
+            return works  # what is lost is refused later
+        return [work for work in works if work not in lost]
+
+    async def _release(self, work: Work) -> None:
+        try:
+            await self._mailbox.release(work)
+        except (Fenced, StoreUnavailable):
+            pass  # another has it, or will have when the lease runs out
+
+    def _desk(self, bot: str) -> _Desk:
+        desk = self._desks.get(bot)
+        if desk is None:
+            desk = self._desks[bot] = _Desk(bot)
+        return desk
+
     # -- slots ---------------------------------------------------------------------------------------------
 
     def _use(self, desk: _Desk) -> None:
         """Use the token if a slot is free; else look for callbacks, which have slots of their own; else wait."""
         if desk.taking or self._stopping:
             return
-        slots = self._slots(desk.bot)
-        free = min(_AT_ONCE, slots - desk.busy)
-        call_slots = max(_LEAST_CALL_SLOTS, slots // 2) - desk.calls
+        free, call_slots = self._free(desk)
         now = self._clock.monotonic()
         if free <= 0 and call_slots > 0 and now - desk.probed >= _HOLD:
             desk.probed = now
             free = 0
         elif free <= 0:
+            self._narrow.add(desk.bot)
             if desk.timer is None:
                 desk.timer = asyncio.get_running_loop().call_later(_HOLD, self._held_long_enough, desk)
             return
         self._cancel_timer(desk)
         desk.token = False
         desk.taking = True
-        self._errand(self._take(desk, free, max(0, call_slots)))
+        self._narrow.add(desk.bot)
+        self._errand(self._take(desk, min(_AT_ONCE, free), max(0, call_slots)))
 
-    def _slots(self, bot: str) -> int:
-        resident = self._roster.find(bot)
-        workers = resident.spec.config.server.workers if resident is not None else 0
-        return -(-workers // self._lane.share)
+    def _free(self, desk: _Desk) -> tuple[int, int]:
+        """Free slots here: for conversations, for callbacks."""
+        resident = self._roster.find(desk.bot)
+        slots = -(-(resident.spec.config.server.workers if resident is not None else 0) // self._lane.share)
+        return slots - desk.busy, max(_LEAST_CALL_SLOTS, slots // 2) - desk.calls
 
     async def _take(self, desk: _Desk, free: int, calls: int) -> None:
         try:
@@ -168,6 +235,9 @@ class Consumer:
             desk.calls += 1
         else:
             desk.busy += 1
+        free, calls = self._free(desk)
+        if free < self._usual or calls < _LEAST_CALL_SLOTS:
+            self._narrow.add(work.bot)
         task = asyncio.get_running_loop().create_task(self._work_through(work))
         self.tasks.add(task)
 

@@ -99,6 +99,10 @@ class Roster:
             return None
         return self._settle(spec, code)
 
+    def least_workers(self) -> int:
+        """The fewest slots that any bot has on a node."""
+        return min((spec.config.server.workers for spec in self._catalog.bots.values()), default=1)
+
     def faults(self) -> dict[str, str]:
         """Why a bot of the catalog is not served here, or not as its directory has it now; by bot."""
         self.everyone()

@@ -19,6 +19,8 @@ from app.core.redis import RedisLink
 from app.model.catalog import Catalog
 from app.queue.calls import Calls
 from app.queue.claims import Claims
+from app.queue.fetch import Fetch
+from app.queue.leases import Leases
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import LEASE_MS, Mailbox
 from app.queue.tasks import Tasks
@@ -46,6 +48,8 @@ from app.worker.solo import Solos, unpacked
 
 _STOP_HOOKS_TIME: Final = 5.0
 _RELEASE_TIME: Final = 2.0
+# More than a read takes that Redis answers in time.
+_LAST_READ: Final = 1.5
 
 # How long new bots' code may take before the node is told without it.
 _IMPORT_PATIENCE: Final = 2.0
@@ -111,6 +115,8 @@ class Worker:
         self._consumer = Consumer(
             lane,
             parts.mailbox,
+            Fetch(parts.link, parts.keys, parts.mailbox),
+            Leases(parts.link, parts.keys),
             self._roster,
             self._dispatcher.work_through,
             self._line.tell,
@@ -147,6 +153,7 @@ class Worker:
         clock = self._parts.clock
         heartbeat = Heartbeat(self._claims, self._parts.keys, self._parts.open_heartbeat, lease_ms=LEASE_MS)
         heartbeat.start()
+        self._consumer.refit()
         consuming = self._go(self._consumer.run()) if self._lane.kind == "shared" else None
         if self._lane.kind == "shared":
             self._go(Declarer(self._roster, self._parts.timetable, clock=clock).run())
@@ -158,6 +165,7 @@ class Worker:
         await heartbeat.stop()
 
     def _bots_changed(self, _: frozenset[str]) -> None:
+        self._consumer.refit()
         self._go(self._tell_faults())
 
     async def _tell_faults(self) -> None:
@@ -173,12 +181,12 @@ class Worker:
 
     async def _finish(self, consuming: asyncio.Task[None] | None) -> None:
         """Let conversations end their present event; once in a hurry, only for `drain_timeout`."""
+        if consuming is not None:
+            # Its blocked read, which ends by itself, would else lose what it takes.
+            await asyncio.wait({consuming}, timeout=_LAST_READ)
+            consuming.cancel()
         finishing = self._go(self._consumer.idle())
         hurry = self._go(_wait(self._hurry))
-        if consuming is not None:
-            # A worker that only retires waits for its blocked read, which would else lose the token it gets.
-            await asyncio.wait({consuming, hurry}, return_when=asyncio.FIRST_COMPLETED)
-            consuming.cancel()
         await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({finishing}, timeout=self._parts.drain_timeout)
         if not finishing.done():

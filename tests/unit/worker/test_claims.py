@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
+from app.core.redis import connect
+from app.queue.leases import Leases
+from app.queue.mailbox import Mailbox
 from app.sdk.bot import Bot
 from app.sdk.context import Context
 from app.sdk.message import Message
+from app.worker import consumer
 from app.worker.solo import packed
 from tests.unit.worker.conftest import Site
-from tests.unit.worker.kit import echo, message
+from tests.unit.worker.kit import echo, message, spec
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
@@ -129,6 +134,57 @@ async def test_a_shared_worker_hands_the_token_of_a_bot_kept_apart_to_the_node(s
     site.tell({"do": "take", "bot": "echo"}, worker=1)
     await until(site.done)
     assert len(site.mouth.said) == 1
+
+
+async def test_mail_of_a_bot_that_is_not_here_yet_waits_for_it_with_no_start_counted(site: Site) -> None:
+    site.add(echo(), spec("support"))
+    await site.worker()
+    await site.accept(message(1, "early", site.cipher), message(2, "x", site.cipher, bot="support"))
+    await until(lambda: site.done("support"))
+    await until(lambda: site.link.commands.lrange(site.keys.bot("echo", "ready"), 0, -1))
+    assert await site.link.commands.hget(site.keys.bot("echo", "tries"), "e1") in (None, b"0")
+    site.add(echo())
+    await until(site.done)
+    assert [text for bot, _, text in site.mouth.said if bot == "echo"] == ["early"]
+
+
+async def test_what_was_given_to_others_while_the_loop_was_held_is_not_begun(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_BLOCK", 1.0)  # long enough for a busy machine to put an event into it
+    connected, read_is_open = threading.Event(), threading.Event()
+
+    async def meanwhile() -> None:
+        """The node's part, and another worker's, in a thread of their own."""
+        link = await connect(site.url)
+        mailbox, leases = Mailbox(link, site.keys), Leases(link, site.keys)
+        connected.set()
+        read_is_open.wait(10)
+        await mailbox.accept([message(1, "x", site.cipher)])
+        await until(lambda: link.commands.zcard(site.keys.bot("echo", "lease")))
+        await asyncio.sleep(1.1)  # what is looked at is how long the loop was held
+        assert await leases.abandon("test:1", ["echo"], alive=True) == 1
+        [work] = await mailbox.take("echo", "other:1", 1)
+        assert work.deaths == 0
+        await link.close()
+
+    other_worker = threading.Thread(target=asyncio.run, args=(meanwhile(),))
+    other_worker.start()
+    await until(connected.is_set)
+    site.add(echo())
+    await site.worker()
+    await until(lambda: waits(site))
+    read_is_open.set()
+    other_worker.join()  # holds the loop
+    await until(lambda: waits(site))
+    assert site.mouth.said == []
+    assert await site.link.commands.hget(site.keys.bot("echo", "claim"), "oc_1") == b"other:1 2"
+
+
+async def waits(site: Site) -> bool:
+    """Whether the worker's read is open."""
+    clients: Any = await site.link.commands.client_list()
+    return any(client["cmd"] == "blmove" for client in clients)
 
 
 async def test_an_event_two_workers_died_with_is_given_to_the_node_to_run_alone(site: Site) -> None:
