@@ -33,6 +33,8 @@ class AdminApi:
         """Where hub.yaml and the environment say that it is, with the admin token; `address` goes over it."""
         from app.core.settings import load_settings
 
+        if address is not None and not address.startswith(("http://", "https://")):
+            raise HubError(f"--api {address}: expected an address such as http://127.0.0.1:9091")
         settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
         admin = settings.server.admin
         if settings.admin_token is not None:
@@ -51,10 +53,10 @@ class AdminApi:
         return cls((address or f"http://{host}:{admin.port}").rstrip("/"), token)
 
     def get(self, path: str) -> Any:
-        return json.loads(self._ask("GET", path).read())
+        return self._read(self._ask("GET", path))
 
     def delete(self, path: str) -> Any:
-        return json.loads(self._ask("DELETE", path).read())
+        return self._read(self._ask("DELETE", path))
 
     def post(self, path: str, document: Any, part: Part | None = None) -> Any:
         """Post a document, with a file beside it if there is one."""
@@ -67,7 +69,7 @@ class AdminApi:
             start = f'--{boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\n'.encode()
             body = start + body + head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
             kind = f"multipart/form-data; boundary={boundary}"
-        return json.loads(self._ask("POST", path, body, kind).read())
+        return self._read(self._ask("POST", path, body, kind))
 
     def events(self, path: str) -> Iterator[Any]:
         """What a stream of server-sent events tells, until it ends."""
@@ -79,6 +81,16 @@ class AdminApi:
             except (OSError, http.client.HTTPException) as error:
                 raise HubError(f"the hub at {self.address} went away: {error}") from None
 
+    def _read(self, answer: Any) -> Any:
+        try:
+            return json.loads(answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise HubError(f"the hub at {self.address} went away: {error}") from None
+        except ValueError:
+            raise HubError(
+                f"what answers at {self.address} is no hub's admin listener: see server.admin.port"
+            ) from None
+
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
         if body is not None:
@@ -89,8 +101,13 @@ class AdminApi:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             return opener.open(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError as error:
+            if error.code == 401:
+                raise HubError(
+                    f"the hub at {self.address} does not take this admin token: HUB_ADMIN_TOKEN, else the file "
+                    "admin_token of the data directory, is another hub's (--data-dir names another directory)"
+                ) from None
             raise HubError(f"the hub refused: {_said(error)}") from None
-        except OSError:
+        except (OSError, http.client.HTTPException):
             raise HubError(f"no hub answers at {self.address}: is one running? --api names another address") from None
 
 

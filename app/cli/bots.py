@@ -32,6 +32,9 @@ def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> No
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
+    if not rows:
+        typer.echo(f"no bots in {config}: `feishu-hub bots add NAME` makes one")
+        return
     table = Table("bot", "state", "app id", "handler", "problems")
     for row in rows:
         colour = _COLOURS.get(row["state"], "red")
@@ -88,7 +91,8 @@ def add(
         fail(list(exc.faults))
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo(f"Next: fill in {config / name / CREDENTIALS}, then run: feishu-hub bots check {name}")
+    where = "" if config == DEFAULT_CONFIG else f" -c {config}"
+    typer.echo(f"Next: fill in {config / name / CREDENTIALS}, then run: feishu-hub bots check {name}{where}")
 
 
 @app.command()
@@ -127,7 +131,8 @@ def check(
         for fault in report.faults:
             typer.echo(str(fault))
         count = len(report.bots)
-        typer.echo(f"{count} {'bot' if count == 1 else 'bots'} checked, {len(report.faults)} faults")
+        faults = f"{len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'}"
+        typer.echo(f"{count} {'bot' if count == 1 else 'bots'} checked, {faults}")
     if report.faults:
         raise typer.Exit(1)
 

@@ -45,7 +45,8 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
             typer.echo(f"warning: {warning}")
         for fault in faults:
             typer.echo(str(fault))
-        typer.echo(f"{len(faults)} faults" if faults else f"settings and {len(report.bots)} bots are right")
+        count = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
+        typer.echo(count if faults else f"settings and {len(report.bots)} bots are right")
     if faults:
         raise typer.Exit(1)
 
@@ -63,6 +64,9 @@ def get(
     from app.core.errors import ConfigError
     from app.core.settings import load_settings
 
+    if not config.is_dir():
+        typer.echo(f"{config}: no such directory: name another with -c DIR", err=True)
+        raise typer.Exit(1)
     try:
         settings = load_settings(config / "hub.yaml", os.environ)
     except ConfigError as exc:

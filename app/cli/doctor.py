@@ -67,7 +67,8 @@ def _examine(config: Path, bots: Path | None, data_dir: Path | None) -> Iterator
         for fault in exc.faults:
             yield Finding("settings", "fail", str(fault), "correct it, then run feishu-hub config validate")
     else:
-        yield Finding("settings", "ok", f"{config / 'hub.yaml'} and the environment")
+        file = config / "hub.yaml"
+        yield Finding("settings", "ok", f"{file if file.exists() else f'defaults (no {file})'} and the environment")
         for name in settings.unknown_env:
             yield Finding("settings", "warn", f"{name} names no setting", "see docs/reference.md for the names")
     yield from _bots(config, bots, settings)

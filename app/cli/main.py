@@ -20,6 +20,7 @@ app = typer.Typer(
     help="One public webhook endpoint for all of a company's Feishu (飞书/Lark) bots.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals hold secrets
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(run)
 app.command()(dev)
@@ -42,11 +43,16 @@ app.add_typer(schedules.app, name="schedules")
 
 
 def main() -> None:
-    """The entry point; errors the hub knows are said in a line, with exit status 1."""
+    """The entry point; errors the hub knows, and those of files, are said in a line, with exit status 1."""
     try:
         app()
     except HubError as error:
         sys.stderr.write(f"feishu-hub: {error}\n")
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise  # of no file or directory: nobody foresaw it
+        sys.stderr.write(f"feishu-hub: {error.filename}: {error.strerror}\n")
         sys.exit(1)
 
 

@@ -81,8 +81,10 @@ def search(
     """Find messages by bot, chat, sender, type, time, id, without content; or by words."""
     query = _query(bot, chat, sender, type_, event, message, since, until)
     if words is not None:
+        if bot is None:
+            raise typer.BadParameter("words are looked up within a bot: give --bot too", param_hint="--words")
         reason = why or str(typer.prompt("Why do you open them"))
-        _by_words(words, query, reason, limit, config, data_dir, as_json)
+        _by_words(words, bot, query, reason, limit, config, data_dir, as_json)
         return
 
     async def work(stores: Stores) -> Sequence[MessageInfo]:
@@ -180,12 +182,8 @@ def audit(
 
 
 def _by_words(
-    words: str, query: Query, why: str, limit: int, config: Path, data_dir: Path | None, as_json: bool
+    words: str, bot: str, query: Query, why: str, limit: int, config: Path, data_dir: Path | None, as_json: bool
 ) -> None:
-    bot = query.bot
-    if bot is None:
-        raise typer.BadParameter("words are looked up within a bot: give --bot too", param_hint="--words")
-
     async def work(stores: Stores) -> Found:
         # Before keys are asked for: a misspelt bot's would be made.
         await must_have_heard_of(stores, config, bot)

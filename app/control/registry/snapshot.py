@@ -142,8 +142,9 @@ class Registry:
         try:
             directories = self._directories()
         except OSError as exc:
-            problem = "no such directory" if isinstance(exc, FileNotFoundError) else exc.strerror or "unreadable"
-            hint = "make it, or name another with -c DIR"
+            missing = isinstance(exc, FileNotFoundError)
+            problem = "no such directory" if missing else (exc.strerror or "unreadable").lower()
+            hint = "make it, or name another with -c DIR" if missing else "name another with -c DIR"
             return Scan(faults=(Fault(str(self.root), "", f"{problem}: {hint}"),))
         readings: dict[str, Reading] = {}
         stamps: dict[str, Stamp] = {}
