@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from app.core.engine_socket import socket_url
-from app.core.heap import settle
+from app.core.heap import grow, settle
 from app.core.logs import get_logger
 from app.core.settings import Settings
 from app.plan import Plan, Workers
@@ -49,6 +49,7 @@ def run_node(settings: Settings, root: Path, bots: Path | None, warnings: Sequen
         # A collector that passes over shared pages writes to them, and so makes a copy of each.
         settle()
         workers = Workers(Nursery.start(partial(worker_main, birth)), dials)
+        grow()
     # Imported after the fork: what only the node needs is no part of its children.
     from app.hub import Node
 

@@ -67,6 +67,9 @@ def serve(settings: Settings, root: Path, bots: Path | None, **plan: Any) -> int
 
     `plan` is passed on to `app.hub.Plan`.
     """
+    from app.core.heap import grow
+
+    grow()
     # Read once, when the metrics are first imported: from here on all processes count into the same files.
     numbers = _numbers(settings.data_dir)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)

@@ -10,6 +10,14 @@ from typing import Final
 _YOUNG: Final = 10_000
 
 
+def grow() -> None:
+    """To be called before a process imports and builds what it is made of, to leave garbage alone until `settle`.
+
+    There is hardly any; looking for it took a tenth of a node's start.
+    """
+    gc.disable()
+
+
 def settle() -> None:
     """To be called once a process is ready: what it has built until now lives as long as it does.
 
@@ -19,3 +27,4 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)
+    gc.enable()
