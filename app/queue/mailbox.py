@@ -43,8 +43,6 @@ class Mailbox:
         # timer for every round trip.
         self._scripts = link.commands if link.cluster else link.blocking
         self._pipe = Pipeliner(self._scripts, cluster=link.cluster)
-        # A bot that was quiet must not wait until the ends of another's many events are back: takes go on their own.
-        self._takes = Pipeliner(self._scripts, cluster=link.cluster)
         # On Cluster the wake list lives in another slot than the bots: it is pushed in a step of its own, and the
         # sweep mends what a death in between leaves.
         self._wake = "" if link.cluster else keys.wake
@@ -145,7 +143,7 @@ class Mailbox:
     async def take(self, bot: str, owner: str, limit: int, *, calls: int = 0) -> list[Work]:
         """Claim up to `limit` ready conversations and `calls` callbacks, each with its first event started."""
         root = self._keys.root(bot)
-        more, *found = await self._takes.run(_TAKE, [root], [self._wake, bot, owner, limit, calls, LEASE_MS])
+        more, *found = await self._pipe.run(_TAKE, [root], [self._wake, bot, owner, limit, calls, LEASE_MS])
         if more and not self._wake:
             await self._push_wake({bot})
         return [work for reply in found if (work := work_of(bot, owner, reply)) is not None]

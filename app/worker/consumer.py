@@ -16,12 +16,13 @@ from app.queue.mailbox import Mailbox
 from app.queue.work import Work
 from app.worker.lane import Lane
 from app.worker.line import Message
+from app.worker.looks import HAND_OVER
 from app.worker.outcome import place_of
 from app.worker.roster import Roster
 
 # A blocked read ends by itself so often, so that a worker that retires need not break it off and lose what it takes.
 # One whose loop was held by bot code, so that its node let others take over, has waited longer than that.
-_BLOCK: Final = 0.2
+_BLOCK: Final = HAND_OVER
 # How long a bot's wake token waits here for a slot before another node may use it.
 _HOLD: Final = 0.05
 # A bot that nobody here serves: long enough not to spin, short enough for a node that does.
