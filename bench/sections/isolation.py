@@ -19,12 +19,14 @@ from bench.report import Row, percentile, row
 from bench.sections.handle import finished, until_handled
 from bench.wrk import Unsound
 
-_WELL: Final = [App(1), App(2), App(3)]
-"""Three, so that a window has three times the events; A gets 50 times what one of them gets."""
-_RATE: Final = 20.0
+_WELL: Final = [App(number) for number in range(1, 6)]
+"""Five, so that a window has five times the events; A gets 50 times what one of them gets."""
+_RATE: Final = 10.0
 _FLOOD: Final = 50
-_SECONDS: Final = 20.0
-"""Of a window, in which A once blocks its loop for ten."""
+_ALONE: Final = 15.0
+"""Seconds of a window in which nothing happens."""
+_BESIDE: Final = 30.0
+"""Of one with a misdeed: A blocks its loop for ten of them."""
 _WARM: Final = 3.0
 _MOVED: Final = 1.20
 _HEAD_START: Final = 1.5
@@ -42,7 +44,7 @@ def measure(plan: Plan) -> list[Row]:
         stage.run(nothing, _WARM)  # keys, tokens, first imports
         for _ in range(plan.rounds):
             for name, misdeed in MISDEEDS.items():
-                pairs.setdefault(name, []).append((stage.run(nothing), stage.run(misdeed)))
+                pairs.setdefault(name, []).append((stage.run(nothing, _ALONE), stage.run(misdeed, _BESIDE)))
     rows = []
     for what in ("POST → 200", "POST → handler"):
         alone = [percentile(calm[what], 0.99) for turns in pairs.values() for calm, _ in turns]
@@ -69,7 +71,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         feishu = self._feishu.__enter__()
-        self._marks = Marks(self._path, int(_RATE * len(_WELL) * _SECONDS))
+        self._marks = Marks(self._path, int(_RATE * len(_WELL) * _BESIDE))
         for app in _WELL:
             write_bot(self.config, app, "mark", domain=feishu.url, settings={"marks": str(self._path)})
         for rogue in self._rogues:
@@ -85,7 +87,7 @@ class Stage:
         """A bot that has done nothing wrong so far: who has may be kept apart already."""
         return self._rogues.pop()
 
-    def run(self, misdeed: Misdeed, seconds: float = _SECONDS) -> Window:
+    def run(self, misdeed: Misdeed, seconds: float) -> Window:
         """The well-behaved bots' spans to their 200s and to their handlers, with a misdeed soon after the begin."""
         count = int(_RATE * len(_WELL) * seconds)
         self._marks.clear()
@@ -157,7 +159,7 @@ def _says(word: str) -> Misdeed:
 
 def _flood(stage: Stage) -> Act:
     rate = _RATE * _FLOOD
-    count = int(rate * (_SECONDS - 1))
+    count = int(rate * (_BESIDE - 1))
     path = stage.plan.scratch / "flood-marks"
     Marks(path, count)
     requests = stage.events([stage.rogue()], count)
