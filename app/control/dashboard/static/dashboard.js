@@ -33,9 +33,18 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// Of few samples a while is shown in which they can be read: of a single one uPlot would show a day, all at midnight.
+const LEAST = 600;
+const STEPS = [60, 120, 300, 600, 900, 1800, 3600];
+
 function chart(place) {
   let plot = null;
   let shown = [[], [], []];
+  const span = () => {
+    const [moments] = shown;
+    const end = moments.length ? moments[moments.length - 1] : Date.now() / 1000;
+    return [Math.min(moments.length ? moments[0] : end, end - LEAST), end];
+  };
   const wide = () => Math.max(260, place.clientWidth);
 
   function draw() {
@@ -51,10 +60,10 @@ function chart(place) {
         { label: place.dataset.dead, stroke: colour("--red"), width: 2 },
       ],
       axes: [
-        { ...axis, values: (_plot, moments) => moments.map((seconds) => minute.format(seconds * 1000)) },
+        { ...axis, incrs: STEPS, space: 80, values: (_plot, moments) => moments.map((seconds) => minute.format(seconds * 1000)) },
         { ...axis, size: 56 },
       ],
-      scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] } },
+      scales: { x: { range: span }, y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] } },
       tzDate: (seconds) => new Date(seconds * 1000),
     }, shown, place);
   }

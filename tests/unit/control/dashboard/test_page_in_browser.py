@@ -116,3 +116,28 @@ async def test_on_a_phone(busy: Town, browser: Browser) -> None:
     await log_in(page, busy)
     await shot(page, "overview-phone")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 100])
+async def test_the_charts_times_are_minutes_of_what_it_shows(busy: Town, browser: Browser, samples: int) -> None:
+    curve = busy.curve
+    busy.curve = Chart(curve.moments[:samples], curve.messages[:samples], curve.dead[:samples])
+    page, _ = await new_page(browser, locale="en-US", timezone_id="UTC", viewport={"width": 1280, "height": 900})
+    await page.add_init_script(
+        "window.written = []; const draw = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, ...more) {"
+        " window.written.push(text); return draw.call(this, text, ...more); };"
+        # A frame begins: what was written before stands no longer.
+        "const clear = CanvasRenderingContext2D.prototype.clearRect;"
+        "CanvasRenderingContext2D.prototype.clearRect = function (...all) {"
+        " window.written = []; return clear.call(this, ...all); };"
+    )
+    async with page.expect_response("**/traffic"):
+        await log_in(page, busy)
+    times = "window.written.filter((text) => /[AP]M$/.test(text))"
+    if samples:
+        # START is 14:13:20; a young hub shows the ten minutes before.
+        first = "02:04 PM" if samples < 100 else "02:14 PM"
+        await page.wait_for_function(f"{times}[0] === '{first}'")
+    found = await page.evaluate(times)
+    assert 3 < len(set(found)) == len(found) < 20
