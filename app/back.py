@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,29 +33,33 @@ from app.control.cluster.membership import Membership
 from app.control.health.counted import CountedPage
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
+from app.control.registry.live_settings import LiveSettings
 from app.control.scheduler.firing import Firing
+from app.core.ending import ended
 from app.core.redis import guard
+from app.core.settings import Settings
+from app.dashboard import open_dashboard
 from app.measures import Measures
+from app.plan import Plan
 from app.queue.tasks import TaskInfo, task_aad
 from app.storage.cache_counts import cache_stats
 from app.storage.traces import Traces
 from app.wiring import Stores
 
 
-def open_back(
+@asynccontextmanager
+async def open_back(
     stores: Stores,
     measures: Measures,
     membership: Membership,
     health: Health,
     alerting: Alerting,
     sender: Sender,
-    dashboard: Any,
     *,
+    plan: Plan,
     token: str,
-    metrics_path: str,
-    health_path: str,
-) -> Any:
-    """The admin listener's ASGI app."""
+) -> AsyncIterator[Any]:
+    """The admin listener's ASGI app, with the tokens of programs as hub.yaml has them now."""
 
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     counted = CountedPage(Path(directory)) if directory else None
@@ -73,34 +78,44 @@ def open_back(
             await stores.link.commands.publish(stores.keys.changes, (bot or "reload").encode())
 
     settings = stores.settings
-    callers = [Caller(one.name, one.token.get_secret_value(), frozenset(one.bots)) for one in settings.api_tokens]
     attachments = Attachments(sender, Fetcher(settings.outbox.fetch_allow))
     acceptance = Acceptance(stores.outbox, measures.registry, attachments)
     registry = measures.registry
     followers = measures.followers = Followers(settings.server.admin.max_followers, lambda: health.draining)
     known = KnownBots(lambda: registry.statuses, Traces(stores.link, stores.keys, stores.messages).left_by)
     firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
-    return admin_app(
-        access=Access(token, callers),
-        known=known,
-        routers=[
-            bots_router(measures, reload),
-            dead_router(stores.letters, stores.reveals),
-            stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
-            nodes_router(membership.nodes),
-            schedules_router(stores.timetable, firing, registry),
-            tasks_router(stores.tasks, open_note, followers),
-            limits_router(measures.usage),
-            cache_router(partial(cache_stats, stores.link, stores.keys)),
-            alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
-        ],
-        sending=[messages_router(stores.outbox.queue, acceptance, followers)],
-        dashboard=dashboard,
-        metrics=metrics,
-        health=health,
-        metrics_path=metrics_path,
-        health_path=health_path,
-    )
+    access = Access(token, _callers(settings))
+    live = LiveSettings(plan.root / "hub.yaml", plan.env, lambda now: access.let_in(_callers(now)))
+    watching = asyncio.create_task(live.run(), name="settings")
+    try:
+        async with open_dashboard(stores, measures, membership, alerting.book, token) as dashboard:
+            yield admin_app(
+                access=access,
+                known=known,
+                routers=[
+                    bots_router(measures, reload),
+                    dead_router(stores.letters, stores.reveals),
+                    stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
+                    nodes_router(membership.nodes),
+                    schedules_router(stores.timetable, firing, registry),
+                    tasks_router(stores.tasks, open_note, followers),
+                    limits_router(measures.usage),
+                    cache_router(partial(cache_stats, stores.link, stores.keys)),
+                    alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
+                ],
+                sending=[messages_router(stores.outbox.queue, acceptance, followers)],
+                dashboard=dashboard,
+                metrics=metrics,
+                health=health,
+                metrics_path=plan.metrics_path,
+                health_path=plan.health_path,
+            )
+    finally:
+        await ended(watching)
+
+
+def _callers(settings: Settings) -> Sequence[Caller]:
+    return [Caller(one.name, one.token.get_secret_value(), frozenset(one.bots)) for one in settings.api_tokens]
 
 
 def details(measures: Measures, node: str, engine_pid: int | None) -> Mapping[str, Any]:

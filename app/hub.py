@@ -31,7 +31,6 @@ from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.redis import check_external, guard
 from app.core.settings import Settings
-from app.dashboard import open_dashboard
 from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
 from app.handling import open_lanes
@@ -175,20 +174,17 @@ class Node:
         await closing.enter_async_context(open_reporting(measures, self._alerts))
         self.token = admin_token(settings.data_dir, _secret(settings))
         self.admin = admin.getsockname()[:2]
-        dashboard = await closing.enter_async_context(
-            open_dashboard(stores, measures, self._membership, self._alerts.book, self.token)
-        )
-        back = open_back(
-            stores,
-            measures,
-            self._membership,
-            self.health,
-            self._alerts,
-            sender,
-            dashboard,
-            token=self.token,
-            metrics_path=self.plan.metrics_path,
-            health_path=self.plan.health_path,
+        back = await closing.enter_async_context(
+            open_back(
+                stores,
+                measures,
+                self._membership,
+                self.health,
+                self._alerts,
+                sender,
+                plan=self.plan,
+                token=self.token,
+            )
         )
         await self._serve(closing, listener(self.plan.wrap_admin(back) if self.plan.wrap_admin else back), admin)
         # Last: what keeps things on this node's disk is told too.

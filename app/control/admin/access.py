@@ -36,7 +36,12 @@ class Access:
     """The tokens that are good here, and the checks that routes depend on."""
 
     def __init__(self, admin_token: str, callers: Sequence[Caller] = ()) -> None:
-        self._callers = (Caller(ADMIN, admin_token), *callers)
+        self._admin = Caller(ADMIN, admin_token)
+        self._callers = (self._admin, *callers)
+
+    def let_in(self, callers: Sequence[Caller]) -> None:
+        """From now on these, beside the admin, and no others."""
+        self._callers = (self._admin, *callers)
 
     def caller(self, authorization: str | None) -> Caller | None:
         """Whose token an Authorization header carries; compared in constant time."""

@@ -1,0 +1,60 @@
+"""hub.yaml while the node runs: tokens of programs are taken up, of all else the log says that it waits for a start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from app.control.registry.directories import mounted_stamp
+from app.control.registry.watch import Watch
+from app.core.errors import ConfigError
+from app.core.logs import get_logger
+from app.core.settings import Settings, load_settings
+from app.core.shape import keys_of
+
+_TAKEN_UP: Final = "api_tokens"
+
+log = get_logger(__name__)
+
+
+class LiveSettings:
+    """Watches a file; with faults in it, and without the file's own directory, everything stays as it was."""
+
+    def __init__(self, file: Path, env: Mapping[str, str], apply: Callable[[Settings], None]) -> None:
+        """`apply` is given the settings anew when the tokens in them are others."""
+        self._file = file
+        self._env = env
+        self._apply = apply
+        self._first: Settings | None = None
+        self._tokens: Any = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await Watch(self._file.parent, lambda: mounted_stamp([self._file]), self.changed).run()
+
+    async def changed(self) -> None:
+        """Look what changed; the first look is at what the node was started with."""
+        try:
+            now = await asyncio.to_thread(load_settings, self._file, self._env)
+        except ConfigError as error:
+            log.warning("hub.yaml has faults, nothing of it is taken up", faults=[str(fault) for fault in error.faults])
+            return
+        if self._first is None:
+            self._first, self._tokens = now, now.api_tokens
+            return
+        if now.api_tokens != self._tokens:
+            self._tokens = now.api_tokens
+            self._apply(now)
+            log.info("api tokens taken up", names=[token.name for token in now.api_tokens])
+        first = self._first
+        keys = [key.path for key in keys_of(Settings) if _value(now, key.path) != _value(first, key.path)]
+        if waiting := [key for key in keys if key != _TAKEN_UP]:
+            log.warning("hub.yaml has changed, this takes effect when the node is started anew", keys=waiting)
+
+
+def _value(settings: Any, path: str) -> Any:
+    for name in path.split("."):
+        settings = getattr(settings, name)
+    return settings
