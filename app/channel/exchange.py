@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict, Unpack
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, TypedDict, Unpack
 from urllib.parse import quote
 
 from app.channel.limiter import Limiter, OnWait, Slot
@@ -43,12 +44,15 @@ _TOKEN_GOOD: Final = 1.0
 # An answer takes a moment even where the deadline is now: cut shorter, its outcome would not be known.
 _SHORTEST_TIMEOUT: Final = 1.0
 
+# To find a metric by its labels costs more than to count; there are as many as bots and the APIs that they call.
+_sends = lru_cache(maxsize=4096)(SENDS.labels)
+_slot_waits = lru_cache(maxsize=4096)(SLOT_WAIT_SECONDS.labels)
+
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One API call as it goes out, and whose bounds it falls under."""
+class Call(NamedTuple):
+    """One API call as it goes out, and whose bounds it falls under; a tuple, since every send makes one."""
 
     api: str
     """Its name for limiter, metrics and errors; never holds an id."""
@@ -56,9 +60,9 @@ class Call:
     path: str
     """Percent-encoded."""
     query: Query = ()
-    json: Any = field(default=None, repr=False)
-    form: tuple[Part, ...] = field(default=(), repr=False)
-    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    json: Any = None
+    form: tuple[Part, ...] = ()
+    headers: Mapping[str, str] | None = None
     chat: str = ""
     user: str = ""
     message: str = ""
@@ -71,6 +75,9 @@ class Call:
     binary: bool = False
     timeout: float = 10.0
     token: TokenKind | Literal["none"] = "tenant"
+
+    def __repr__(self) -> str:
+        return f"Call({self.api})"
 
 
 class Patience(TypedDict, total=False):
@@ -219,7 +226,7 @@ class Exchange:
             soon = self._clock.now() + within
             deadline = soon if deadline is None else min(soon, deadline)
         slot = await self.limiter.slot(bounds, priority=priority, deadline=deadline, on_wait=patience.get("on_wait"))
-        SLOT_WAIT_SECONDS.labels(spec.id, call.api, bounds[0].kind).observe(slot.waited)
+        _slot_waits(spec.id, call.api, bounds[0].kind).observe(slot.waited)
         return slot
 
     async def _once(self, spec: BotSpec, call: Call, token: str, deadline: float | None) -> Answer:
@@ -275,7 +282,7 @@ class Exchange:
 
     def _count(self, spec: BotSpec, call: Call, outcome: str) -> None:
         self.outcomes[outcome] += 1
-        SENDS.labels(spec.id, call.api, outcome).inc()
+        _sends(spec.id, call.api, outcome).inc()
 
 
 def _unknown(spec: BotSpec, call: Call) -> OutcomeUnknown:

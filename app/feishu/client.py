@@ -110,9 +110,6 @@ class FeishuApi:
         `label` names the call in errors, for paths that should not be printed.
         """
         what = label or f"{method} {path}"
-        url = f"{base_url}{path}"
-        if query:
-            url = f"{url}{'&' if '?' in path else '?'}{urlencode(query)}"
         sent = {} if headers is None else dict(headers)
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -122,7 +119,7 @@ class FeishuApi:
         try:
             async with self._open().request(
                 method,
-                URL(url, encoded=True),
+                _url(base_url, path, tuple(query)),
                 data=body,
                 headers=sent,
                 timeout=_timeout(timeout, self._connect_timeout),
@@ -162,6 +159,15 @@ class FeishuApi:
 
 class _TooLong(Exception):
     """A body over its bound."""
+
+
+# Most messages go to one and the same.
+@lru_cache(maxsize=256)
+def _url(base_url: str, path: str, query: tuple[tuple[str, str], ...]) -> URL:
+    url = f"{base_url}{path}"
+    if query:
+        url = f"{url}{'&' if '?' in path else '?'}{urlencode(query)}"
+    return URL(url, encoded=True)
 
 
 @lru_cache(maxsize=64)
