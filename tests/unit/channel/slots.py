@@ -7,6 +7,7 @@ from typing import Any
 
 from app.channel.limiter import Limiter, OnWait, Slot
 from app.channel.limits import Limits, Priority
+from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotSpec
 
@@ -36,6 +37,12 @@ async def pause(limiter: Limiter, spec: BotSpec, seconds: float, *, chat: str = 
 async def grants(link: RedisLink, key: str) -> list[int]:
     members: Any = await link.commands.zrange(key, 0, -1)
     return [int(member) for member in members]
+
+
+async def paused_until(link: RedisLink, limit: str, keys: Keys) -> float:
+    """Until when a limit is paused, in seconds since the epoch as Redis has it."""
+    known: Any = await link.commands.get(keys.limit_pause(limit))
+    return int(known.split()[0]) / 1e6
 
 
 def densest(times: list[int], span: int) -> int:

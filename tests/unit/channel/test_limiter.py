@@ -17,7 +17,7 @@ from app.model.bot import BotSpec
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.unit.channel.parts import bot
-from tests.unit.channel.slots import API, QUICK, densest, grants, pause, take
+from tests.unit.channel.slots import API, QUICK, densest, grants, pause, paused_until, take
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
@@ -110,12 +110,11 @@ async def test_a_slot_that_redis_grants_to_who_has_gone_is_given_back(
 
 
 async def test_a_busy_chat_does_not_hold_up_another(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=1, second=1.0))
+    limiter = Limiter(link, keys, Limits(chat_per_second=1, second=60.0))
     await take(limiter, spec, chat="oc_busy")
     waiting = asyncio.create_task(take(limiter, spec, chat="oc_busy"))
     await until(lambda: limiter.waiting)
-    slot = await asyncio.wait_for(take(limiter, spec, chat="oc_free"), 0.5)
-    assert slot.waited < 0.5
+    await take(limiter, spec, chat="oc_free")
     assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -129,8 +128,8 @@ async def test_the_chats_slot_follows_the_apps(link: RedisLink, keys: Keys) -> N
     await asyncio.gather(*(take(limiter, spec, chat=f"oc_{n % 2}") for n in range(6)))
     apps = await grants(link, keys.limit_app("cli_a", API))
     chats = sorted([*await grants(link, keys.limit_chat("oc_0")), *await grants(link, keys.limit_chat("oc_1"))])
-    assert len(apps) == len(chats) == 6
-    assert all(abs(app - chat) < 25_000 for app, chat in zip(apps, chats, strict=True))
+    assert len(apps) == 6
+    assert apps == chats
 
 
 async def test_while_the_app_waits_the_chats_slot_waits_with_it(link: RedisLink, keys: Keys) -> None:
@@ -142,7 +141,7 @@ async def test_while_the_app_waits_the_chats_slot_waits_with_it(link: RedisLink,
     async def together() -> bool:
         chat = await grants(link, keys.limit_chat("oc_1"))
         app = await grants(link, keys.limit_app("cli_a", API))
-        return len(chat) == 1 and len(app) == 2 and abs(chat[0] - app[1]) < 100_000
+        return len(app) == 2 and chat == app[1:]
 
     await until(together)
     waiting.cancel()
@@ -156,7 +155,7 @@ async def test_a_slot_past_the_deadline_is_refused_at_once_and_all_is_given_back
     await take(limiter, spec, chat="oc_1")
     with pytest.raises(SlotTimeout) as caught:
         await take(limiter, spec, chat="oc_2", deadline=time.time() + 5)
-    assert caught.value.retry_after == pytest.approx(66.6, abs=1)
+    assert 50 < (caught.value.retry_after or 0) <= 66.7
     await limiter.close()
     assert await grants(link, keys.limit_chat("oc_2")) == []
     assert len(await grants(link, keys.limit_app("cli_a", API))) == 1
@@ -182,13 +181,13 @@ async def test_a_cancelled_wait_gives_its_slots_back(link: RedisLink, keys: Keys
 async def test_a_pause_is_obeyed_by_every_node(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
     one, other = Limiter(link, keys, Limits()), Limiter(link, keys, Limits())
     await pause(one, spec, 0.2)
-    assert (await take(other, spec)).waited == pytest.approx(0.2, abs=0.1)
+    assert (await take(other, spec)).at >= await paused_until(link, keys.limit_app("cli_a", API), keys)
 
 
 async def test_a_pause_of_a_chat_leaves_other_chats_alone(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
     limiter = Limiter(link, keys, Limits())
     await pause(limiter, spec, 30.0, chat="oc_1")
-    assert (await take(limiter, spec, chat="oc_2")).waited < 1
+    assert (await take(limiter, spec, chat="oc_2")).at < await paused_until(link, keys.limit_chat("oc_1"), keys)
     with pytest.raises(SlotTimeout):
         await take(limiter, spec, chat="oc_1", deadline=time.time() + 1)
     await limiter.close()
@@ -200,25 +199,26 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(link: RedisLink, keys: 
     await pause(limiter, spec, 0.01)
     with pytest.raises(SlotTimeout) as caught:
         await take(limiter, spec, deadline=time.time() + 1)
-    assert caught.value.retry_after == pytest.approx(31.5, abs=1.7)
+    assert 20 < (caught.value.retry_after or 0) <= 33.1
 
 
 async def test_who_waits_already_obeys_a_pause_that_comes_later(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, replace(QUICK, chat_per_second=1))
-    first = await take(limiter, spec, chat="oc_1")
+    limiter = Limiter(link, keys, Limits(second=0.5, chat_per_second=1))
+    await take(limiter, spec, chat="oc_1")
     waiting = asyncio.create_task(take(limiter, spec, chat="oc_1"))
     await until(lambda: limiter.waiting)
-    await pause(limiter, spec, 0.4, chat="oc_1")
-    assert (await waiting).at - first.at > 0.35
+    await pause(limiter, spec, 0.8, chat="oc_1")
+    paused = await paused_until(link, keys.limit_chat("oc_1"), keys)
+    assert (await waiting).at >= paused
 
 
 async def test_waits_are_announced_before_they_begin(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, replace(QUICK, chat_per_second=1))
+    limiter = Limiter(link, keys, Limits(chat_per_second=1, second=0.5))
     told: list[float] = []
     await take(limiter, spec, chat="oc_1", on_wait=told.append)
     assert told == []
     slot = await take(limiter, spec, chat="oc_1", on_wait=told.append)
-    assert sum(told) == pytest.approx(slot.waited, abs=0.03)
+    assert 0 < sum(told) <= slot.waited + 0.01
 
 
 async def test_a_node_goes_on_without_redis(keys: Keys, spec: BotSpec) -> None:
@@ -247,7 +247,7 @@ async def test_the_keys_of_a_call_may_lie_on_several_nodes_of_a_cluster(keys: Ke
         limiter = Limiter(cluster, keys, QUICK)
         await asyncio.gather(*(take(limiter, spec, chat=f"oc_{n % 3}") for n in range(30)))
         await pause(limiter, spec, 0.1)
-        assert (await take(limiter, spec)).waited > 0.05
+        assert (await take(limiter, spec)).at >= await paused_until(cluster, keys.limit_app("cli_a", API), keys)
         assert len(await grants(cluster, keys.limit_app("cli_a", API))) == 31
         await cluster.close()
         await alone.close()

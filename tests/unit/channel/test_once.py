@@ -287,7 +287,7 @@ async def test_a_limit_is_waited_out(
     ]
     sent = await sender.send(spec, text(), name(), ledger, on_wait=told.append)
     assert sent.message_id == "om_1"
-    assert 0.29 <= told[0] <= 0.34
+    assert 0 < told[0] <= 0.34
     assert sum(told) >= 0.8
     assert sender.exchange.codes == {99991400: 1, 230020: 1}
 
