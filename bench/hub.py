@@ -28,6 +28,9 @@ from bench.ports import free_port
 
 HANDLERS: Final = Path(__file__).parent / "handlers"
 _READY_WITHIN: Final = 60.0
+_SETTLED_WITHIN: Final = 30.0
+# CPU seconds of the main process in one second that nobody sends in.
+_IDLE: Final = 0.12
 
 
 def write_bot(root: Path, app: App, handler: str, *, domain: str = "http://127.0.0.1:9", **config: Any) -> None:
@@ -152,6 +155,17 @@ class Hub:
     def seconds(self) -> dict[str, float]:
         """CPU seconds that each kind of process has used."""
         return {kind: cpu_seconds(processes) for kind, processes in self.processes().items()}
+
+    def settle(self) -> None:
+        """Wait until what a start leaves to be done afterwards is done, such as copying a thousand data keys."""
+        deadline = time.monotonic() + _SETTLED_WITHIN
+        quiet = 0
+        while quiet < 3:
+            before = cpu_seconds(self.processes()["main"])
+            time.sleep(1)
+            quiet = quiet + 1 if cpu_seconds(self.processes()["main"]) - before < _IDLE else 0
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the hub is not idle {_SETTLED_WITHIN:.0f} s after its start")
 
     def queue(self) -> redis.Redis:
         """A client of its engine."""

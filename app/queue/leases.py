@@ -20,6 +20,7 @@ from app.queue.work import Work
 _HERE = Path(__file__).parent
 _KEEPALIVE = Script(_HERE / "keepalive.lua")
 _ABANDON = Script(_HERE / "abandon.lua")
+_STRANDED = Script(_HERE / "stranded.lua")
 _SWEEP = Script(_HERE / "sweep.lua")
 _WAKE = Script(_HERE / "wake.lua")
 
@@ -129,12 +130,10 @@ class Leases:
     async def mend_stranded(self, bots: Sequence[str]) -> int:
         """The same for every bot that has mail while none of its conversations stands anywhere."""
         mended = 0
-        for bot in bots:
-            with guard():
-                depth = await self._link.commands.get(self._keys.bot(bot, "depth"))
-                stand = await self._link.commands.hlen(self._keys.bot(bot, "claim"))
-            if int(depth or 0) > 0 and stand == 0:
-                mended += await self.mend(bot)
+        for chunk in self._chunks(bots):
+            roots = [self._keys.root(bot) for bot in chunk]
+            for number in await _STRANDED(self._link.commands, roots[:1], roots):
+                mended += await self.mend(chunk[number - 1])
         return mended
 
     async def mend(self, bot: str) -> int:

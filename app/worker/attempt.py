@@ -135,8 +135,7 @@ class Attempts:
             return UNHANDLED
         allowance = Allowance(resident.spec.config.timeout, clock=self._clock)
         ctx = self._context(resident, cipher, event, work, allowance, work.entry.identity)
-        began = self._clock.monotonic()
-        _waited(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
+        began, waited = self._clock.monotonic(), max(0.0, self._clock.now() - work.entry.received)
         failpoint("before_handler")
         try:
             return await self._runner.run(
@@ -147,6 +146,8 @@ class Attempts:
                 orjson.dumps,
             )
         finally:
+            # Counted afterwards, all of it: somebody waits for the handler.
+            _waited(work.bot).observe(waited)
             _handled(work.bot).observe(self._clock.monotonic() - began)
             _responded(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Final, Protocol
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -24,6 +25,9 @@ SUSPECT_DEATHS: Final = 2
 # After so many events in a row a conversation goes to the end of the line behind the bot's others.
 _TURNS_IN_A_ROW: Final = 100
 _STORE_PAUSE: Final = 0.5
+
+# To look a bot's own up costs as much as to count.
+_ended = lru_cache(maxsize=4096)(EVENTS.labels)
 
 log = get_logger(__name__)
 
@@ -89,7 +93,7 @@ class Dispatcher:
             await kept(lambda: self._mailbox.release(work), self._clock)
             return None
         outcome, step = await self._decide(work, resident)
-        EVENTS.labels(work.bot, outcome.ending if outcome else "died").inc()
+        _ended(work.bot, outcome.ending if outcome else "died").inc()
         go_on = more and not self.ending and self._roster.place_of(work.bot) == "here"
         return await self._take(work, step, go_on)
 

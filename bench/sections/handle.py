@@ -84,6 +84,7 @@ def latency(plan: Plan, bots: int) -> Spans:
         requests = plan.requests(warm + count, bots)
         with Hub(config, plan.scratch / f"latency-{bots}-data") as hub:
             warm_up(hub, requests, path, warm)
+            hub.settle()
             finished(start_pace(hub.port, requests, path, first=warm, count=count, rate=_RATE))
             until_handled(marks)
     return Spans(marks, warm)
@@ -98,6 +99,7 @@ def throughput(plan: Plan, bots: int) -> Throughput:
         requests = plan.requests(warm + count, bots)
         with Hub(config, plan.scratch / f"throughput-{bots}-data", core=MEASURED) as hub:
             warm_up(hub, requests, path, warm)
+            hub.settle()
             before = hub.seconds()
             finished(start_pace(hub.port, requests, path, first=warm, count=count, window=_WINDOW, core=OTHERS))
             until_handled(marks)

@@ -56,4 +56,5 @@ def _accept(plan: Plan, configured: int, spread: int) -> Burst:
     for app in apps(configured):
         write_bot(config, app, "noop")
     with Hub(config, plan.scratch / f"scale-{configured}-data", roles="gateway", core=MEASURED) as hub:
+        hub.settle()
         return kept_burst(plan, hub, spread)

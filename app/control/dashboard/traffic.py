@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
-
-from redis.exceptions import ResponseError
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
-from app.core.redis import RedisLink, guard
+from app.core.lua import Pipeliner, Script
+from app.core.redis import RedisLink
+
+_TRAFFIC: Final = Script(Path(__file__).parent / "traffic.lua")
 
 STEP: Final = 10.0
 """Seconds between two samples."""
@@ -58,6 +61,7 @@ class Traffic:
     ) -> None:
         self._link = link
         self._keys = keys
+        self._pipe = Pipeliner(link.commands, cluster=link.cluster)
         self._bots = bots
         self._clock = clock
         self._samples: deque[_Sample] = deque(maxlen=_KEPT)
@@ -74,18 +78,22 @@ class Traffic:
     async def sample(self) -> None:
         """Read where the logs stand now."""
         bots = tuple(self._bots())
-        messages: dict[str, int] = {}
-        dead: dict[str, int] = {}
+        messages, dead = dict.fromkeys(bots, 0), dict.fromkeys(bots, 0)
         last: dict[str, float] = {}
-        for start in range(0, len(bots), _AT_ONCE):
-            some = bots[start : start + _AT_ONCE]
-            logs = await self._streams([self._keys.bot(bot, "log") for bot in some])
-            letters = await self._streams([self._keys.bot(bot, "dead") for bot in some])
-            for bot, log, letter in zip(some, logs, letters, strict=True):
-                messages[bot], dead[bot] = log[0], letter[0]
-                if log[1]:
-                    last[bot] = log[1] / 1000
+        size = 1 if self._link.cluster else _AT_ONCE
+        chunks = [bots[start : start + size] for start in range(0, len(bots), size)]
+        for chunk, said in zip(chunks, await asyncio.gather(*map(self._ask, chunks)), strict=True):
+            for at in range(0, len(said), 4):
+                number, added, newest, letters = said[at : at + 4]
+                bot = chunk[number - 1]
+                messages[bot], dead[bot] = added, letters
+                if moment := int(newest.partition(b"-")[0] or 0):
+                    last[bot] = moment / 1000
         self._samples.append(_Sample(self._clock.now(), messages, dead, last))
+
+    def _ask(self, bots: Sequence[str]) -> asyncio.Future[Any]:
+        names = [self._keys.bot(bot, part) for bot in bots for part in ("log", "dead")]
+        return self._pipe.submit(_TRAFFIC, names[:1], names)
 
     def of(self, bot: str) -> BotTraffic:
         """One bot's traffic by the last minute's samples."""
@@ -110,30 +118,7 @@ class Traffic:
             dead.append(sum(_gain(now.dead, before.dead, bot) for bot in now.dead) / minutes)
         return Chart(tuple(moments), tuple(messages), tuple(dead))
 
-    async def _streams(self, keys: Sequence[str]) -> list[tuple[int, int]]:
-        """How many entries were ever added to each stream, and when the last one was (ms); zeros for one not there."""
-        pipe = self._link.commands.pipeline(transaction=False)
-        for key in keys:
-            pipe.xinfo_stream(key)
-        with guard():
-            found = await pipe.execute(raise_on_error=False)
-            for one in found:
-                if isinstance(one, Exception) and not isinstance(one, ResponseError):
-                    raise one
-        return [_stood(one) for one in found]
-
-
-def _stood(found: Any) -> tuple[int, int]:
-    if isinstance(found, ResponseError):
-        return 0, 0
-    fields = {_text(name): value for name, value in found.items()}
-    return int(fields.get("entries-added") or 0), int(_text(fields["last-generated-id"]).partition("-")[0])
-
 
 def _gain(now: Mapping[str, int], before: Mapping[str, int], bot: str) -> int:
     # A bot that is new, or whose log was emptied with its key, began at nothing.
     return max(0, now.get(bot, 0) - before.get(bot, now.get(bot, 0)))
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ CONFIG: Final = "config.yaml"
 CREDENTIALS: Final = "credentials.yaml"
 EXAMPLE: Final = "credentials.yaml.example"
 _NAMES: Final = (CONFIG, CREDENTIALS, EXAMPLE)
+_MISSING: Final = (errno.ENOENT,)
 
 Stamp = tuple[object, ...]
 """What is compared; two equal stamps mean that nothing was changed in between."""
@@ -45,7 +47,19 @@ def bot_directories(root: Path) -> Mapping[str, Path]:
     return found
 
 
-def stamp_of(directory: Path) -> Stamp:
+def bot_stamps(root: Path) -> dict[str, Stamp]:
+    """The state of each bot's own files, by the name of its directory: a look that is taken again and again."""
+    found: dict[str, Stamp] = {}
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if not entry.name.startswith((".", "_")) and entry.is_dir():
+                stamp = stamp_of(entry.path)
+                if any(state != _MISSING for state in stamp):
+                    found[entry.name] = stamp
+    return found
+
+
+def stamp_of(directory: Path | str) -> Stamp:
     """The state of a bot's own files; links are followed."""
     return tuple(_stamp(f"{directory}/{name}") for name in _NAMES)
 

@@ -13,6 +13,7 @@ from app.control.registry.directories import (
     Stamp,
     bot_directories,
     bot_id_of,
+    bot_stamps,
     is_one_bot,
     mounted_stamp,
     stamp_of,
@@ -132,10 +133,12 @@ class Registry:
     def stamps(self) -> Mapping[str, Stamp]:
         """The present state of all files that matter, to be compared with a later one; blocks on the disk."""
         try:
-            directories = self._directories()
+            if self.single:
+                return {bot: self._stamp(bot, directory) for bot, directory in self._directories().items()}
+            own = bot_stamps(self.root)
         except OSError as exc:
             return {"": (exc.errno,)}
-        return {bot: self._stamp(bot, directory) for bot, directory in directories.items()}
+        return {bot: (stamp, self._mounted(bot)) for bot, stamp in own.items()}
 
     def scan(self, *, everything: bool) -> Scan:
         """Read directories without changing anything here; blocks on the disk."""
@@ -194,8 +197,11 @@ class Registry:
         return bot_directories(self.root)
 
     def _stamp(self, bot: str, directory: Path) -> Stamp:
+        return stamp_of(directory), self._mounted(bot)
+
+    def _mounted(self, bot: str) -> Stamp:
         known = self._readings.get(bot)
-        return stamp_of(directory), mounted_stamp(known.mounted if known else ())
+        return mounted_stamp(known.mounted) if known and known.mounted else ()
 
     def _judge(self) -> dict[str, BotStatus]:
         """Each bot's state from what its directory holds, what ran before, and who else uses its app."""
