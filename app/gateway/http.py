@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
@@ -37,6 +38,10 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     _arriving: _Post | None = None
     """A POST whose head is here, as long as what was received with it is read."""
+    _idle_since = math.inf
+    """When the last answer was written, in the loop's seconds, if nothing came after it."""
+    _idle_timer: asyncio.TimerHandle | None = None
+    """Looks later again where something came meanwhile: a timer for each answer costs more than the answer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,10 +49,17 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
+        self._idle_since = math.inf
         super().data_received(data)
         if self._arriving is not None:
             post, self._arriving = self._arriving, None
             self._start_cycle(post.body)
+
+    def on_message_begin(self) -> None:
+        """A request begins; its scope is made only if it goes by ASGI."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def on_headers_complete(self) -> None:
         """The request's head is here: begin to answer it."""
@@ -63,6 +75,7 @@ class OneWriteProtocol(HttpToolsProtocol):
             or self.limit_concurrency is not None
             or not (self.cycle is None or self.cycle.response_complete)
         ):
+            self._make_scope()
             return super().on_headers_complete()
         if self.take_post is not None and parser.get_method() == b"POST" and not self.flow.write_paused:
             bot = _BOT.fullmatch(self.url)
@@ -81,7 +94,38 @@ class OneWriteProtocol(HttpToolsProtocol):
         peer = self.client[0] if self.client else ""
         self.take_post(post.bot, self.headers, bytes(post.body), peer, post.reply)
 
+    def on_response_complete(self) -> None:
+        """An answer is written: the connection is idle, unless the next request waits already."""
+        if self.pipeline or self.transport.is_closing():
+            return super().on_response_complete()
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._end_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other end is gone."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_idle(self) -> None:
+        self._idle_timer = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            self.timeout_keep_alive_handler()
+        elif left < math.inf:
+            self._idle_timer = self.loop.call_later(left, self._end_if_idle)
+
+    def _make_scope(self) -> None:
+        url, expects, headers = self.url, self.expect_100_continue, self.headers
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+
     def _start_cycle(self, body: bytearray) -> None:
+        self._make_scope()
         url = httptools.parse_url(self.url)
         if b"%" in url.path:
             return super().on_headers_complete()

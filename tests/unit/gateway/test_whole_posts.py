@@ -13,7 +13,7 @@ from app.gateway.http import OneWriteProtocol
 from tests.unit.gateway.kit import (
     Request,
 )
-from tests.unit.gateway.whole import EVENT, MAX_BODY, Place, raw
+from tests.unit.gateway.whole import EVENT, FORGED, MAX_BODY, Place, raw
 from tests.unit.gateway.wire import Wire
 from tests.waiting import until
 
@@ -107,6 +107,21 @@ async def test_a_connection_that_is_idle_is_ended() -> None:
     await wire.send(raw(EVENT))
     await until(lambda: wire.transport.closed)
     assert wire.said.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_that_waits_for_an_answer_is_not_idle() -> None:
+    place = await Place().ready()
+    wire = Wire(OneWriteProtocol, place.app)
+    wire.protocol.timeout_keep_alive = 0
+    await wire.send(raw(FORGED))
+    place.queue.gate = asyncio.Event()
+    await wire.send(raw(EVENT))
+    for _ in range(20):
+        await asyncio.sleep(0.001)  # what is due at once had its turn
+    assert not wire.transport.closed
+    place.queue.gate.set()
+    await until(lambda: wire.transport.closed)
+    assert wire.said.count(b"HTTP/1.1 200") == 1
 
 
 async def test_who_does_not_read_waits_for_the_answer() -> None:
