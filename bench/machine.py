@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,17 @@ def pin(pid: int, core: int) -> None:
     """Bind every thread of a process that runs already."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})
+
+
+@contextmanager
+def started_on(core: int) -> Iterator[None]:
+    """What is started meanwhile, and what that starts, is bound to a core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def description() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from app.storage.overflow import Overflow
 _BATCH: Final = 5000
 _BATCH_BYTES: Final = 16 << 20
 # Entries of one read, over all bots: what comes back is taken apart in one go, and the loop has to answer Feishu.
-_ROUND: Final = 500
+_ROUND: Final = 250
 _LEAST_A_BOT: Final = 10
 # After so many rows made, in half a millisecond, the loop is let to others: a batch in one go would hold it for twelve.
 _BREATH: Final = 200

@@ -51,12 +51,12 @@ async def write(connection: AsyncConnection, rows: Sequence[NewMessage], words: 
             hashes[day].append((message, words[place]))
     for day, records in contents.items():
         if postgresql:
-            await driver.copy_records_to_table(contents_of(day), records=records)
+            await driver.copy_records_to_table(contents_of(day), records=_breathing(records))
         else:
             await driver.executemany(f"INSERT INTO {contents_of(day)} VALUES (?, ?)", records)
     for day, entries in hashes.items():
         if postgresql:
-            await driver.copy_records_to_table(words_of(day), records=entries)
+            await driver.copy_records_to_table(words_of(day), records=_breathing(entries))
         else:
             spelt = ((message, spell(found)) for message, found in entries)
             await driver.executemany(f"INSERT INTO {words_of(day)} (rowid, words) VALUES (?, ?)", spelt)
@@ -84,15 +84,10 @@ async def _insert_postgresql(driver: Any, rows: Sequence[NewMessage]) -> dict[in
     # In the order of the batch.
     ids: list[int] = await driver.fetchval(_IDS, len(rows))
 
-    async def records() -> AsyncIterator[tuple[Any, ...]]:
-        for place, row in enumerate(rows):
-            if place % _BREATH == 0:
-                await asyncio.sleep(0)
-            yield (ids[place], *row[:-1])
-
+    numbered = ((number, *row[:-1]) for number, row in zip(ids, rows, strict=True))
     try:
         async with driver.transaction():
-            await driver.copy_records_to_table("messages", records=records(), columns=("id", *_COLUMNS))
+            await driver.copy_records_to_table("messages", records=_breathing(numbered), columns=("id", *_COLUMNS))
         return dict(enumerate(ids))
     except Exception as error:
         if getattr(error, "sqlstate", None) != _UNIQUE_VIOLATION:
@@ -101,3 +96,11 @@ async def _insert_postgresql(driver: Any, rows: Sequence[NewMessage]) -> dict[in
     columns = list(zip(*rows, strict=True))[:-1]
     given = {record[0] for record in await driver.fetch(_POSTGRESQL, ids, *columns)}
     return {place: number for place, number in enumerate(ids) if number in given}
+
+
+async def _breathing(records: Iterable[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:
+    """Records as they are copied, with the loop let to others in between; the driver by itself goes on for 512 KiB."""
+    for place, record in enumerate(records):
+        if place % _BREATH == 0:
+            await asyncio.sleep(0)
+        yield record

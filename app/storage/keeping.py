@@ -16,7 +16,7 @@ from app.storage.messages import Messages
 from app.storage.words import hashes, tokens
 
 # Opening and hashing takes some 30 µs a message; after so many the node's loop is let to others.
-_BREATH: Final = 100
+_BREATH: Final = 25
 
 log = get_logger(__name__)
 

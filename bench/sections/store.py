@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,15 +16,16 @@ import orjson
 from sqlalchemy import text
 
 from app.core.engine import EmbeddedEngine
-from app.storage.cipher import Cipher, record_identity
+from app.storage.cipher import record_identity
 from app.storage.database import Database
-from app.storage.days import DAY_MS, days_kept
+from app.storage.days import DAY_MS, words_of
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
 from app.storage.query import Query
 from app.storage.word_search import ids_with
 from app.storage.words import hashes, tokens
-from bench.machine import MEASURED, OTHERS, pin, pinned
+from bench.machine import MEASURED, OTHERS, pin, pinned, started_on
+from bench.millions import CIPHER, FIRST_DAY, fill
 from bench.plan import Plan
 from bench.report import Row, percentile, row
 from bench.speech import Speech
@@ -33,10 +34,9 @@ from tests.postgres_server import PostgresServer
 Kind = Literal["sqlite", "postgresql"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("sqlite", "postgresql")
-_CIPHER: Final = Cipher("one", {b"keyi": bytes(range(32))}, b"keyi")
 _SEALS: Final = 50_000
 _DAYS: Final = 30
-_LOADED_AT_ONCE: Final = 10_000
+_LOADED_AT_ONCE: Final = 5000
 _LOOKS: Final = 200
 
 
@@ -52,11 +52,11 @@ def measure(plan: Plan) -> list[Row]:
 
 def _seals(plan: Plan) -> list[Row]:
     plain, identity = os.urandom(1024), record_identity("evt_1")
-    sealed = _CIPHER.seal(plain, identity)
+    sealed = CIPHER.seal(plain, identity)
     seals, opens = [], []
     for _ in range(plan.rounds):
-        seals.append(_each(lambda: _CIPHER.seal(plain, identity)))
-        opens.append(_each(lambda: _CIPHER.open(sealed, identity)))
+        seals.append(_each(lambda: CIPHER.seal(plain, identity)))
+        opens.append(_each(lambda: CIPHER.open(sealed, identity)))
     return [
         row("store", "seal 1 KB", "µs", seals, at_most=2),
         row("store", "open 1 KB", "µs", opens, at_most=2),
@@ -75,13 +75,14 @@ def _archiver(plan: Plan, kind: Kind) -> list[Row]:
     for words, least in (("plain", 20_000), ("words", 2_000)):
         count = int(plan.pick(20_000, 200_000) if words == "plain" else plan.pick(5000, 40_000))
         rates, costs = [], []
-        for turn in range(plan.rounds):
-            scratch = plan.scratch / f"archiver-{kind}-{words}-{turn}"
-            scratch.mkdir()
-            with _database(kind, scratch) as url:
-                measured = asyncio.run(_archived(scratch, url, count, words))
-            rates.append(count / measured["seconds"])
-            costs.append(measured["cpu"] / count * 1e6)
+        with _server(kind) as database:
+            for turn in range(plan.rounds):
+                scratch = plan.scratch / f"archiver-{kind}-{words}-{turn}"
+                scratch.mkdir()
+                with database(scratch) as url:
+                    measured = asyncio.run(_archived(scratch, url, count, words))
+                rates.append(count / measured["seconds"])
+                costs.append(measured["cpu"] / count * 1e6)
         index = "with the index of words" if words == "words" else "without"
         note = "wall clock, the process on one core"
         rows.append(row(f"store, archiver, {kind}", index, "messages/s", rates, at_least=least, note=note))
@@ -109,47 +110,52 @@ async def _archived(scratch: Path, database: str, count: int, words: str) -> dic
 
 async def _full(plan: Plan, kind: Kind) -> list[Row]:
     """A store of millions: the newest page of a chat, and words that are common and rare."""
-    count = int(plan.pick(200_000, 10_000_000))
+    count, on_top = int(plan.pick(200_000, 10_000_000)), int(plan.pick(10_000, 50_000))
+    a_day = (count - on_top) // _DAYS
     section = f"store of {count:,}, {kind}"
     scratch = plan.scratch / f"full-{kind}"
     scratch.mkdir()
-    with _database(kind, scratch) as url:
+    with _server(kind) as database_in, database_in(scratch) as url:
+        began = time.monotonic()
+        await fill(url, scratch, _DAYS, a_day)
+        note = f"loaded in {time.monotonic() - began:.0f} s"
         database = Database(url, scratch)
         messages, speech = Messages(database), Speech()
-        began = time.monotonic()
-        for start in range(0, count, _LOADED_AT_ONCE):
-            await _load(messages, speech, start, min(_LOADED_AT_ONCE, count - start), count)
-        note = f"loaded in {time.monotonic() - began:.0f} s"
+        spent = [await _load(messages, speech, start) for start in range(0, on_top, _LOADED_AT_ONCE)]
         pages = [await _timed_page(messages, number) for number in range(_LOOKS)]
         searches, found = [], 0
         for rank in (0, 1, 5, 20, 100, 500, 2000, 3999):
             for words in (speech.words[rank], f"{speech.words[rank]} {speech.words[(rank * 7 + 3) % 4000]}"):
-                spent, hits = await _timed_search(database, words)
-                searches.append(spent)
+                took, hits = await _timed_search(database, words)
+                searches.append(took)
                 found += hits
-        size = await _index_size(database, kind) / count
+        size = await _index_size(database, kind) / on_top
         await database.close()
     return [
         row(section, "newest page of a chat, p99", "ms", [percentile(pages, 0.99)], at_most=10, note=note),
         row(section, "search by words, slowest", "ms", [max(searches)], at_most=300, note=f"{found} found"),
         row(section, "search by words, median", "ms", [percentile(searches, 0.5)]),
         row(section, "index of words", "bytes a message", [size]),
+        row(section, "more of them stored, words indexed", "messages/s", [_LOADED_AT_ONCE / took for took in spent]),
     ]
 
 
-async def _load(messages: Messages, speech: Speech, start: int, count: int, whole: int) -> None:
+async def _load(messages: Messages, speech: Speech, start: int) -> float:
+    """Store messages of a day more as the archiver does; how many seconds the store took."""
     rows, words = [], {}
-    for place in range(count):
+    for place in range(_LOADED_AT_ONCE):
         number = start + place
         mixed = number * 2_654_435_761
         key = f"{number * 0x9E3779B97F4A7C15 % (1 << 64):032x}"
-        created = 20_000 * DAY_MS + number * _DAYS * DAY_MS // whole
+        created = (FIRST_DAY + _DAYS) * DAY_MS + number
         chat, person, message = f"oc_{mixed % 1000:032x}", f"ou_{mixed % 3000:032x}", f"om_{key}"
         # Of the content only its place counts here, not its size.
         kind = "im.message.receive_v1"
         rows.append(NewMessage("one", key, "in", kind, chat, person, message, created, b"\x01" * 64))
-        words[place] = hashes(_CIPHER, tokens(speech.sentence()))
+        words[place] = hashes(CIPHER, tokens(speech.sentence()))
+    began = time.monotonic()
     await messages.insert(rows, words)
+    return time.monotonic() - began
 
 
 async def _timed_page(messages: Messages, number: int) -> float:
@@ -162,7 +168,7 @@ async def _timed_page(messages: Messages, number: int) -> float:
 
 async def _timed_search(database: Database, words: str) -> tuple[float, int]:
     began = time.monotonic()
-    sets = [hashes(_CIPHER, tokens(words))]
+    sets = [hashes(CIPHER, tokens(words))]
     async with database.reading() as connection:
         # As many as a search opens first.
         found = [number async for number in ids_with(connection, sets, 200, Query("one"))]
@@ -170,20 +176,21 @@ async def _timed_search(database: Database, words: str) -> tuple[float, int]:
 
 
 async def _index_size(database: Database, kind: Kind) -> float:
+    """What the index of the day takes that came through the store."""
+    day = words_of(FIRST_DAY + _DAYS)
+    size = f"pg_total_relation_size('{day}')" if kind == "postgresql" else f"sum(length(block)) FROM {day}_data"
     async with database.reading() as connection:
-        days = await days_kept(connection, "words")
-        if kind == "postgresql":
-            sizes = [f"SELECT pg_total_relation_size('words_{day}')" for day in days]
-        else:
-            sizes = [f"SELECT sum(length(block)) FROM words_{day}_data" for day in days]
-        return float(sum([await connection.scalar(text(size)) or 0 for size in sizes]))
+        return float(await connection.scalar(text(f"SELECT {size}")) or 0)
 
 
 @contextmanager
-def _database(kind: Kind, scratch: Path) -> Iterator[str]:
+def _server(kind: Kind) -> Iterator[Callable[[Path], AbstractContextManager[str]]]:
+    """Makes empty databases, each in a directory of its own or all in one server; the URL of each."""
     if kind == "sqlite":
-        yield f"sqlite:///{scratch / 'hub.db'}"
+        yield lambda scratch: nullcontext(f"sqlite:///{scratch / 'hub.db'}")
         return
     # As Debian sets it up, with memory for the machine that it has.
-    with PostgresServer("shared_buffers=512MB", "max_wal_size=4GB") as server:
-        yield server.url()
+    with started_on(OTHERS):
+        server = PostgresServer("shared_buffers=512MB", "max_wal_size=4GB")
+    with server:
+        yield lambda _: server.database()
