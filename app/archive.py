@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from app.control.registry.retains import Retains
+from app.control.registry.snapshot import Registry
 from app.core.ending import ended
 from app.core.redis_files import rewrite_files
-from app.model.catalog import Catalog
 from app.storage.archiver import Archiver
 from app.storage.keeping import Keeping
 from app.storage.overflow import Overflow
@@ -17,16 +18,16 @@ from app.wiring import Stores
 
 
 @asynccontextmanager
-async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> AsyncIterator[None]:
+async def open_archive(stores: Stores, registry: Registry, consumer: str) -> AsyncIterator[None]:
     """The archiver, running; at the end it writes what it has read."""
     settings = stores.settings
     overflow = Overflow(settings.data_dir / "archive-overflow.db")
     stores.shreds.tell(overflow.forget)
     archiver = Archiver(
         stores.log,
-        Keeping(stores.messages, stores.keyring, catalog),
+        Keeping(stores.messages, stores.keyring, registry),
         overflow,
-        bots=lambda: tuple(catalog.bots),
+        bots=lambda: tuple(registry.bots),
         consumer=consumer,
         max_lag=settings.archive.max_lag,
     )
@@ -34,9 +35,11 @@ async def open_archive(stores: Stores, catalog: Catalog, consumer: str) -> Async
     async def rewrite_log() -> None:
         await rewrite_files(stores.link)
 
+    retains = Retains(registry)
     retention = Retention(
         stores.database,
-        lambda: {bot: spec.config.retain for bot, spec in catalog.bots.items()},
+        retains.named,
+        otherwise=retains.removed,
         expire=stores.letters.expire,
         rewrite_log=rewrite_log if settings.redis.url == "embedded" else None,
     )

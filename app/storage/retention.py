@@ -15,7 +15,7 @@ from app.core.logs import get_logger
 from app.storage.database import Database
 from app.storage.days import contents_of, days_kept, drop, rewrite
 from app.storage.messages import delete_contents, insert_new
-from app.storage.tables import messages, turns, worn_days
+from app.storage.tables import data_keys, messages, turns, worn_days
 
 # Rows of one transaction: SQLite has one writer, and the archiver is waiting.
 _AT_ONCE: Final = 1000
@@ -28,7 +28,9 @@ Expire = Callable[[str, float], Awaitable[int]]
 """Deletes what else is kept of a bot from before a time (seconds since the epoch); how many."""
 
 Retains = Callable[[], Mapping[str, float]]
-"""How long each bot's messages are kept, in seconds; those of a bot that is not among them stay."""
+"""How long each bot's messages are kept, in seconds; infinity is for ever."""
+Otherwise = Callable[[], float | None]
+"""The same of all bots that are not among them; None: theirs stay."""
 
 log = get_logger(__name__)
 
@@ -45,6 +47,7 @@ class Retention:
         database: Database,
         retains: Retains,
         *,
+        otherwise: Otherwise = lambda: None,
         expire: Expire | None = None,
         rewrite_log: Callable[[], Awaitable[None]] | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -55,6 +58,7 @@ class Retention:
         """
         self._database = database
         self._retains = retains
+        self._otherwise = otherwise
         self._expire = expire
         self._rewrite_log = rewrite_log
         self._clock = clock
@@ -75,7 +79,9 @@ class Retention:
         """Delete what is due now, and every trace of what was deleted before; how many messages."""
         gone, copies = 0, 0
         due: dict[str, float] = {}
-        for bot, retain in self._retains().items():
+        for bot, retain in (await self._all()).items():
+            if retain == float("inf"):
+                continue
             # In steps, so that a day's table is written anew at most twice before it is dropped.
             step = min(_HALF_A_DAY, retain / 10)
             due[bot] = (self._clock.now() - retain) // step * step
@@ -95,6 +101,16 @@ class Retention:
                 await self._rewrite_log()
             log.info("messages deleted", messages=gone, days=len(days), dead_letters=copies)
         return gone
+
+    async def _all(self) -> Mapping[str, float]:
+        """How long the messages of each bot are kept, of those too that nobody configures any more."""
+        named, rest = self._retains(), self._otherwise()
+        if rest is None:
+            return named
+        async with self._database.reading() as connection:
+            # Whoever has messages has a data key, in a far smaller table.
+            bots = list(await connection.scalars(select(data_keys.c.bot).distinct()))
+        return {**dict.fromkeys(bots, rest), **named}
 
     async def _delete(self, bot: str, before: int) -> int:
         due = select(messages.c.id).where(messages.c.bot == bot, messages.c.created < before)

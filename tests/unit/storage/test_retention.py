@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from app.storage.data_key import make, unwrap_good
 from app.storage.database import Database
 from app.storage.days import days_kept
+from app.storage.master_key import MasterKey, new_key
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
 from app.storage.retention import Retention
+from app.storage.vault import DatabaseVault
 from tests.postgres_server import PostgresServer
 
 DAY = 86_400.0
@@ -206,3 +209,18 @@ def traces(directory: Path) -> set[tuple[str, str]]:
         if path.is_file()
         for found in re.finditer(rb"\xfe\xed\xfa([\0-\2])(.{4})\2", path.read_bytes(), re.S)
     }
+
+
+async def test_those_that_nobody_names_have_what_is_said_of_all_others(messages: Messages, database: Database) -> None:
+    await messages.insert([row(bot, number, 40 * DAY) for bot in ("named", "ever", "removed") for number in range(2)])
+    await messages.insert([row("removed", 9, DAY)])
+    vault = DatabaseVault(database)
+    master = MasterKey([new_key()], "a test")
+    for bot in ("named", "ever", "removed"):
+        keys, _ = unwrap_good(master, bot, [make(master, bot)])
+        await vault.keep(keys)
+    named = {"named": 50 * DAY, "ever": float("inf")}
+    assert await Retention(database, lambda: named, clock=Clock()).purge() == 0
+    assert await Retention(database, lambda: named, otherwise=lambda: 30 * DAY, clock=Clock()).purge() == 2
+    assert await kept(messages, "removed") == ["removed_9"]
+    assert len(await kept(messages, "named")) == len(await kept(messages, "ever")) == 2
