@@ -7,8 +7,6 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Three processes on two cores: most of a test's time is waiting. What fails beside others is named, and has to pass alone.
 BESIDE := $(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1
-# Tests of the store run on both databases anyway; these start whole hubs. The other fault tests: `make faults`.
-ON_POSTGRESQL := tests/system tests/faults/test_database_away.py tests/faults/test_keys.py --database postgresql
 ALONE  := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 .PHONY: run test check bench faults lock format clean
@@ -16,10 +14,9 @@ ALONE  := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 run: $(VENV)/.runtime ## hub + playground on this machine
 	$(BIN)/feishu-hub dev
 
-test: $(VENV)/.dev ## all tests but the long ones; those of whole hubs over PostgreSQL too
+test: $(VENV)/.dev ## all tests but the long ones; those that open a database on SQLite and on PostgreSQL
 	$(BIN)/python tests/servers.py
 	$(BESIDE) || $(ALONE)
-	$(BESIDE) $(ON_POSTGRESQL) || $(ALONE) $(ON_POSTGRESQL)
 
 check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/ruff format --check .
@@ -31,7 +28,6 @@ check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 faults: $(VENV)/.dev ## the long fault runs
 	$(BIN)/python tests/servers.py
 	$(BIN)/python -m pytest tests/faults --long -s
-	$(BIN)/python -m pytest tests/faults --long -s --database postgresql
 
 bench: $(VENV)/.dev ## one table, variants in turn
 	$(BIN)/python tests/servers.py

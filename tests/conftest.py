@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +13,7 @@ from app.core.keys import LASTING, Keys
 from app.core.redis import RedisLink, connect
 from tests.postgres_server import PostgresServer, find_program
 from tests.redis_servers import Server
-from tests.system import world
+from tests.servers import needed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -28,13 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What the fault tests can be told."""
     parser.addoption("--long", action="store_true", help="the long fault runs, in every mode and with several seeds")
     parser.addoption("--seed", type=int, default=None, help="repeat a fault run that printed this seed")
-    kinds = ["sqlite", "postgresql"]
-    parser.addoption("--database", choices=kinds, default=kinds[0], help="what whole hubs keep their messages in")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fault tests, which take longest, come first: else one process would be left with one at the end."""
-    items.sort(key=lambda item: "faults" not in item.path.parts)
+# One process would be left with the longest of them at the end.
+_LONGEST_FIRST = ("faults", "system")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a long run does; put in front what takes longest."""
+    if not config.getoption("--long"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    items.sort(key=lambda item: [layer not in item.path.parts for layer in _LONGEST_FIRST])
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +51,7 @@ def engine_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_programs() -> None:
     """Skips where PostgreSQL cannot be had."""
-    if find_program("initdb") is None:
-        assert "CI" not in os.environ, "PostgreSQL is missing: tests/servers.py installs it"
-        pytest.skip("PostgreSQL is not installed, and tests/servers.py may not install it")
+    needed("pg_ctlcluster", find_program("initdb"))
 
 
 @pytest.fixture(scope="session")
@@ -60,17 +61,14 @@ def postgres(postgres_programs: None) -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _database_of_hubs(request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--database") == "postgresql":
-        world.server = request.getfixturevalue("postgres")
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database of the test's own; the test runs once with each kind."""
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database of the test's own; the test runs once with each kind.
+
+    A test that is of one kind only says so: `@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
+    """
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'hub.db'}"
+        yield "sqlite"  # the file hub.db in the data directory, as shipped
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     with server.database() as url:

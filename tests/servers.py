@@ -1,4 +1,4 @@
-"""Install the servers that system tests need, where this user may; otherwise say which tests will be skipped."""
+"""The servers that tests need: installed where this user may; otherwise their tests are skipped, but never in CI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+
+import pytest
 
 # Debian keeps PostgreSQL's own programs off the PATH; this one, of the same package, is on it.
 NEEDED = {
@@ -16,6 +18,15 @@ NEEDED = {
     "pg_ctlcluster": "postgresql",
 }
 BENCH = {"wrk": "wrk"}
+
+
+def needed(program: str, path: str | None = None) -> str:
+    """Where a program is (`path`, where only the test knows how to find it); without it the test is skipped."""
+    found = path or shutil.which(program)
+    if found is None:
+        assert "CI" not in os.environ, f"{program} is missing: tests/servers.py installs it ({NEEDED[program]})"
+        pytest.skip(f"{program} is not installed, and tests/servers.py may not install it ({NEEDED[program]})")
+    return found
 
 
 def main() -> int:

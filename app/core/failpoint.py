@@ -1,7 +1,8 @@
 """Named steps at which a fault test can have the process killed; nothing at all unless HUB_FAILPOINT is set.
 
 `HUB_FAILPOINT=name:FILE` kills the first process that reaches the step `name`, by SIGKILL, and none after it: the file,
-made in that moment, says that it was done.
+made in that moment, says that it was done. Several are separated by commas; one whose file is there already waits until
+the test takes that away.
 """
 
 from __future__ import annotations
@@ -29,15 +30,14 @@ ShredStep = Literal["shredded_redis", "shredded_database"]
 StoreStep = Literal["in_migration", "in_retention"]
 """Steps of the message store."""
 
-_NAME, _, _FILE = os.environ.get("HUB_FAILPOINT", "").partition(":")
-_SET: Final = bool(_NAME and _FILE)
+_FILES: Final = dict(one.split(":", 1) for one in os.environ.get("HUB_FAILPOINT", "").split(",") if one)
 
 
 def failpoint(step: Step | FireStep | KeyStep | ShredStep | StoreStep) -> None:
     """Die here, once, if a test asked for it."""
-    if _SET and step == _NAME:
+    if _FILES and step in _FILES:
         try:
-            os.close(os.open(_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(os.open(_FILES[step], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             return
         os.kill(os.getpid(), signal.SIGKILL)

@@ -32,15 +32,14 @@ _ROOM = 96 << 20
 async def fragile(postgres_programs: None, tmp_path: Path) -> AsyncIterator[tuple[Site, PostgresServer]]:
     """A site whose hubs keep their messages on a PostgreSQL of the test's own."""
     with PostgresServer("fsync=off", "shared_buffers=32MB") as server:
-        async with site_at(tmp_path) as site:
-            site.database = server.url()
+        async with site_at(tmp_path, server.url()) as site:
             yield site, server
 
 
 async def test_database_is_away(fragile: tuple[Site, PostgresServer], request: pytest.FixtureRequest) -> None:
     """For a minute with `--long`; the bound of what may wait in Redis is low, so that the disk is used too."""
     site, server = fragile
-    async with running(site, archive={"max_lag": 200}, database={"url": server.url()}) as (hub, traffic):
+    async with running(site, archive={"max_lag": 200}) as (hub, traffic):
         before = memory(hub)
         server.stop()
         await traffic.go_on(60 if request.config.getoption("--long") else 6)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import get_args
 
 import pytest
 
 from app.core.failpoint import KeyStep, ShredStep
-from tests.system.hub_process import feishu_hub
+from tests.system.hub_process import HubProcess, feishu_hub
 from tests.system.world import Site
-from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
@@ -22,7 +20,7 @@ async def test_death_while_the_master_key_is_replaced(site: Site) -> None:
     site.point_at(hub)
     await site.asks("echo", "kept words")
     where = ("-c", site.config, "--data-dir", hub.data_dir)
-    message = await newest(*where)
+    message = await came_in(hub)
     key_file = hub.data_dir / "master.key"
     old_key = key_file.read_text().strip()
     assert await hub.stop() == 0
@@ -48,7 +46,7 @@ async def test_death_while_a_bot_is_shredded(site: Site) -> None:
     site.point_at(hub)
     await site.asks("echo", "kept words")
     where = ("-c", site.config, "--data-dir", hub.data_dir)
-    message = await newest(*where)
+    message = await came_in(hub)
     assert await hub.stop() == 0
     for step in get_args(ShredStep):
         failing = {"HUB_FAILPOINT": f"{step}:{site.root / step}"}
@@ -63,15 +61,7 @@ async def test_death_while_a_bot_is_shredded(site: Site) -> None:
     assert await site.asks("echo", "anew") == "echo anew"
 
 
-async def newest(*where: object) -> int:
-    """The id of the newest message that came in, once it is stored."""
-    found: list[int] = []
-
-    async def stored() -> bool:
-        status, printed, error = await feishu_hub("messages", "list", "--bot", "echo", "--json", *map(str, where))
-        assert status == 0, error
-        found[:] = [row["id"] for row in json.loads(printed) if row["direction"] == "in"]
-        return bool(found)
-
-    await until(stored, 20)
-    return found[0]
+async def came_in(hub: HubProcess) -> int:
+    """The id of the message that was answered, once both are stored."""
+    [number] = [row["id"] for row in await hub.stored("echo", 2) if row["direction"] == "in"]
+    return int(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +9,7 @@ import pytest
 
 from app.core.failpoint import FireStep
 from tests.faults.redis_server import ExternalRedis
+from tests.servers import needed
 from tests.system.world import Site, text_of
 from tests.waiting import until
 
@@ -40,6 +40,7 @@ _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 def shifted(by: str) -> dict[str, str]:
     """The environment of a process whose wall clock is off."""
+    needed("faketime")
     if not _LIBRARY.exists():
         [library] = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
     else:
@@ -47,7 +48,6 @@ def shifted(by: str) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed: `make test` installs it")
 @pytest.mark.parametrize("step", get_args(FireStep))
 async def test_a_firing_happens_once(site: Site, step: FireStep) -> None:
     site.handler("ticker", CODE)

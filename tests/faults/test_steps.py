@@ -21,22 +21,35 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(params=[("original", "app"), ("error", "receiver")], ids="-".join)
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
     mode: UuidMode
     scope: UuidScope
     mode, scope = request.param
-    async with site_at(tmp_path, uuid_mode=mode, uuid_scope=scope) as site:
+    async with site_at(tmp_path, database_url, uuid_mode=mode, uuid_scope=scope) as site:
         yield site
 
 
-@pytest.mark.parametrize("step", get_args(Step))
-async def test_death_at(site: Site, step: Step) -> None:
-    site.bot("echo")
-    died = site.root / "died"
-    hub = site.hub(env={"HUB_FAILPOINT": f"{step}:{died}"})
+async def test_death_at_each_step(site: Site) -> None:
+    """Each with a bot of its own: a bot whose process has died is kept apart, and all of them are to die alike."""
+    waiting = {step: site.root / step for step in get_args(Step)}
+    for step, file in waiting.items():
+        site.bot(bot_of(step))
+        file.touch()
+    hub = site.hub(env={"HUB_FAILPOINT": ",".join(f"{step}:{file}" for step, file in waiting.items())})
     await hub.start()
     site.point_at(hub)
-    chat = site.chat("echo")
+    for step, file in waiting.items():
+        file.unlink()
+        await death_at(step, file, site, hub)
+    assert not site.playground.ledger.duplicates("uuid")
+
+
+def bot_of(step: Step) -> str:
+    return step.replace("_", "-")
+
+
+async def death_at(step: Step, died: Path, site: Site, hub: HubProcess) -> None:
+    chat = site.chat(bot_of(step))
     said = [await site.playground.user_says(chat.users[0], chat, text) for text in ("one", "two", "three")]
     await until(died.exists, 10)
     if step == "after_accept":
@@ -48,14 +61,13 @@ async def test_death_at(site: Site, step: Step) -> None:
     await until(lambda: all(site.replies(one) for one in said), 20)
     # What died is done again, and what it had said is not said again.
     await until(hub.is_idle, 20)
-    assert [site.replies(one) for one in said] == [["echo one"], ["echo two"], ["echo three"]]
-    assert not site.playground.ledger.duplicates("uuid")
+    assert [site.replies(one) for one in said] == [["echo one"], ["echo two"], ["echo three"]], step
 
 
 @pytest.mark.parametrize("cut", ["INCR", "XADD", "RPUSH", "SET"])
-async def test_engine_that_dies_while_it_writes_an_event_down(tmp_path: Path, cut: str) -> None:
+async def test_engine_that_dies_while_it_writes_an_event_down(tmp_path: Path, database_url: str, cut: str) -> None:
     """Between log, mailbox and marks there is nothing: of an event that was being written, all is there or nothing."""
-    async with site_at(tmp_path) as site:
+    async with site_at(tmp_path, database_url) as site:
         site.bot("echo")
         gateway = site.hub(arguments=("--roles", "gateway"))
         await gateway.start()

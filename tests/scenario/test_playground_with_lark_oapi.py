@@ -17,7 +17,7 @@ from app.control.playground.wire import Answer, Request
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    lark = pytest.importorskip("lark_oapi")
+    import lark_oapi as lark
     from lark_oapi.api.cardkit.v1 import ContentCardElementRequest, ContentCardElementRequestBody
     from lark_oapi.api.cardkit.v1 import CreateCardRequest as CreateEntityRequest
     from lark_oapi.api.cardkit.v1 import CreateCardRequestBody as CreateEntityBody

@@ -86,7 +86,7 @@ class HubProcess:
         if ready:
             await self.until_ready()
 
-    async def until_ready(self, timeout: float = 30.0) -> None:
+    async def until_ready(self, timeout: float = 60.0) -> None:
         """Wait for `/readyz` on the admin side, which comes last; fails with the log when the process ends."""
         async with aiohttp.ClientSession() as session:
 
@@ -162,6 +162,17 @@ class HubProcess:
         except (aiohttp.ClientError, OSError):
             return False  # it is being started
         return spooled == 0 and waiting == [0] * len(waiting)
+
+    async def stored(self, bot: str, count: int) -> list[dict[str, Any]]:
+        """The bot's messages, the newest first, once so many are in the store; a command costs a second to ask."""
+        found: list[dict[str, Any]] = []
+
+        async def are_stored() -> bool:
+            found[:] = await self.api("GET", "/messages", params={"bot": bot})
+            return len(found) >= count
+
+        await until(are_stored, 30, rest=0.05)
+        return found
 
     async def api(self, method: str, path: str, **kwargs: Any) -> Any:
         """Call the admin API with its token; the JSON of the answer."""

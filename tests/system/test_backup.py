@@ -6,7 +6,7 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import psutil
 import pytest
@@ -18,13 +18,9 @@ from tests.system.test_keys import files_with
 from tests.system.world import Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(autouse=True)
-def _embedded(site: Site) -> None:
-    """A backup is of the embedded arrangement, whatever the other hubs of this run keep their messages in."""
-    site.settings(database={"url": "sqlite"})
+# A backup is of the embedded arrangement; PostgreSQL has tools of its own.
+embedded = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180), embedded]
 
 
 async def command(hub: HubProcess, *arguments: str | Path) -> str:
@@ -39,11 +35,6 @@ async def refused(hub: HubProcess, *arguments: str | Path) -> str:
     return error
 
 
-async def stored(hub: HubProcess, bot: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(await command(hub, "messages", "list", "--bot", bot, "--json"))
-    return rows
-
-
 async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
     """Messages and what waits in queue and spool come back; nothing does without the data keys."""
     site.bot("echo")
@@ -53,12 +44,7 @@ async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
     await hub.start()
     site.point_at(hub)
     assert await site.asks("echo", "kept words") == "echo kept words"
-
-    async def archived() -> bool:
-        return len(await stored(hub, "echo")) == 2
-
-    await until(archived, 20)
-    message = str((await stored(hub, "echo"))[0]["id"])
+    message = str((await hub.stored("echo", 2))[0]["id"])
     waits = await site.says("slow", "waits in the queue")
     made, exported = site.root / "backup.tar.gz", site.root / "exported.json"
     await command(hub, "backup", made)

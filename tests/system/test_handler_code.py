@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.system.hub_process import HubProcess
-from tests.system.world import CODE, site_at
+from tests.system.world import CODE, Site
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
@@ -19,35 +18,34 @@ async def state_of(hub: HubProcess, bot: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_broken_handler_keeps_its_last_good_code_and_is_shown(tmp_path: Path) -> None:
-    async with site_at(tmp_path) as site:
-        app = site.bot("helpdesk", handler="helper")
-        site.handler("helper", CODE)
-        hub = site.hub()
-        await hub.start()
-        site.point_at(hub)
-        user = site.playground.add_user("A")
-        chat = site.playground.p2p_chat(app, user)
+async def test_a_broken_handler_keeps_its_last_good_code_and_is_shown(site: Site) -> None:
+    app = site.bot("helpdesk", handler="helper")
+    site.handler("helper", CODE)
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    user = site.playground.add_user("A")
+    chat = site.playground.p2p_chat(app, user)
 
-        async def answers(text: str, expected: str) -> None:
-            await site.playground.user_says(user, chat, text)
-            await until(lambda: any(expected in message.content for message in chat.messages), 15)
+    async def answers(text: str, expected: str) -> None:
+        await site.playground.user_says(user, chat, text)
+        await until(lambda: any(expected in message.content for message in chat.messages), 15)
 
-        await answers("one", "echo one")
-        site.handler("helper", "this is no python")
-        await hub.api("POST", "/bots/reload")
+    await answers("one", "echo one")
+    site.handler("helper", "this is no python")
+    await hub.api("POST", "/bots/reload")
 
-        async def outdated() -> bool:
-            bot = await state_of(hub, "helpdesk")
-            return bot["state"] == "outdated" and any("SyntaxError" in fault for fault in bot["faults"])
+    async def outdated() -> bool:
+        bot = await state_of(hub, "helpdesk")
+        return bot["state"] == "outdated" and any("SyntaxError" in fault for fault in bot["faults"])
 
-        await until(outdated, 15)
-        await answers("two", "echo two")
+    await until(outdated, 15)
+    await answers("two", "echo two")
 
-        site.handler("helper", CODE.replace("echo {", "new {"))
-        await hub.api("POST", "/bots/reload")
-        await until(lambda: _is_ready(hub), 15)
-        await answers("three", "new three")
+    site.handler("helper", CODE.replace("echo {", "new {"))
+    await hub.api("POST", "/bots/reload")
+    await until(lambda: _is_ready(hub), 15)
+    await answers("three", "new three")
 
 
 async def _is_ready(hub: HubProcess) -> bool:
@@ -55,18 +53,17 @@ async def _is_ready(hub: HubProcess) -> bool:
     return bool(bot["state"] == "ready" and not bot["faults"])
 
 
-async def test_a_handler_that_never_worked_is_shown_as_broken_and_its_mail_waits(tmp_path: Path) -> None:
-    async with site_at(tmp_path) as site:
-        app = site.bot("helpdesk", handler="helper")
-        site.handler("helper", "import no_such_module")
-        hub = site.hub()
-        await hub.start()
-        site.point_at(hub)
-        user = site.playground.add_user("A")
-        said = await site.playground.user_says(user, site.playground.p2p_chat(app, user), "hello")
-        await said.settled()
+async def test_a_handler_that_never_worked_is_shown_as_broken_and_its_mail_waits(site: Site) -> None:
+    app = site.bot("helpdesk", handler="helper")
+    site.handler("helper", "import no_such_module")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    user = site.playground.add_user("A")
+    said = await site.playground.user_says(user, site.playground.p2p_chat(app, user), "hello")
+    await said.settled()
 
-        bot = await state_of(hub, "helpdesk")
-        assert bot["state"] == "broken"
-        assert "no_such_module" in bot["faults"][0]
-        assert bot["waiting"] == 1
+    bot = await state_of(hub, "helpdesk")
+    assert bot["state"] == "broken"
+    assert "no_such_module" in bot["faults"][0]
+    assert bot["waiting"] == 1

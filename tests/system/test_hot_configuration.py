@@ -46,7 +46,16 @@ async def answers(hub: HubProcess, bot: str) -> int:
         return answer.status
 
 
-async def test_new_directory_is_served(site: Site, hub: HubProcess) -> None:
+async def test_directories_come_break_go_and_change(site: Site, hub: HubProcess) -> None:
+    """One after the other in one hub, as in its life."""
+    await new_directory_is_served(site, hub)
+    await broken_directory_keeps_its_last_good_version(site, hub)
+    await broken_handler_of_a_new_bot_is_its_own_trouble(site, hub)
+    await removed_bot_answers_404_and_keeps_its_mail(site, hub)
+    await changed_directory_takes_effect(site, hub)
+
+
+async def new_directory_is_served(site: Site, hub: HubProcess) -> None:
     site.handler("shout", CODE.replace('f"echo {message.text}"', "message.text.upper()"))
     assert await answers(hub, "new") == 404
     site.bot("new", handler="shout")
@@ -59,7 +68,7 @@ async def test_new_directory_is_served(site: Site, hub: HubProcess) -> None:
     assert await site.asks("new", "hello") == "HELLO"
 
 
-async def test_changed_directory_takes_effect(site: Site, hub: HubProcess) -> None:
+async def changed_directory_takes_effect(site: Site, hub: HubProcess) -> None:
     site.handler("shout", CODE.replace('f"echo {message.text}"', "message.text.upper()"))
     (site.config / "old" / "config.yaml").write_text(yaml.safe_dump({"handler": "shout"}))
 
@@ -69,7 +78,7 @@ async def test_changed_directory_takes_effect(site: Site, hub: HubProcess) -> No
     await until(shouts, WITHIN)
 
 
-async def test_removed_bot_answers_404_and_keeps_its_mail(site: Site, hub: HubProcess) -> None:
+async def removed_bot_answers_404_and_keeps_its_mail(site: Site, hub: HubProcess) -> None:
     shutil.move(site.config / "old", site.root / "away")
 
     async def gone() -> bool:
@@ -85,7 +94,7 @@ async def test_removed_bot_answers_404_and_keeps_its_mail(site: Site, hub: HubPr
     assert await site.asks("old", "2") == "echo 2"
 
 
-async def test_broken_directory_keeps_its_last_good_version(site: Site, hub: HubProcess) -> None:
+async def broken_directory_keeps_its_last_good_version(site: Site, hub: HubProcess) -> None:
     (site.config / "old" / "config.yaml").write_text("handler: repeat\ntimeout: never\nno_such_key: 1\n")
 
     async def broken() -> bool:
@@ -96,15 +105,21 @@ async def test_broken_directory_keeps_its_last_good_version(site: Site, hub: Hub
     assert "timeout" in faults
     assert "no_such_key" in faults
     assert await site.asks("old", "2") == "echo 2"
+    (site.config / "old" / "config.yaml").write_text("handler: repeat\n")
+
+    async def mended() -> bool:
+        return not (await state(hub, "old"))["faults"]
+
+    await until(mended, WITHIN)
 
 
-async def test_broken_handler_of_a_new_bot_is_its_own_trouble(site: Site, hub: HubProcess) -> None:
+async def broken_handler_of_a_new_bot_is_its_own_trouble(site: Site, hub: HubProcess) -> None:
     site.handler("broken", "import no_such_module\n")
-    site.bot("new", handler="broken")
+    site.bot("newer", handler="broken")
     site.point_at(hub)
 
     async def known() -> bool:
-        return str((await state(hub, "new"))["state"]) != "absent"
+        return str((await state(hub, "newer"))["state"]) != "absent"
 
     await until(known, WITHIN)
     assert await site.asks("old", "2") == "echo 2"

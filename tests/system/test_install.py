@@ -121,12 +121,9 @@ async def test_it_runs_a_directory_of_the_users_own(installed: Path, elsewhere: 
         assert await site.asks("mine", "hello") == "echo hello"
         said = await site.says("example", "hello")
         await until(lambda: site.replies(said), 10)
-
-        async def stored() -> bool:
-            where = ("-c", site.config, "--data-dir", hub.data_dir)
-            return "mine" in await feishu_hub(installed, elsewhere, "messages", "list", *where)
-
-        await until(stored, 20)
+        await hub.stored("mine", 2)
+        where = ("-c", site.config, "--data-dir", hub.data_dir)
+        assert "mine" in await feishu_hub(installed, elsewhere, "messages", "list", *where)
         async with aiohttp.ClientSession() as session, session.get(f"{hub.admin_url}/docs") as page:
             assert page.status == 200
 

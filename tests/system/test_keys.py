@@ -46,7 +46,7 @@ async def test_the_master_key_is_replaced_while_the_hub_runs(site: Site) -> None
     async def retirable() -> bool:
         return bool((await status())["retirable"])
 
-    await until(retirable, 10)
+    await until(retirable, 10, rest=0.5)
     assert before["master_key"] in await keys(site, hub, "retire")
     assert old_key not in key_file.read_text()
     # A bot that is new gets its data key under the new one.
@@ -94,16 +94,7 @@ async def test_a_shredded_bot_cannot_be_read_any_more_and_begins_anew(
     for bot in ("echo", "other"):
         assert await site.asks(bot, "kept words") == "echo kept words"
 
-    async def archived(bot: str) -> list[int]:
-        status, printed, error = await feishu_hub("messages", "list", "--bot", bot, "--json", *where)
-        assert status == 0, error
-        return [row["id"] for row in json.loads(printed)]
-
-    async def both_archived() -> bool:
-        return len(await archived("echo")) == len(await archived("other")) == 2
-
-    await until(both_archived, 20)
-    messages = {bot: (await archived(bot))[0] for bot in ("echo", "other")}
+    messages = {bot: (await hub.stored(bot, 2))[0]["id"] for bot in ("echo", "other")}
     names = {bot: f"hub:{{{bot}}}:key" for bot in ("echo", "other")}
     link = await links(hub.engine_url)
     wrapped = {bot: cast(bytes, await link.commands.get(name)) for bot, name in names.items()}

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.system
 cluster = arrangements.cluster
 
 
-async def test_a_shredded_bot_is_on_no_node(cluster: list[Server], tmp_path: Path) -> None:
-    keys, database = Keys(), Database("sqlite", tmp_path)
+async def test_a_shredded_bot_is_on_no_node(cluster: list[Server], database_url: str, tmp_path: Path) -> None:
+    keys, database = Keys(), Database(database_url, tmp_path)
     async with arrangements.linked(arrangements.cluster_url(cluster)) as link:
         await asyncio.gather(*(appended(server) for server in cluster))
         keyring = Keyring(MasterKey([new_key()], "the test"), link, keys, tmp_path / "keys")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import world
+from tests.postgres_server import PostgresServer
 from tests.system.hub_process import HubProcess, feishu_hub
 from tests.system.world import Site
 from tests.waiting import until
@@ -39,7 +39,7 @@ async def keep(message: Message, ctx: Context) -> str:
 '''
 
 
-async def test_in_no_file_of_any_kind(site: Site) -> None:
+async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest) -> None:
     """Queue, dead letters, state, cache, tasks, outbox, reminders, sent messages, spool, overflow, store, backup."""
     site.handler("careless", CARELESS)
     yearly = {"name": "yearly", "cron": "0 0 1 1 *", "chat": "oc_1", "message": WORD}
@@ -59,25 +59,21 @@ async def test_in_no_file_of_any_kind(site: Site) -> None:
     [engine] = hub.children()["engine"]
     engine.suspend()
     await site.says("careless", f"spooled {WORD}")
-    files = files_of(hub)
+    store = ["hub.db"] if site.database == "sqlite" else []
+    files = files_of(hub, *store)
     engine.resume()
     assert await site.asks("careless", f"and more {WORD}") == f"echo and more {WORD}"
-
-    async def archived() -> bool:
-        status, printed, error = await feishu_hub("messages", "list", "--bot", "careless", "--json", *where)
-        assert status == 0, error
-        # Four came in; three were answered, and each has a copy that went by the outbox.
-        return len(json.loads(printed)) >= 11
-
-    await until(archived, 30)
+    # Four came in; three were answered, and each has a copy that went by the outbox.
+    await hub.stored("careless", 11)
     found = ("messages", "search", "--bot", "careless", "--words", WORD, "--why", "a test", "--json", *where)
     status, printed, error = await feishu_hub(*found)
     assert (status, len(json.loads(printed)) >= 4) == (0, True), error
     assert await hub.stop() == 0
-    if world.server is not None:
-        world.server.execute("CHECKPOINT")
-        files |= {path: path.read_bytes() for path in world.server.data.rglob("*") if path.is_file()}
-    files |= {Path(f"{path} of the end"): content for path, content in files_of(hub).items()}
+    if site.database != "sqlite":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.execute("CHECKPOINT")
+        files |= {path: path.read_bytes() for path in server.data.rglob("*") if path.is_file()}
+    files |= {Path(f"{path} of the end"): content for path, content in files_of(hub, *store).items()}
     dump = site.root / "dump"
     status, _, error = await feishu_hub("backup", dump, *where)
     assert status == 0, error
@@ -94,7 +90,7 @@ async def test_in_no_file_of_any_kind(site: Site) -> None:
     await until((over.data_dir / "archive-overflow.db").exists, 20)
     assert await over.stop() == 0
     assert (over.data_dir / "archive-overflow.db").stat().st_size > 4096
-    files |= files_of(over, database=False)
+    files |= files_of(over)
 
     secrets = [WORD, *site.playground.tokens._tokens]
     assert len(secrets) > 1
@@ -110,12 +106,11 @@ async def test_in_no_file_of_any_kind(site: Site) -> None:
             ] == []
 
 
-def files_of(hub: HubProcess, *, database: bool = True) -> dict[Path, bytes]:
+def files_of(hub: HubProcess, *also: str) -> dict[Path, bytes]:
     """The log and each file of the data directory, with its content."""
     assert hub.log is not None
     files = {path: path.read_bytes() for path in [*hub.data_dir.rglob("*"), hub.log] if path.is_file()}
-    expected = {"spool.db", *(["hub.db"] if database and world.server is None else [])}
-    assert expected <= {path.name for path in files}, sorted(path.name for path in files)
+    assert {"spool.db", *also} <= {path.name for path in files}, sorted(path.name for path in files)
     assert any(path.suffix == ".aof" for path in files)
     return files
 

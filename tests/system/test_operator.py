@@ -104,7 +104,18 @@ async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> 
     assert "dead list failing" in error
 
 
+async def api_wants_its_token(hub: HubProcess) -> None:
+    async with aiohttp.ClientSession() as session:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            async with session.get(f"{hub.admin_url}/api/v1/bots", headers=headers) as answer:
+                assert answer.status == 401
+                assert (await answer.json())["error"]["code"] == "not_allowed"
+        async with session.get(f"{hub.url}/metrics") as answer:
+            assert answer.status == 404, "the public listener has none of the admin's pages"
+
+
 async def test_dead_letters_by_the_api(site: Site, hub: HubProcess) -> None:
+    await api_wants_its_token(hub)
     letter = await bury(site, hub, "first words")
     other = await bury(site, hub, "other words")
     assert "words" not in json.dumps(await letters(hub))
@@ -121,16 +132,6 @@ async def test_dead_letters_by_the_api(site: Site, hub: HubProcess) -> None:
     with pytest.raises(aiohttp.ClientResponseError) as refused:
         await hub.api("DELETE", f"/bots/failing/dead/{other['id']}")
     assert refused.value.status == 404
-
-
-async def test_api_wants_its_token(hub: HubProcess) -> None:
-    async with aiohttp.ClientSession() as session:
-        for headers in ({}, {"Authorization": "Bearer wrong"}):
-            async with session.get(f"{hub.admin_url}/api/v1/bots", headers=headers) as answer:
-                assert answer.status == 401
-                assert (await answer.json())["error"]["code"] == "not_allowed"
-        async with session.get(f"{hub.url}/metrics") as answer:
-            assert answer.status == 404, "the public listener has none of the admin's pages"
 
 
 async def metrics(hub: HubProcess) -> dict[str, float]:

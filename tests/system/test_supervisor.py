@@ -27,7 +27,7 @@ SHIPPED = Path(__file__).parents[2] / "supervisor"
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
+async def site(database_url: str) -> AsyncIterator[Site]:
     """A project as it stands after `git clone` and `make`, without bots; in /tmp, since sockets want short paths."""
     root = Path(tempfile.mkdtemp(prefix="hub-"))
     shutil.copytree(SHIPPED, root / "supervisor")
@@ -36,7 +36,7 @@ async def site() -> AsyncIterator[Site]:
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m app.cli.main "$@"\n')
     command.chmod(0o755)
     (root / "run").mkdir()
-    async with site_at(root) as site:
+    async with site_at(root, database_url) as site:
         yield site
     shutil.rmtree(root)
 

@@ -91,12 +91,15 @@ async def press(site: Site, card: Message, action: str, event_id: str | None = N
     return await site.playground.click(card.chat.users[0], card.message_id, action, event_id=event_id)
 
 
-@pytest.mark.parametrize("bot", ["echo", "plain"])
-async def test_message_is_answered(running: Site, bot: str) -> None:
-    assert await running.asks(bot, "你好") == "echo 你好"
+async def test_messages_are_answered(running: Site) -> None:
+    for bot in ("echo", "plain"):
+        assert await running.asks(bot, "你好") == "echo 你好"
+    await group_hears_one_answer_of_each_bot(running)
+    for bot in ("echo", "plain"):
+        await address_can_be_saved_in_the_console(running, bot)
 
 
-async def test_group_hears_one_answer_of_each_bot(running: Site) -> None:
+async def group_hears_one_answer_of_each_bot(running: Site) -> None:
     feishu = running.playground
     user = feishu.add_user("Bob")
     group = feishu.group("team", [running.apps["echo"], running.apps["plain"]], [user])
@@ -106,28 +109,33 @@ async def test_group_hears_one_answer_of_each_bot(running: Site) -> None:
     assert running.replies(said) == ["echo all of you"] * 2
 
 
-@pytest.mark.parametrize("bot", ["echo", "plain"])
-async def test_address_can_be_saved_in_the_console(running: Site, bot: str) -> None:
+async def address_can_be_saved_in_the_console(running: Site, bot: str) -> None:
     app = running.apps[bot]
     assert await running.playground.challenge(app)
     assert await running.playground.challenge(app, app.event_url.replace(f"/webhook/{bot}", f"/webhook?bot_id={bot}"))
     assert not await running.playground.challenge(app, app.event_url + "-unknown")
 
 
-@pytest.mark.parametrize("fresh_id", [False, True], ids=["same event id", "same message, other event id"])
-async def test_repeated_event_is_handled_once(running: Site, fresh_id: bool) -> None:
+async def test_repeated_event_is_handled_once(running: Site) -> None:
     said = await running.says("counting", "once")
     await until(lambda: running.replies(said), 10)
-    again = running.playground.deliveries.again(said.deliveries[0], fresh_id=fresh_id)
-    await asyncio.wait_for(again.settled.wait(), 10)
-    assert again.acked
+    for fresh_id in (False, True):
+        again = running.playground.deliveries.again(said.deliveries[0], fresh_id=fresh_id)
+        await asyncio.wait_for(again.settled.wait(), 10)
+        assert again.acked
     # Conversations are kept in order: had the repetition been taken, it would stand before this one.
     assert await running.asks("counting", "twice") == "echo twice"
     assert (running.root / "notes").read_text().split() == ["once", "twice"]
     assert running.replies(said) == ["echo once"]
 
 
-async def test_button_shows_its_toast_and_changes_the_card(running: Site) -> None:
+async def test_buttons_are_answered(running: Site) -> None:
+    await button_shows_its_toast_and_changes_the_card(running)
+    await repeated_click_gets_the_same_answer(running)
+    await late_answer_comes_by_another_way(running)
+
+
+async def button_shows_its_toast_and_changes_the_card(running: Site) -> None:
     card = await card_of(running)
     clicked = await press(running, card, "now")
     assert clicked.code == 0
@@ -136,7 +144,7 @@ async def test_button_shows_its_toast_and_changes_the_card(running: Site) -> Non
     assert title(card) == "closed"
 
 
-async def test_repeated_click_gets_the_same_answer(running: Site) -> None:
+async def repeated_click_gets_the_same_answer(running: Site) -> None:
     card = await card_of(running)
     first = await press(running, card, "now")
     running.playground.world.messages[card.message_id].content = card.content.replace("closed", "open")
@@ -148,7 +156,7 @@ async def test_repeated_click_gets_the_same_answer(running: Site) -> None:
     assert title(card) == "closed"
 
 
-async def test_late_answer_comes_by_another_way(running: Site) -> None:
+async def late_answer_comes_by_another_way(running: Site) -> None:
     card = await card_of(running)
     clicked = await press(running, card, "late")
     assert (clicked.code, clicked.toast, clicked.card_changed) == (0, None, False)

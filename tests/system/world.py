@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from app.control.playground.people import Said
 from app.control.playground.playground import Playground
 from app.control.playground.world import App, Chat, Message, User
 from app.core.clock import SystemClock
-from tests.postgres_server import PostgresServer
 from tests.system.hub_process import HubProcess
 from tests.waiting import until
 
@@ -32,10 +31,6 @@ bot = Bot()
 async def repeat(message: Message, ctx: Context) -> str:
     return f"echo {message.text}"
 '''
-
-
-server: PostgresServer | None = None
-"""Where hubs keep their messages; None is SQLite, as shipped."""
 
 # For `limits:`; Feishu's limits are the matter of tests of their own, and make others long.
 NO_LIMITS = {"app_per_second": 100_000, "app_per_minute": 6_000_000, "chat_per_second": 10_000}
@@ -65,7 +60,8 @@ class Site:
     playground: Playground
     feishu: str
     """Address of the playground's Open API."""
-    database: str = "sqlite"
+    database: str
+    """URL of where hubs keep their messages."""
     apps: dict[str, App] = field(default_factory=dict)
     hubs: list[HubProcess] = field(default_factory=list)
     people: dict[str, User] = field(default_factory=dict)
@@ -155,12 +151,10 @@ class Site:
 
 
 @asynccontextmanager
-async def site_at(root: Path, **playground: Any) -> AsyncIterator[Site]:
+async def site_at(root: Path, database_url: str, **playground: Any) -> AsyncIterator[Site]:
     """A site whose hubs are all ended afterwards; its Feishu redelivers after 0.25 s and then every 5 s."""
-    async with AsyncExitStack() as closing:
-        url = closing.enter_context(server.database()) if server else "sqlite"
-        feishu = await closing.enter_async_context(Playground(HastyClock(), speed=60.0, **playground))
-        site = Site(root, feishu, await feishu.start(), url)
+    async with Playground(HastyClock(), speed=60.0, **playground) as feishu:
+        site = Site(root, feishu, await feishu.start(), database_url)
         site.config.mkdir()
         site.settings()
         try:

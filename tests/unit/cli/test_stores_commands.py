@@ -23,11 +23,12 @@ RUNNER = CliRunner()
 
 
 @pytest.fixture
-def hub(engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def hub(engine_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs a command on a hub of its own, in whose stores something stands."""
     prefix, key = f"t{tmp_path.name}:", new_key()
     for name, value in {
         "HUB_REDIS_URL": engine_url,
+        "HUB_DATABASE_URL": database_url,
         "HUB_REDIS__PREFIX": prefix,
         "HUB_MASTER_KEY": key,
         "HUB_DATA_DIR": str(tmp_path / "data"),
@@ -45,7 +46,12 @@ def hub(engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     async def fill() -> None:
         settings = Settings.model_validate(
-            {"redis": {"url": engine_url, "prefix": prefix}, "data_dir": tmp_path / "data", "master_key": key}
+            {
+                "redis": {"url": engine_url, "prefix": prefix},
+                "database": {"url": database_url},
+                "data_dir": tmp_path / "data",
+                "master_key": key,
+            }
         )
         async with stores_at(settings, engine_url) as stores:
             await _fill(stores)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import yaml
 
 from app.core.alert_rules import DEFAULT_RULES
 from app.core.values import parse_span
+from tests.servers import needed
 from tests.unit.docs.page import Page
 
 DIRECTORY = Path(__file__).parents[3] / "deploy" / "prometheus"
@@ -26,12 +25,8 @@ TESTS: list[dict[str, Any]] = yaml.safe_load((DIRECTORY / "rules.test.yml").read
 
 
 def promtool(*arguments: str) -> None:
-    """Have it check; skipped where it cannot be had."""
-    program = shutil.which("promtool")
-    if program is None and not os.environ.get("CI"):
-        pytest.skip("promtool is not installed: it comes with the package prometheus")
-    assert program is not None
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, cwd=DIRECTORY)
+    """Have it check."""
+    done = subprocess.run([needed("promtool"), *arguments], capture_output=True, text=True, check=False, cwd=DIRECTORY)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -69,18 +69,18 @@ async def test_nodes_that_start_at_once_migrate_once(database_url: str, tmp_path
         await node.close()
 
 
-def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_migrate_once(database_url: str, tmp_path: Path) -> None:
     script = (
         "import asyncio, sys, pathlib\n"
         "from app.storage.database import Database\n"
         "async def main():\n"
-        "    database = Database('sqlite', pathlib.Path(sys.argv[1]))\n"
+        "    database = Database(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
         "    sys.stdin.readline()\n"
         "    await database.prepare()\n"
         "    await database.close()\n"
         "asyncio.run(main())\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-c", script, database_url, str(tmp_path)]
     nodes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
     for node in nodes:
         assert node.stdin is not None
@@ -90,11 +90,11 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     assert ends == [(b"", 0)] * 4
 
 
-async def test_neither_a_new_schema_nor_one_at_its_head_needs_alembic(tmp_path: Path) -> None:
+async def test_neither_a_new_schema_nor_one_at_its_head_needs_alembic(database_url: str, tmp_path: Path) -> None:
     script = (
         "import asyncio, sys, pathlib\n"
         "from app.storage.database import Database\n"
-        "database = Database('sqlite', pathlib.Path(sys.argv[1]))\n"
+        "database = Database(sys.argv[1], pathlib.Path(sys.argv[2]))\n"
         "async def main():\n"
         "    await database.prepare()\n"
         "    await database.close()\n"
@@ -102,7 +102,7 @@ async def test_neither_a_new_schema_nor_one_at_its_head_needs_alembic(tmp_path: 
         "assert 'alembic' not in sys.modules\n"
     )
     for _ in range(2):
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(tmp_path))
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, database_url, str(tmp_path))
         assert await process.wait() == 0
 
 
@@ -196,7 +196,6 @@ def test_other_urls_are_refused_without_their_password(url: str, tmp_path: Path)
 
 
 async def test_a_postgresql_that_is_away_is_unavailable(tmp_path: Path) -> None:
-    pytest.importorskip("asyncpg")
     database = Database("postgresql://hub:secret@127.0.0.1:1/hub?sslmode=disable", tmp_path)
     with pytest.raises(StoreUnavailable, match=r"PostgreSQL at 127\.0\.0\.1") as caught:
         await database.prepare()

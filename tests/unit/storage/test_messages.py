@@ -87,9 +87,9 @@ async def test_pages_go_back_in_time_without_gap_or_repetition(messages: Message
         )
 
 
+# A plan without statistics is only settled on SQLite.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_page_is_read_from_its_index_alone(database: Database, messages: Messages) -> None:
-    if not database.sqlite:
-        pytest.skip("a plan without statistics is only settled on SQLite")
     await messages.insert([row(number) for number in range(100)])
     statements: list[str] = []
 

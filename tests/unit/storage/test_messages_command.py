@@ -22,6 +22,8 @@ from app.cli import keys as keys_command
 from app.cli.message_pages import as_csv, as_page, printable
 from app.cli.messages import app
 from app.core.errors import StartError
+from app.core.keys import Keys
+from app.core.redis import connect
 from app.feishu.plain_text import text_of
 from app.storage.audit import Audit
 from app.storage.cipher import Cipher, record_identity
@@ -62,16 +64,18 @@ class _Keys:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs the command over a real store; only what needs Redis is left out."""
+def run(database_url: str, engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the command over a real store; only the data keys are given."""
 
     @asynccontextmanager
     async def open_stores(_settings: object) -> AsyncIterator[Any]:
-        database = Database("sqlite", tmp_path)
+        database, link = Database(database_url, tmp_path), await connect(engine_url)
         try:
             messages, audit = Messages(database), Audit(database)
-            yield SimpleNamespace(messages=messages, audit=audit, reveals=Reveals(messages, _Keys(), audit))
+            reveals, keys = Reveals(messages, _Keys(), audit), Keys(f"t{tmp_path.name}:")
+            yield SimpleNamespace(link=link, keys=keys, messages=messages, audit=audit, reveals=reveals)
         finally:
+            await link.close()
             await database.close()
 
     async def fill() -> None:

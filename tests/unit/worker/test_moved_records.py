@@ -91,9 +91,9 @@ async def test_state_of_one_chat_is_not_that_of_another(site: Site) -> None:
     assert letter.entry.event_id == "e2"
 
 
-async def test_a_stored_message_in_the_place_of_another(tmp_path: Path) -> None:
+async def test_a_stored_message_in_the_place_of_another(database_url: str, tmp_path: Path) -> None:
     cipher = Cipher("echo", {b"key1": bytes(32)}, b"key1")
-    database = Database("sqlite", tmp_path)
+    database = Database(database_url, tmp_path)
     messages = Messages(database)
     rows = [
         NewMessage("echo", key, "in", "im.message.receive_v1", "oc_1", "ou_1", f"om_{key}", 1, sealed)

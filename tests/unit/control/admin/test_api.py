@@ -59,8 +59,10 @@ def reloads() -> Reloads:
 
 
 @pytest.fixture
-async def client(link: RedisLink, keys: Keys, reloads: Reloads, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    database = Database("sqlite", tmp_path)
+async def client(
+    link: RedisLink, keys: Keys, reloads: Reloads, database_url: str, tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    database = Database(database_url, tmp_path)
     reveals = Reveals(
         Messages(database), Keyring(MasterKey([new_key()], "a test"), link, keys, tmp_path), Audit(database)
     )

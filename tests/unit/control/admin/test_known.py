@@ -38,8 +38,8 @@ async def no_note(_task: TaskInfo) -> str | None:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database("sqlite", tmp_path)
+async def database(database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(database_url, tmp_path)
     yield database
     await database.close()
 

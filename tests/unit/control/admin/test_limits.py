@@ -81,10 +81,11 @@ async def test_the_metrics_page_shows_them(usage: Usage) -> None:
 
 
 async def test_the_commands_show_them(
-    usage: Usage, keys: Keys, engine_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    usage: Usage, keys: Keys, engine_url: str, database_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "HUB_REDIS_URL": engine_url,
+        "HUB_DATABASE_URL": database_url,
         "HUB_REDIS__PREFIX": keys.prefix,
         "HUB_MASTER_KEY": new_key(),
         "HUB_DATA_DIR": str(tmp_path),
