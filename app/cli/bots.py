@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 
 from app.cli.known_bots import fail, must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
+from app.cli.tables import print_json
 
 if TYPE_CHECKING:
     from app.control.registry.loader import Reading
@@ -30,7 +30,7 @@ def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> No
     registry = read_bots(config)
     rows = [_row(registry, status) for status in registry.statuses.values()]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     if not rows:
         typer.echo(f"no bots in {config}: `feishu-hub bots add NAME` makes one")
@@ -40,7 +40,9 @@ def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> No
         colour = _COLOURS.get(row["state"], "red")
         # Without the directory, which the first column names already.
         problems = "\n".join(one.replace(f"{row['directory']}/", "") for one in (*row["faults"], *row["warnings"]))
-        table.add_row(row["id"], f"[{colour}]{row['state']}[/]", row["app_id"], row["handler"], _plain(problems))
+        table.add_row(
+            row["id"], f"[{colour}]{row['state']}[/]", *map(_plain, (row["app_id"], row["handler"], problems))
+        )
     _print(table)
 
 
@@ -55,7 +57,7 @@ def show(name: str, config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False)
     values = _values(registry.readings[name], status)
     row = _row(registry, status)
     if as_json:
-        typer.echo(json.dumps({**row, "values": values}, ensure_ascii=False, indent=2))
+        print_json({**row, "values": values})
         return
     table = Table("key", "value", title=f"{name}: {row['state']}")
     table.add_row("directory", row["directory"])
@@ -113,17 +115,13 @@ def check(
         must_know(registry, name)
     report = check_all(registry, bots, frozenset(names or registry.statuses))
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "ok": not report.faults,
-                    "bots": sorted(report.bots),
-                    "faults": [_fault(one) for one in report.faults],
-                    "warnings": list(report.warnings),
-                },
-                ensure_ascii=False,
-                indent=2,
-            )
+        print_json(
+            {
+                "ok": not report.faults,
+                "bots": sorted(report.bots),
+                "faults": [_fault(one) for one in report.faults],
+                "warnings": list(report.warnings),
+            }
         )
     else:
         for warning in report.warnings:

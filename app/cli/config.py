@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir
+from app.cli.tables import print_json
 
 app = typer.Typer(help="Settings: validate, get.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
     warnings += report.warnings
     if as_json:
         found = [{"file": one.file, "key": one.key, "problem": one.problem} for one in faults]
-        typer.echo(json.dumps({"ok": not faults, "faults": found, "warnings": warnings}, ensure_ascii=False, indent=2))
+        print_json({"ok": not faults, "faults": found, "warnings": warnings})
     else:
         for warning in warnings:
             typer.echo(f"warning: {warning}")
@@ -82,7 +82,7 @@ def get(
         typer.echo(f"there is no setting {key}{hint}", err=True)
         raise typer.Exit(1)
     if as_json:
-        typer.echo(json.dumps({name: _typed(text) for name, text in chosen.items()}, ensure_ascii=False, indent=2))
+        print_json({name: _typed(text) for name, text in chosen.items()})
     elif key in chosen:
         typer.echo(chosen[key])
     else:

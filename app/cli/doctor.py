@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
+from app.cli.tables import print_json
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
@@ -48,7 +48,7 @@ def doctor(
     configure_logs("console", "error")  # every finding has a line of its own
     findings = list(_examine(config, bots, data_dir))
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=2))
+        print_json([asdict(one) for one in findings])
     else:
         _print(findings)
     if any(one.level == "fail" for one in findings):

@@ -9,6 +9,7 @@ import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, somebody
 from app.cli.stores import with_stores
+from app.cli.tables import print_json
 
 if TYPE_CHECKING:
     from app.storage.key_export import Imported
@@ -29,11 +30,9 @@ def make() -> None:
 @app.command()
 def status(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """What each master key still wraps, which nodes hold it, and what each data key still seals."""
-    import json
-
     document = with_stores(config, data_dir, _status)
     if as_json:
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
     else:
         _show(document)
 

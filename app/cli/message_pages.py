@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from app.cli.tables import instant, print_rows
+from app.cli.tables import instant, print_rows, printable
 from app.feishu.plain_text import searchable_text, text_of
 
 if TYPE_CHECKING:
@@ -107,12 +107,7 @@ def as_page(opened: Opened, about: Sequence[MessageInfo] = ()) -> str:
     text = opened.fault or text_of(opened.content)
     if text is None:
         text = orjson.dumps(opened.content, option=orjson.OPT_INDENT_2).decode()
-    return printable("\n".join([*lines, "", text]))
-
-
-def printable(text: str) -> str:
-    """Text that cannot steer the terminal it is shown on."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return printable("\n".join([*lines, "", text]), keep="\n\t")
 
 
 def _utc(created: int) -> str:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from app.cli.admin_api import AdminApi
 
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"})
-
-
+# Seconds between two looks at a message that cannot be followed.
 _LOOK_EVERY: Final = 1.0
 
 

@@ -27,7 +27,7 @@ def print_rows(
     from rich.text import Text
 
     heads = [column.removesuffix("_text").replace("_", " ") for column in columns]
-    cells = [[_shown(row[column]) for column in columns] for row in rows]
+    cells = [[shown(row[column]) for column in columns] for row in rows]
     table = Table(
         *(Column(head, no_wrap=column not in folds) for head, column in zip(heads, columns, strict=True)),
         box=SIMPLE_HEAD,
@@ -60,7 +60,8 @@ def instant(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(int(seconds), UTC)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a cell of a table; nothing for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -68,6 +69,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, datetime):
         local = value.astimezone()
         return f"{local:%m-%d %H:%M:%S}" if local.year == datetime.now(UTC).year else f"{local:%Y-%m-%d %H:%M}"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    # Nothing that steers the terminal: ids and notes are other people's words.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return printable(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text that cannot steer the terminal it is shown on: ids, notes and messages are other people's words."""
+    return "".join(char if char.isprintable() or char in keep else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -10,7 +10,7 @@ import typer
 from app.cli.known_bots import must_have_heard_of
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
 from app.cli.stores import with_stores
-from app.cli.tables import instant, print_json, print_rows
+from app.cli.tables import instant, print_json, print_rows, printable, shown
 
 if TYPE_CHECKING:
     from app.queue.tasks import TaskInfo
@@ -70,7 +70,9 @@ def show(
     if as_json:
         print_json(row)
     else:
-        typer.echo("\n".join(f"{name:<9} {value}" for name, value in row.items() if value is not None))
+        note = printable(row.pop("note") or "", keep="\n\t")
+        lines = [f"{name:<9} {shown(value)}" for name, value in row.items() if value is not None]
+        typer.echo("\n".join([*lines, *([f"{'note':<9} {note}"] if note else [])]))
 
 
 def _row(task: TaskInfo) -> dict[str, Any]:

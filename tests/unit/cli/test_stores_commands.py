@@ -64,7 +64,7 @@ async def _fill(stores: Stores) -> None:
     await stores.keyring.check()
     await stores.mailbox.accept([incoming("e1")])
     [work] = await stores.mailbox.take("echo", "n1", 1)
-    note = (await stores.keyring.cipher("echo")).seal("第三页".encode(), task_aad("report"))
+    note = (await stores.keyring.cipher("echo")).seal("第三页\x1b[31m\nof nine".encode(), task_aad("report"))
     await stores.tasks.update(work, "report", "running", 0.5, note, 600.0)
     await stores.timetable.plan("echo", [Schedule("morning", "0 9 * * *", "Asia/Shanghai")])
     async with stores.cache.running():
@@ -82,7 +82,11 @@ def test_tasks(hub: Callable[..., Any]) -> None:
         False,
     )
     assert "report" in hub("tasks", "list", "echo").stdout
-    assert json.loads(hub("tasks", "show", "echo", "report", "--json").stdout)["note"] == "第三页"
+    assert json.loads(hub("tasks", "show", "echo", "report", "--json").stdout)["note"] == "第三页\x1b[31m\nof nine"
+    # Who writes a note must not steer the terminal of who reads it.
+    assert hub("tasks", "show", "echo", "report").stdout.endswith(
+        "note      第三页\N{REPLACEMENT CHARACTER}[31m\nof nine\n"
+    )
     missing = hub("tasks", "show", "echo", "other")
     assert missing.exit_code == 1
     assert "no task other" in missing.output

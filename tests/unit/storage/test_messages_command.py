@@ -19,8 +19,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import keys as keys_command
-from app.cli.message_pages import as_csv, as_page, printable
+from app.cli.message_pages import as_csv, as_page
 from app.cli.messages import app
+from app.cli.tables import printable
 from app.core.errors import StartError
 from app.core.keys import Keys
 from app.core.redis import connect
@@ -223,7 +224,7 @@ def test_what_has_no_words_is_shown_as_it_is() -> None:
 
 def test_nothing_shown_can_steer_the_terminal() -> None:
     odd = "\N{REPLACEMENT CHARACTER}"
-    assert printable("a\x1b]0;title\x07\r\nb\tc\u202e") == f"a{odd}]0;title{odd}{odd}\nb\tc{odd}"
+    assert printable("a\x1b]0;title\x07\r\nb\tc\u202e", keep="\n\t") == f"a{odd}]0;title{odd}{odd}\nb\tc{odd}"
 
 
 def test_keys_make_prints_a_key_that_serves() -> None:
