@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,14 +14,14 @@ Groups = Mapping[str, str]
 _NO_GROUPS: Groups = {}
 
 
-class Filter:
+class Filter(ABC):
     """A condition: says no (None), or yes with what its groups caught."""
 
     __slots__ = ()
 
+    @abstractmethod
     def test(self, message: Message, me: Me) -> Groups | None:
         """Whether the message meets the condition."""
-        raise NotImplementedError
 
     def __and__(self, other: Filter) -> Filter:
         return _Both(self, other)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from app.core.errors import HubError
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -63,7 +65,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("what was said lies in tables of one day each now: put a backup of before back")
+    raise HubError(
+        "schema 0002 is not undone: what was said lies in tables of a day each, which an older hub does not know. "
+        "Go on with this hub, or bring back the backup made before it (`feishu-hub restore`; on PostgreSQL pg_restore)"
+    )
 
 
 def _move() -> None:
