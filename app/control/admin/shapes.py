@@ -123,12 +123,4 @@ class Batch(BaseModel):
 
     @classmethod
     def of(cls, state: BatchState) -> Batch:
-        return cls(
-            id=state.id,
-            total=state.total,
-            waiting=state.waiting,
-            sent=state.sent,
-            failed=state.failed,
-            cancelled=state.cancelled,
-            created=state.created,
-        )
+        return cls.model_validate(state, from_attributes=True)

@@ -31,7 +31,6 @@ class BotTraffic:
 
     per_minute: float = 0.0
     """Messages in and out."""
-    dead_per_hour: int = 0
     last: float | None = None
     """When the last message came or went, in seconds since the epoch."""
 
@@ -103,7 +102,7 @@ class Traffic:
         before = self._samples[max(0, len(self._samples) - 1 - _RATE_OVER)]
         span = now.at - before.at
         rate = _gain(now.messages, before.messages, bot) * 60 / span if span > 0 else 0.0
-        return BotTraffic(rate, _gain(now.dead, self._samples[0].dead, bot), now.last.get(bot))
+        return BotTraffic(rate, now.last.get(bot))
 
     def chart(self) -> Chart:
         """The last hour of all bots together."""

@@ -63,7 +63,7 @@ class Town:
         return self._unless_away(self.rows)
 
     def of(self, bot: str) -> BotTraffic:
-        return BotTraffic(12.0, 1, 1_790_000_000.0) if bot == "support" else BotTraffic()
+        return BotTraffic(12.0, 1_790_000_000.0) if bot == "support" else BotTraffic()
 
     def chart(self) -> Chart:
         return self.curve
