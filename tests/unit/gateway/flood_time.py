@@ -6,22 +6,7 @@ from typing import Any
 
 from app.core.redis import RedisLink
 from app.gateway.floods import Floods
-
-
-class HandClock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
+from tests.hand_clock import HandClock
 
 
 class FloodTime(HandClock):

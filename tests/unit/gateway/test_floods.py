@@ -14,7 +14,8 @@ from app.core.redis import RedisLink
 from app.gateway.floods import Floods
 from app.gateway.rates import Rates
 from app.gateway.refusals import Refusals
-from tests.unit.gateway.flood_time import FloodTime, HandClock
+from tests.hand_clock import HandClock
+from tests.unit.gateway.flood_time import FloodTime
 from tests.unit.gateway.kit import bot
 
 

@@ -13,23 +13,8 @@ from app.model.event import Event
 from app.sdk.bot import NoSettings
 from app.sdk.context import Context
 from app.sdk.memory import Memory
+from tests.hand_clock import HandClock
 from tests.unit.sdk.events import event_of, message_event
-
-
-class Stopped:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 def context(event: Event | None = None, **details: Any) -> tuple[Context, Memory]:
@@ -154,7 +139,7 @@ def test_reply_to_nobody_says_what_to_do(event: Event | None) -> None:
 
 
 async def test_deadline_moves_with_the_surroundings() -> None:
-    clock = Stopped()
+    clock = HandClock()
     until = 1060.0
     ctx, _ = context(None, clock=clock, deadline=lambda: until)
     assert (ctx.deadline, ctx.seconds_left) == (1060.0, 60.0)
@@ -186,7 +171,7 @@ async def test_none_and_false_are_values() -> None:
 
 
 async def test_state_runs_out() -> None:
-    clock = Stopped()
+    clock = HandClock()
     ctx, _ = context(message_event("hi"), clock=clock)
     await ctx.state.chat.set("a", 1, ttl="30s")
     clock.time += 29
