@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What the fault tests can be told."""
     parser.addoption("--long", action="store_true", help="the long fault runs, in every mode and with several seeds")
     parser.addoption("--seed", type=int, default=None, help="repeat a fault run that printed this seed")
+
+
+def pytest_unconfigure() -> None:
+    """Close the event loop that lark-oapi makes when it is imported, and leaves to the end of the process."""
+    if client := sys.modules.get("lark_oapi.ws.client"):
+        client.loop.close()
 
 
 # One process would be left with the longest of them at the end.
