@@ -19,7 +19,7 @@ _CHATS: Final = 40
 _NODES: Final = 2
 _TIMES_ALLOWED: Final = 5
 # At the very end only some chats have anything left to be sent, and the apps' bound is no longer what is waited for.
-_COUNTED: Final = 0.95
+_COUNTED: Final = 0.99
 _PAGE: Final = 5000
 # Feishu's own (Feishu docs: rate limits).
 _PER_SECOND: Final = 50
@@ -33,6 +33,8 @@ class Outcome:
 
     seconds: float
     """From the first message that it took until it had taken those that count."""
+    last: float
+    """The same until it had taken all."""
     refused: int
 
 
@@ -40,26 +42,36 @@ def measure(plan: Plan) -> list[Row]:
     """The headroom as shipped, then a fiftieth; all bounds are multiplied on both sides, to save time."""
     # Enough that both the second's and the minute's bound are met.
     count, scale = (4_800, 2) if plan.quick else (20_000, 4)
-    least = _least_seconds(int(_COUNTED * count) // _APPS, scale)
-    shipped = _run(plan, count, scale, headroom=0.1, least=least)
-    narrow = _run(plan, count, scale, headroom=0.02, least=least)
+    counted, whole = (_least_seconds(part * count / _APPS, scale) for part in (_COUNTED, 1.0))
+    shipped = _run(plan, count, scale, headroom=0.1, least=whole)
+    narrow = _run(plan, count, scale, headroom=0.02, least=whole)
     name = f"limits, {count:,} sends"
-    note = f"all bounds times {scale}; Feishu's law needs {least:.0f} s"
     return [
         row(
-            name, "of the rate after 10 % headroom", "%", [least / 0.9 / shipped.seconds * 100], at_least=97, note=note
+            name,
+            "of the rate after 10 % headroom",
+            "%",
+            [counted / 0.9 / shipped.seconds * 100],
+            at_least=97,
+            note=f"all bounds times {scale}; to the very last {whole / 0.9 / shipped.last * 100:.1f} %",
         ),
-        row(name, "of Feishu's own rate, 2 % headroom", "%", [least / narrow.seconds * 100], at_least=95),
+        row(
+            name,
+            "of Feishu's own rate, 2 % headroom",
+            "%",
+            [counted / narrow.seconds * 100],
+            at_least=95,
+            note=f"to the very last {whole / narrow.last * 100:.1f} %",
+        ),
         row(name, "refused, 10 % headroom", "%", [shipped.refused / count * 100], at_most=0.1),
         row(name, "refused, 2 % headroom", "%", [narrow.refused / count * 100], at_most=0.1),
     ]
 
 
-def _least_seconds(each: int, scale: int) -> float:
-    """The shortest time in which an app can send so many: full seconds while the minute lasts, then the next minute."""
-    last = each - 1
-    minutes, rest = divmod(last, _PER_MINUTE * scale)
-    return minutes * 60.0 + rest // (_PER_SECOND * scale)
+def _least_seconds(each: float, scale: int) -> float:
+    """What an app needs for so many at the rate: of the second while the minute lasts, then of the next minute."""
+    minutes, rest = divmod(each, _PER_MINUTE * scale)
+    return minutes * 60.0 + rest / (_PER_SECOND * scale)
 
 
 def _run(plan: Plan, count: int, scale: int, *, headroom: float, least: float) -> Outcome:
@@ -116,7 +128,7 @@ def _judged(feishu: Feishu, chats: list[str], count: int) -> Outcome:
         raise Unsound("messages of a bot arrived in a chat in another order than they were sent")
     refused = len(feishu.control("GET", "/ledger/violations")["violations"])
     instants = sorted(call["instant"] for call in _accepted(feishu))
-    return Outcome(instants[int(_COUNTED * count) - 1] - instants[0], refused)
+    return Outcome(instants[int(_COUNTED * count) - 1] - instants[0], instants[-1] - instants[0], refused)
 
 
 def _accepted(feishu: Feishu) -> list[dict[str, Any]]:

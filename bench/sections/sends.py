@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,19 +20,21 @@ _STREAMS: Final = 240
 _AT_ONCE: Final = 32
 # Bounds that are kept and never met: the limiter does all of its work, and nobody waits.
 _WIDE: Final = {"app_per_second": 50_000, "app_per_minute": 1_000_000, "chat_per_second": 5_000}
+# Feishu's own times four: everybody waits, all the time.
+_NARROW: Final = {"app_per_second": 200, "app_per_minute": 4000, "chat_per_second": 20}
 
 
 def measure(plan: Plan) -> list[Row]:
     """The hub and lark-oapi in turn; then slots alone, with what they cost the engine."""
-    count, few = int(plan.pick(4000, 15_000)), int(plan.pick(150, 500))
-    sends, rivals, slots, engines = [], [], [], []
+    count, few, waited = int(plan.pick(4000, 15_000)), int(plan.pick(150, 500)), int(plan.pick(2400, 6000))
+    sends, rivals, slots, waits = [], [], [], []
     for turn in range(plan.rounds):
         with Quick() as feishu, Engine(plan.scratch / f"sends-{turn}", core=OTHERS) as engine:
             sends.append(_sends(engine, plan.scratch / f"sends-{turn}", feishu.url, count))
             rivals.append(_lark(feishu.url, few))
-            client, server = _slots(engine, plan.scratch / f"sends-{turn}", count)
-            slots.append(client + server)
-            engines.append(server)
+            slots.append(_slots(engine, plan.scratch / f"sends-{turn}", _streams(count), _WIDE))
+            # Other apps: of these a minute is full.
+            waits.append(_slots(engine, plan.scratch / f"sends-{turn}", _streams(waited, _APPS), _NARROW))
     name = "sends, one core"
     return [
         row(
@@ -45,13 +48,16 @@ def measure(plan: Plan) -> list[Row]:
         row(name, "as many by CPU time", "sends/s", [1 / done.cpu for done in sends]),
         row(name, "lark-oapi, acreate", "sends/s", rivals, note=f"{_AT_ONCE} at once, the same server"),
         row(name, "times lark-oapi", "", [a.rate / b for a, b in zip(sends, rivals, strict=True)], at_least=50),
-        row(
-            name,
-            "limiter, CPU a send, engine included",
-            "ms",
-            slots,
-            at_most=0.3,
-            note=f"of it the engine {sum(engines) / len(engines):.3f}",
+        *(
+            row(
+                name,
+                f"limiter, CPU a send, {who}",
+                "ms",
+                [client + server for client, server in costs],
+                at_most=0.3,
+                note=f"of it the engine {sum(server for _, server in costs) / len(costs):.3f}",
+            )
+            for who, costs in (("nobody waits", slots), ("everybody waits", waits))
         ),
     ]
 
@@ -86,15 +92,16 @@ def _sends(engine: Engine, data_dir: Path, url: str, count: int) -> Done:
     return Done(count / said["seconds"], said["cpu"] / count)
 
 
-def _slots(engine: Engine, data_dir: Path, count: int) -> tuple[float, float]:
+def _slots(engine: Engine, data_dir: Path, streams: list[Stream], limits: Mapping[str, float]) -> tuple[float, float]:
     """Milliseconds of CPU a slot: of the process that asks, and of the engine."""
+    count = sum(stream[-1] for stream in streams)
     before = engine.cpu
     [said] = send(
-        [_streams(count)],
+        [streams],
         data_dir=data_dir,
         redis=engine.url,
         feishu="http://127.0.0.1:9",
-        limits=_WIDE,
+        limits=limits,
         only_slots=True,
         warm=False,
         core=MEASURED,
@@ -102,9 +109,10 @@ def _slots(engine: Engine, data_dir: Path, count: int) -> tuple[float, float]:
     return said["cpu"] / count * 1000, (engine.cpu - before) / count * 1000
 
 
-def _streams(count: int) -> list[Stream]:
+def _streams(count: int, first: int = 0) -> list[Stream]:
+    """As many for each of the apps from the `first` on, each in a chat of its own."""
     each, more = divmod(count, _STREAMS)
-    return [(n % _APPS, f"oc_bench{n:03d}", n, _STREAMS, each + (n < more)) for n in range(_STREAMS)]
+    return [(first + n % _APPS, f"oc_bench{first}_{n:03d}", n, _STREAMS, each + (n < more)) for n in range(_STREAMS)]
 
 
 def _lark(url: str, count: int) -> float:
