@@ -30,7 +30,7 @@ HANDLERS: Final = Path(__file__).parent / "handlers"
 _READY_WITHIN: Final = 60.0
 _SETTLED_WITHIN: Final = 30.0
 # CPU seconds of the main process in one second that nobody sends in.
-_IDLE: Final = 0.12
+_IDLE: Final = 0.08
 
 
 def write_bot(root: Path, app: App, handler: str, *, domain: str = "http://127.0.0.1:9", **config: Any) -> None:
