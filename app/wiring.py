@@ -47,8 +47,11 @@ async def stores_at(
 
 
 @asynccontextmanager
-async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
-    """The stores for a command: beside a hub that runs, or with an engine of its own while none does."""
+async def open_stores(settings: Settings, *, group: str = "") -> AsyncIterator[Stores]:
+    """The stores for a command: beside a hub that runs, or with an engine of its own while none does.
+
+    `group` is of the nodes that are woken by it.
+    """
     async with AsyncExitStack() as closing:
         url = settings.redis.url
         if url == "embedded":
@@ -63,6 +66,6 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
                 running = await engine.start()
                 closing.push_async_callback(engine.stop)
             url = running
-        stores = await closing.enter_async_context(stores_at(settings, url))
+        stores = await closing.enter_async_context(stores_at(settings, url, group=group))
         await stores.keyring.check()
         yield stores

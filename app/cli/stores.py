@@ -17,6 +17,7 @@ def with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Aw
     import asyncio
     import os
 
+    from app.control.registry.directories import bot_id_of, is_one_bot
     from app.core.logs import configure_logs
     from app.core.settings import load_settings
     from app.wiring import open_stores
@@ -24,8 +25,11 @@ def with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Aw
     configure_logs("console", "warning")
     settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
 
+    # A bot that runs as a process of its own is woken at once, not when it looks by itself.
+    group = bot_id_of(config) if is_one_bot(config) else ""
+
     async def run() -> T:
-        async with open_stores(settings) as stores:
+        async with open_stores(settings, group=group) as stores:
             return await work(stores)
 
     return asyncio.run(run())

@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.main import app
+from app.core.keys import Keys
+from app.core.redis import connect
 from app.core.settings import Settings
 from app.model.schedule import Schedule
 from app.queue.tasks import task_aad
@@ -142,6 +144,25 @@ def test_a_bot_whose_directory_is_gone_stays_within_reach(hub: Callable[..., Any
         found = hub(*command.split())
         assert found.exit_code == 0, found.output
     assert "report" in hub("tasks", "list", "echo").stdout
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_bot_of_a_process_of_its_own_is_woken_at_once(engine_url: str, tmp_path: Path) -> None:
+    where = ("-c", str(tmp_path / "config" / "echo"))
+
+    async def due() -> list[str]:
+        link = await connect(engine_url)
+        try:
+            keys = Keys(f"t{tmp_path.name}:", group="echo")
+            found: Any = await link.commands.zrange(keys.timers, 0, -1)
+            return [bot.decode() for bot in found]
+        finally:
+            await link.close()
+
+    assert RUNNER.invoke(app, ["schedules", "pause", "echo", "morning", *where]).exit_code == 0
+    assert asyncio.run(due()) == []
+    assert RUNNER.invoke(app, ["schedules", "resume", "echo", "morning", *where]).exit_code == 0
+    assert asyncio.run(due()) == ["echo"]
 
 
 def test_a_schedule_is_fired_without_credentials(hub: Callable[..., Any], tmp_path: Path) -> None:
