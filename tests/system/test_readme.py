@@ -65,7 +65,7 @@ class Reader:
         with running.log.open("wb") as output:
             process = await self._start(line, *ports, "--data-dir", str(data_dir), output=output)
         try:
-            await until(lambda: running.ready(process), 30.0)
+            await until(lambda: running.ready(process), 60.0)
             yield running
             process.send_signal(signal.SIGINT)
             assert await asyncio.wait_for(process.wait(), 40) == 0, running.log.read_text()
