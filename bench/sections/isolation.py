@@ -23,10 +23,6 @@ _WELL: Final = [App(number) for number in range(1, 6)]
 """Five, so that a window has five times the events; A gets 50 times what one of them gets."""
 _RATE: Final = 10.0
 _FLOOD: Final = 50
-_ALONE: Final = 15.0
-"""Seconds of a window in which nothing happens."""
-_BESIDE: Final = 30.0
-"""Of one with a misdeed: A blocks its loop for ten of them."""
 _WARM: Final = 3.0
 _MOVED: Final = 1.20
 _HEAD_START: Final = 1.5
@@ -44,7 +40,7 @@ def measure(plan: Plan) -> list[Row]:
         stage.run(nothing, _WARM)  # keys, tokens, first imports
         for _ in range(plan.rounds):
             for name, misdeed in MISDEEDS.items():
-                pairs.setdefault(name, []).append((stage.run(nothing, _ALONE), stage.run(misdeed, _BESIDE)))
+                pairs.setdefault(name, []).append((stage.run(nothing, stage.alone), stage.run(misdeed, stage.beside)))
     rows = []
     for what in ("POST → 200", "POST → handler"):
         alone = [percentile(calm[what], 0.99) for turns in pairs.values() for calm, _ in turns]
@@ -63,6 +59,8 @@ class Stage:
 
     def __init__(self, plan: Plan, *, rogues: int) -> None:
         self.plan = plan
+        self.alone, self.beside = plan.pick(6, 15), plan.pick(12, 30)
+        """Seconds of a window; A blocks its loop for ten of those of its misdeed."""
         self.config = plan.scratch / "isolation"
         self._rogues = [App(100 + number) for number in range(rogues)]
         self._feishu = Feishu([*_WELL, *self._rogues], core=OTHERS)
@@ -71,7 +69,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         feishu = self._feishu.__enter__()
-        self._marks = Marks(self._path, int(_RATE * len(_WELL) * _BESIDE))
+        self._marks = Marks(self._path, int(_RATE * len(_WELL) * self.beside))
         for app in _WELL:
             write_bot(self.config, app, "mark", domain=feishu.url, settings={"marks": str(self._path)})
         for rogue in self._rogues:
@@ -159,7 +157,7 @@ def _says(word: str) -> Misdeed:
 
 def _flood(stage: Stage) -> Act:
     rate = _RATE * _FLOOD
-    count = int(rate * (_BESIDE - 1))
+    count = int(rate * (stage.beside - 1))
     path = stage.plan.scratch / "flood-marks"
     Marks(path, count)
     requests = stage.events([stage.rogue()], count)
