@@ -40,7 +40,8 @@ def measure(plan: Plan) -> list[Row]:
         stage.run(nothing, _WARM)  # keys, tokens, first imports
         for _ in range(plan.rounds):
             for name, misdeed in MISDEEDS.items():
-                pairs.setdefault(name, []).append((stage.run(nothing, stage.alone), stage.run(misdeed, stage.beside)))
+                seconds = stage.once if name in _ONCE else stage.beside
+                pairs.setdefault(name, []).append((stage.run(nothing, stage.alone), stage.run(misdeed, seconds)))
     rows = []
     for what in ("POST → 200", "POST → handler"):
         alone = [percentile(calm[what], 0.99) for turns in pairs.values() for calm, _ in turns]
@@ -59,8 +60,8 @@ class Stage:
 
     def __init__(self, plan: Plan, *, rogues: int) -> None:
         self.plan = plan
-        self.alone, self.beside = plan.pick(6, 15), plan.pick(12, 30)
-        """Seconds of a window; A blocks its loop for ten of those of its misdeed."""
+        self.alone, self.beside, self.once = plan.pick(6, 15), plan.pick(12, 30), plan.pick(20, 60)
+        """Seconds of windows: of none, of a misdeed that lasts, and of one that happens once."""
         self.config = plan.scratch / "isolation"
         self._rogues = [App(100 + number) for number in range(rogues)]
         self._feishu = Feishu([*_WELL, *self._rogues], core=OTHERS)
@@ -69,7 +70,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         feishu = self._feishu.__enter__()
-        self._marks = Marks(self._path, int(_RATE * len(_WELL) * self.beside))
+        self._marks = Marks(self._path, int(_RATE * len(_WELL) * self.once))
         for app in _WELL:
             write_bot(self.config, app, "mark", domain=feishu.url, settings={"marks": str(self._path)})
         for rogue in self._rogues:
@@ -180,6 +181,8 @@ def _until(instant: float) -> None:
     time.sleep(max(0.0, instant - time.monotonic()))
 
 
+_ONCE: Final = ("blocks its loop 10 s", "exits its process")
+"""Who has done that is kept apart for ten minutes, so that nobody feels it more often."""
 MISDEEDS: Final[dict[str, Misdeed]] = {
     "blocks its loop 10 s": _says("block"),
     "exits its process": _says("exit"),
