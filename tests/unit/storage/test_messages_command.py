@@ -69,7 +69,7 @@ def run(database_url: str, engine_url: str, tmp_path: Path, monkeypatch: pytest.
     """Runs the command over a real store; only the data keys are given."""
 
     @asynccontextmanager
-    async def open_stores(_settings: object) -> AsyncIterator[Any]:
+    async def open_stores(_settings: object, group: str = "") -> AsyncIterator[Any]:
         database, link = Database(database_url, tmp_path), await connect(engine_url)
         try:
             messages, audit = Messages(database), Audit(database)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from structlog.testing import capture_logs
 
 from app.control.admin.access import Access, Caller
+from app.control.registry import live_settings
 from app.control.registry.live_settings import LiveSettings
 from app.core.ending import ended
 from app.core.settings import Settings
@@ -45,7 +48,10 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    # A command that another test ran in this process may have left only warnings.
+    wrapper = structlog.make_filtering_bound_logger(logging.INFO)
+    monkeypatch.setattr(live_settings, "log", structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=wrapper))
     return Node(tmp_path)
 
 
