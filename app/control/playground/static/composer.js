@@ -12,7 +12,8 @@ export class Composer {
     this.draft = find("draft");
     this.draft.addEventListener("input", () => { this.#grow(); this.#suggest(); });
     this.draft.addEventListener("keydown", (event) => this.#key(event));
-    this.draft.addEventListener("blur", () => setTimeout(() => this.#hide(), 150));
+    // Who is back by then has begun to write anew.
+    this.draft.addEventListener("blur", () => setTimeout(() => { if (document.activeElement !== this.draft) this.#hide(); }, 150));
     find("mention").addEventListener("click", () => { this.#insert("@"); this.draft.focus(); this.#suggest(); });
     find("composer").addEventListener("submit", (event) => { event.preventDefault(); this.#send(onSend); });
     this.onSend = onSend;
