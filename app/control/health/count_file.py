@@ -1,12 +1,14 @@
-"""A file of prometheus_client's in which one process counts, read over and over: places once, values each time."""
+"""Files of prometheus_client's in which processes count, read over and over: places once, values each time."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+KINDS: Final = ("counter", "histogram")
 # How much is used, then entries of a key's length, the key with its padding, value and time.
 _USED: Final = struct.Struct("i")
 _HEAD: Final = 8
@@ -32,6 +34,7 @@ class CountFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.kind = path.name.partition("_")[0]
         self.keys: list[bytes] = []
         """Of each entry, in order: a JSON list of family, name, labels and help."""
         self._known = _HEAD
@@ -68,3 +71,24 @@ class CountFile:
         stretch.layout = "".join(parts)
         stretch.values = struct.Struct(stretch.layout)
         self._known = at
+
+
+class CountDirectory:
+    """The files of all processes of a node that hold counters and histograms."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files: dict[Path, CountFile] = {}
+
+    def read(self) -> Iterator[tuple[CountFile, list[float]]]:
+        """Every file with its values."""
+        for path in sorted(self._directory.glob("*.db")):
+            file = self._files.get(path) or CountFile(path)
+            if file.kind not in KINDS:
+                continue
+            self._files[path] = file
+            try:
+                values = file.read()
+            except OSError:
+                continue  # it was swept away meanwhile
+            yield file, values

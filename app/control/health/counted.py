@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,9 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from app.control.health.count_file import CountFile
-
-_KINDS: Final = ("counter", "histogram")
+from app.control.health.count_file import KINDS, CountDirectory, CountFile
 
 
 @dataclass(slots=True)
@@ -57,9 +54,9 @@ class CountedPage:
     def __init__(self, directory: Path) -> None:
         """`directory` is where the processes of this node write their numbers (PROMETHEUS_MULTIPROC_DIR)."""
         self._directory = directory
-        self._files: dict[Path, CountFile] = {}
+        self._files = CountDirectory(directory)
         self._entries: dict[bytes, int] = {}
-        self._places: dict[Path, list[int]] = {}
+        self._places: dict[CountFile, list[int]] = {}
         """To which entry each value of a file is added."""
         self._owners: list[tuple[_Family, _Child]] = []
         self._totals: list[float] = []
@@ -79,17 +76,9 @@ class CountedPage:
     def _count(self) -> None:
         """Add up what all files say, and write the lines of what is new or another."""
         read: list[tuple[list[int], list[float]]] = []
-        for path in sorted(self._directory.glob("*.db")):
-            kind = path.name.partition("_")[0]
-            if kind not in _KINDS:
-                continue
-            file = self._files.setdefault(path, CountFile(path))
-            try:
-                values = file.read()
-            except OSError:
-                continue  # it was swept away meanwhile
-            places = self._places.setdefault(path, [])
-            places += [self._entry(key, kind) for key in file.keys[len(places) :]]
+        for file, values in self._files.read():
+            places = self._places.setdefault(file, [])
+            places += [self._entry(key, file.kind) for key in file.keys[len(places) :]]
             read.append((places, values))
         totals = [0.0] * len(self._owners)
         for places, values in read:
@@ -131,7 +120,7 @@ class CountedPage:
 
     def _others(self) -> str:
         """What else a bot's code may count in; the library's own way, which reads every file anew."""
-        files = [str(path) for path in self._directory.glob("*.db") if path.name.partition("_")[0] not in _KINDS]
+        files = [str(path) for path in self._directory.glob("*.db") if path.name.partition("_")[0] not in KINDS]
         if not files:
             return ""
         registry = CollectorRegistry()

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from app.control.health.count_file import CountFile
+from app.control.health.count_file import CountDirectory, CountFile
 from app.control.health.exporter import GatewayNumbers
 
 _FAILED: Final = frozenset({"failed", "timed_out", "died"})
@@ -32,30 +32,22 @@ class CountFiles:
     """The files in which a node's processes count."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._files: dict[Path, CountFile] = {}
-        self._slots: dict[Path, list[tuple[int, tuple[Slot, ...]]]] = {}
+        self._files = CountDirectory(directory)
+        self._slots: dict[CountFile, list[tuple[int, tuple[Slot, ...]]]] = {}
         """Of each file the entries that matter, and what they count for."""
-        self._known: dict[Path, int] = {}
+        self._known: dict[CountFile, int] = {}
         """How many entries of each file have been looked at."""
 
     def read(self) -> defaultdict[Slot, float]:
         """Everything counted so far, over all processes."""
         totals: defaultdict[Slot, float] = defaultdict(float)
-        for path in self._directory.glob("*.db"):
-            if not path.name.startswith(("counter_", "histogram_")):
-                continue
-            file = self._files.setdefault(path, CountFile(path))
-            try:
-                values = file.read()
-            except OSError:
-                continue  # it was swept away meanwhile
-            wanted = self._slots.setdefault(path, [])
-            known = self._known.get(path, 0)
+        for file, values in self._files.read():
+            wanted = self._slots.setdefault(file, [])
+            known = self._known.get(file, 0)
             for entry, key in enumerate(file.keys[known:], known):
                 if slots := _slots(key):
                     wanted.append((entry, slots))
-            self._known[path] = len(file.keys)
+            self._known[file] = len(file.keys)
             for entry, slots in wanted:
                 for slot in slots:
                     totals[slot] += values[entry]

@@ -105,7 +105,7 @@ async def test_too_large_too_many_redirects_and_bad_answers(serving: Callable[[S
             case "/packed":
                 return web.Response(body=b"x", headers={"Content-Encoding": "gzip"})
             case "/slow":
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
         return web.Response(status=404)
 
     url = await serving(answer)
