@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/lint-imports
 	$(BIN)/python tests/ratchet.py
 
-faults: $(VENV)/.dev ## the long fault runs
+faults: $(VENV)/.dev ## the long fault runs, about an hour
 	$(BIN)/python tests/servers.py
 	$(BIN)/python -m pytest tests/faults --long -s
 

@@ -25,7 +25,7 @@ _PART = re.compile(r"^(?:\{[^}]*\}:)?([^:]+)")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What the fault tests can be told."""
-    parser.addoption("--long", action="store_true", help="the long fault runs, in every mode and with several seeds")
+    parser.addoption("--long", action="store_true", help="the long fault runs: every mode, five times the kills")
     parser.addoption("--seed", type=int, default=None, help="repeat a fault run that printed this seed")
 
 

@@ -21,7 +21,7 @@ CONVERSATIONS = 100
 SYNCED = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 
 
-@pytest.fixture(params=[0, *(pytest.param(run, marks=pytest.mark.long) for run in (1, 2))], ids="run {}".format)
+@pytest.fixture
 def seed(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> int:
     """Decides everything that is chosen; printed, so that a run can be repeated."""
     given = request.config.getoption("--seed")
