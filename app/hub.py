@@ -20,7 +20,6 @@ from app.control.cluster.membership import Membership
 from app.control.health.status import Health
 from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
-from app.control.registry.snapshot import Registry
 from app.control.registry.watch import Watch
 from app.core.channel import subscribed
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -65,7 +64,7 @@ class Node:
         self._boot = secrets.token_hex(4)
         self.public = self.admin = ("", 0)
         self.stores: Stores
-        self.registry: Registry
+        self.registry = plan.registry
         self.token = ""
         self._name = ""
         self._engine: EmbeddedEngine | None = None
@@ -131,8 +130,6 @@ class Node:
         self.stores = stores = await closing.enter_async_context(
             stores_at(settings, url, group=self.plan.group, master=self.plan.master)
         )
-        self.registry = Registry(self.plan.root, self.plan.env, self.plan.credentials)
-        self.registry.load()
         measures = Measures(stores, self.registry)
         self.health = Health(
             lambda: self._front.place if self._front else "queue",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.control.registry.snapshot import Registry
 from app.core.settings import Settings
-from app.model.bot import Credentials
 from app.storage.master_key import MasterKey
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
@@ -33,12 +33,13 @@ class Plan:
     """Directory of the bots, or of one."""
     env: Mapping[str, str] = field(repr=False)
     master: MasterKey
+    registry: Registry = field(repr=False)
+    """The bots, read before the fork, so that a worker has to read again only those that changed since."""
     bots_dir: Path | None = None
     group: str = ""
     """The bot's id, where one bot runs as a process of its own."""
     metrics_path: str = "/metrics"
     health_path: str = "/healthz"
-    credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
     watch_code: bool = False
     """Whether handlers are read anew when their code changes."""
     wrap_admin: AdminWrap | None = None

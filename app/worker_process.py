@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+# watchfiles would import it when it first looks, on the loop of a worker that has just begun to serve.
+import anyio._backends._asyncio  # noqa: F401
 import uvloop
 
 from app.control.alerts.book import Book
@@ -21,7 +24,6 @@ from app.control.registry.watch import Watch
 from app.core.ending import ended
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
-from app.model.bot import Credentials
 from app.redis_stores import redis_stores_at
 from app.sending import open_sender
 from app.storage.master_key import MasterKey
@@ -31,6 +33,10 @@ from app.worker.worker import Parts, Worker
 
 # A worker that says it is ready should have its handlers; one that never ends its import must not keep the others.
 _IMPORT_PATIENCE: Final = 2.0
+# What was read just now has not changed; to begin to watch it takes as long as a fifth of all that is done until then.
+_FIRST_LOOK: Final = 0.5
+# Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
+_NICE: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +44,19 @@ class Birth:
     """What every worker process of a node knows from before the fork."""
 
     settings: Settings
-    root: Path
     env: Mapping[str, str] = field(repr=False)
+    registry: Registry = field(repr=False)
     redis_url: str = field(repr=False)
     dials: Dials = field(repr=False)
     master: MasterKey
     bots_dir: Path | None = None
     group: str = ""
-    credentials: Callable[[str], Credentials | None] | None = field(default=None, repr=False)
 
 
 def worker_main(birth: Birth, lane: Lane) -> int:
     """What the nursery runs in each child; the exit status."""
+    if lane.kind != "shared":
+        os.nice(_NICE)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_work(birth, lane))
 
@@ -60,11 +67,11 @@ async def _work(birth: Birth, lane: Lane) -> int:
         stores = await closing.enter_async_context(
             redis_stores_at(settings, birth.redis_url, group=birth.group, master=birth.master)
         )
-        registry = Registry(birth.root, birth.env, birth.credentials, quiet=True)
-        registry.load()
+        registry = birth.registry
+        registry.quiet = True
+        registry.load(everything=False)
         sender = await closing.enter_async_context(open_sender(stores, birth.env))
-        watch = Watch(registry.root, registry.stamps, partial(registry.reload, everything=False))
-        for work, name in ((watch.run(), "watch"), (stores.shreds.run(), "shreds")):
+        for work, name in ((_watch(registry), "watch"), (stores.shreds.run(), "shreds")):
             closing.push_async_callback(ended, asyncio.create_task(work, name=name))
         # An event that runs alone has its bot's code imported before it, and nobody else's.
         shelf = Shelf(registry, handler_directories(birth.bots_dir), at_once=lane.kind == "solo")
@@ -93,3 +100,8 @@ async def _work(birth: Birth, lane: Lane) -> int:
             ),
         )
         return await worker.run()
+
+
+async def _watch(registry: Registry) -> None:
+    await asyncio.sleep(_FIRST_LOOK)
+    await Watch(registry.root, registry.stamps, partial(registry.reload, everything=False)).run()

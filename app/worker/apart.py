@@ -47,6 +47,11 @@ class Apart:
         """Let those back whose term is over."""
         self._released(self._quarantine.release_due())
 
+    def have_lane(self) -> None:
+        """Start their worker where they have none, as soon as the others are served again: those did nothing."""
+        if self.bots and self._processes.serving and self._processes.of_kind("quarantine") is None:
+            self._processes.spawn("quarantine", self.bots)
+
     def _released(self, bots: list[str]) -> None:
         if bots:
             log.info("bots released from quarantine", bots=bots)
@@ -62,10 +67,9 @@ class Apart:
         for process in self._processes:
             if process.lane.kind != "solo":
                 process.tell({"do": "bots", "bots": list(apart)})
-        lane = self._processes.of_kind("quarantine")
-        if apart and lane is None:
-            self._processes.spawn("quarantine", apart)
-        elif not apart and lane is not None:
+        if apart:
+            self.have_lane()
+        elif (lane := self._processes.of_kind("quarantine")) is not None:
             lane.retire()
 
     def _revision(self, bot: str) -> str:

@@ -23,10 +23,9 @@ from app.worker.nursery import Nursery
 from app.worker.processes import Processes, WorkerProcess
 from app.worker.quarantine import Quarantine
 from app.worker.solo import SoloDesk
+from app.worker.successors import Successors
 from app.worker.watch import Watch
 
-_SHORT_LIFE: Final = 5.0
-_LONGEST_PAUSE: Final = 5.0
 # A supervisor's SIGTERM to the whole group may reach a worker so much sooner than the node.
 _SAME_SIGNAL: Final = 1.0
 # After its drain a worker hands back what is left and runs on_stop hooks.
@@ -68,11 +67,16 @@ class Lanes:
         self._clock = clock
         self._all = Processes(nursery, dials, name=name, shared=processes, clock=clock)
         self._apart = Apart(quarantine or Quarantine(clock=clock), self._all, catalog)
+        self._successors = Successors(self._all, self._apart, clock, self._go)
         self._watch = Watch(
-            self._all, self._apart, catalog, clock, lambda owner, bots: self._free(owner, bots, alive=True)
+            self._all,
+            self._apart,
+            self._successors,
+            catalog,
+            clock,
+            lambda owner, bots: self._free(owner, bots, alive=True),
         )
         self._solos = SoloDesk(self._spawn_solo, self._all.tell, self._all.kill)
-        self._short_lives = 0
         self._tasks: set[asyncio.Task[object]] = set()
         self._ending = asyncio.Event()
         self._refused: dict[str, str] = {}
@@ -87,7 +91,7 @@ class Lanes:
         self._nursery.listen(self)
         self._catalog.subscribe(self._apart.reloaded)
         for _ in range(self._shared):
-            self._spawn("shared")
+            self._successors.start("shared")
         self._go(self._watch.run())
         try:
             async with asyncio.timeout(patience):
@@ -122,8 +126,10 @@ class Lanes:
     def renew(self) -> None:
         """Replace every worker by a new one, which reads all handlers anew; the old ones finish what they have."""
         for process in self._all:
-            if process.lane.kind != "solo" and process.state != "retiring":
-                successor = self._spawn(process.lane.kind)
+            if process.spare:
+                process.retire()
+            elif process.lane.kind != "solo" and process.state != "retiring":
+                successor = self._all.spawn(process.lane.kind, self._apart.bots)
                 if successor is not None:
                     successor.replaces = process.lane.number
 
@@ -134,14 +140,14 @@ class Lanes:
     @property
     def ready(self) -> bool:
         """Whether at least one shared worker serves."""
-        return any(one.lane.kind == "shared" and one.state == "ready" for one in self._all)
+        return self._all.serving
 
     @property
     def faults(self) -> dict[str, HandlerFault]:
         """What is wrong with the code of bots, and whether an older version of it still runs."""
         found: dict[str, HandlerFault] = {}
         for process in self._all:
-            if process.state == "ready":
+            if process.state == "ready" and not process.spare:
                 found |= {bot: HandlerFault(fault, runs=False) for bot, fault in process.faults.items()}
         kept = {bot: HandlerFault(fault, runs=True) for bot, fault in self._refused.items() if bot not in found}
         return found | kept
@@ -191,7 +197,7 @@ class Lanes:
         if culprit and lane.kind != "solo":
             self._apart.offend(culprit, "its code was running when a worker process died")
         if not self._all.closed and process.state != "retiring":
-            self._replace(process, culprit)
+            self._successors.replace(process, culprit)
         self._all.notify()
 
     async def _last_words(self, process: WorkerProcess, status: int) -> None:
@@ -220,36 +226,11 @@ class Lanes:
         threads = {one.bot for one in self._dials.in_threads(slot)}
         return threads.pop() if len(threads) == 1 else ""
 
-    # -- replacing -----------------------------------------------------------------------------------------
-
-    def _spawn(self, kind: LaneKind) -> WorkerProcess | None:
-        return self._all.spawn(kind, self._apart.bots)
-
     def _spawn_solo(self, asker: int) -> int | None:
         """A process for an event alone, under the claim of who asked for it."""
         asking = self._all.find(asker)
         process = self._all.spawn("solo", self._apart.bots, asking.lane.owner) if asking is not None else None
         return process.lane.number if process is not None else None
-
-    def _replace(self, process: WorkerProcess, culprit: str) -> None:
-        kind = process.lane.kind
-        if kind == "solo" or (kind == "quarantine" and not self._apart.bots):
-            return
-        if self._clock.monotonic() - process.ordered > _SHORT_LIFE:
-            self._short_lives = 0
-        elif not (culprit and kind == "shared"):  # the culprit is apart now: the next one lives
-            self._short_lives += 1
-        pause = min(_LONGEST_PAUSE, 0.1 * 2**self._short_lives) if self._short_lives > 1 else 0.0
-        if pause:
-            log.warning("worker processes die young, the next one waits", seconds=pause, lane=kind)
-            self._go(self._spawn_later(kind, pause))
-        elif kind == "shared" or self._all.of_kind("quarantine") is None:
-            self._spawn(kind)
-
-    async def _spawn_later(self, kind: LaneKind, pause: float) -> None:
-        await self._clock.sleep(pause)
-        if kind == "shared" or (self._apart.bots and self._all.of_kind("quarantine") is None):
-            self._spawn(kind)
 
     # -- what workers say ----------------------------------------------------------------------------------
 
@@ -282,6 +263,7 @@ class Lanes:
         elif old is not None:
             self._refused = {}
             old.retire()
+        self._apart.have_lane()
         self._all.notify()
 
     # -- tasks ---------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from typing import Final
 from app.worker.dial import NANO, Dials
 
 LOOK_EVERY: Final = 0.025
+FORESEE: Final = 0.05
+"""Seconds of a held loop after which a new process is started: it is ready about when it takes over."""
 HAND_OVER: Final = 0.1
-"""Seconds of a held loop after which the other bots' work goes on in a new process, which is there in half of that."""
+"""Seconds of a held loop after which the other bots' work goes on in that process."""
 # Whose thread keeps the interpreter to itself is only concluded from ticks, each of which may be late by itself.
 _TURNS_NO_MORE: Final = 0.2
 

@@ -28,6 +28,8 @@ class WorkerProcess:
     state: Literal["starting", "ready", "retiring"] = "starting"
     judged: int = 0
     """The instant of the hold that was an offence already."""
+    spare: bool = False
+    """It is ready, or will be, and takes nothing until it is told to `serve`."""
     replaces: int = 0
     """The process that retires as soon as this one is ready."""
     faults: dict[str, str] = field(default_factory=dict)
@@ -41,6 +43,11 @@ class WorkerProcess:
             self.line.tell(message)
         else:
             self.pending.append(message)
+
+    def serve(self) -> None:
+        """Have it take work from now on."""
+        self.spare = False
+        self.tell({"do": "serve"})
 
     def retire(self) -> None:
         """Have it finish or hand back what it holds, and end; another one takes what is new."""
@@ -82,7 +89,19 @@ class Processes:
         living = (one for one in self._all.values() if one.lane.kind == kind and one.state != "retiring")
         return next(living, None)
 
-    def spawn(self, kind: LaneKind, apart: tuple[str, ...], owner: str | None = None) -> WorkerProcess | None:
+    @property
+    def serving(self) -> bool:
+        """Whether at least one shared worker serves."""
+        return any(one.lane.kind == "shared" and one.state == "ready" and not one.spare for one in self._all.values())
+
+    @property
+    def spare(self) -> WorkerProcess | None:
+        """The shared worker that waits for its use, if there is one."""
+        return next((one for one in self._all.values() if one.spare and one.state != "retiring"), None)
+
+    def spawn(
+        self, kind: LaneKind, apart: tuple[str, ...], owner: str | None = None, *, spare: bool = False
+    ) -> WorkerProcess | None:
         """Order a process, which claims under the name `owner` (None: one of its own); None when there is no room."""
         if self.closed or not self._slots:
             return None
@@ -96,8 +115,10 @@ class Processes:
             bots=apart,
         )
         looks = Looks(self._dials, lane.slot)
-        process = self._all[lane.number] = WorkerProcess(lane, self._clock.monotonic(), looks)
+        process = self._all[lane.number] = WorkerProcess(lane, self._clock.monotonic(), looks, spare=spare)
         self._nursery.spawn(lane)
+        if not spare:
+            process.serve()
         return process
 
     def tell(self, number: int, message: Message) -> None:

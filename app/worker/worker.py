@@ -122,6 +122,7 @@ class Worker:
             self._line.tell,
             clock=clock,
         )
+        self._take = asyncio.Event()
         self._leave = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -150,19 +151,22 @@ class Worker:
         return 0
 
     async def _serve(self) -> None:
-        clock = self._parts.clock
         heartbeat = Heartbeat(self._claims, self._parts.keys, self._parts.open_heartbeat, lease_ms=LEASE_MS)
         heartbeat.start()
         self._consumer.refit()
-        consuming = self._go(self._consumer.run()) if self._lane.kind == "shared" else None
-        if self._lane.kind == "shared":
-            self._go(Declarer(self._roster, self._parts.timetable, clock=clock).run())
+        consuming = self._go(self._consume()) if self._lane.kind == "shared" else None
         self._line.tell({"say": "ready", "faults": self._roster.faults()})
         self._parts.catalog.subscribe(self._bots_changed)
         log.info("worker ready", lane=self._lane.kind, owner=self._lane.owner)
         await self._leave.wait()
         await self._finish(consuming)
         await heartbeat.stop()
+
+    async def _consume(self) -> None:
+        """Take work once the node says so: at once, or never where this worker was only started in case."""
+        await self._take.wait()
+        self._go(Declarer(self._roster, self._parts.timetable, clock=self._parts.clock).run())
+        await self._consumer.run()
 
     def _bots_changed(self, _: frozenset[str]) -> None:
         self._consumer.refit()
@@ -226,6 +230,8 @@ class Worker:
         match message["do"]:
             case "bots":
                 self._roster.keep_apart(message["bots"])
+            case "serve":
+                self._take.set()
             case "take":
                 self._consumer.offer(message["bot"])
             case "solo":
@@ -241,6 +247,7 @@ class Worker:
         """Take nothing new, and leave when everything is finished."""
         self._consumer.stop()
         self._dispatcher.ending = True
+        self._take.set()
         self._leave.set()
 
     def _drain(self) -> None:

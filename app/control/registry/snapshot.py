@@ -83,7 +83,7 @@ class Registry:
         self._good: dict[str, BotSpec] = {}
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._turn = asyncio.Lock()
-        self._quiet = quiet
+        self.quiet = quiet
 
     @property
     def bots(self) -> Mapping[str, BotSpec]:
@@ -121,9 +121,9 @@ class Registry:
         """Have `listener` called, on the loop, with the ids that were added, changed or removed."""
         self._listeners.append(listener)
 
-    def load(self) -> frozenset[str]:
-        """Read everything here and now, for the start and for commands; the ids that changed."""
-        return self.apply(self.scan(everything=True))
+    def load(self, *, everything: bool = True) -> frozenset[str]:
+        """Read everything (or what changed since the last look) here and now; the ids that changed."""
+        return self.apply(self.scan(everything=everything))
 
     async def reload(self, *, everything: bool = True) -> frozenset[str]:
         """Read everything again (or what changed since the last look) off the loop; the ids that changed."""
@@ -183,7 +183,7 @@ class Registry:
         )
         if changed:
             self._bots = MappingProxyType(running)
-        if not self._quiet:
+        if not self.quiet:
             _tell(told, statuses)
         if changed:
             self._notify(changed)

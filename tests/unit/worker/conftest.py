@@ -74,8 +74,8 @@ class Site:
         statuses = [one.status if isinstance(one, Receipt) else "unknown" for one in receipts]
         assert statuses == ["accepted"] * len(batch)
 
-    async def worker(self, **options: Any) -> None:
-        """Start one, as a node's nursery would, but in this process."""
+    async def worker(self, *, serve: bool = True, **options: Any) -> None:
+        """Start one, as a node's nursery would, but in this process; without `serve` it is a spare."""
         number = len(self.workers) + 1
         ours, theirs = socket.socketpair()
         drain = options.pop("drain_timeout", 1.0)
@@ -83,6 +83,8 @@ class Site:
         line = Line(ours)
         self.lines.append(line)
         await line.open(self.told.append, lambda: None)
+        if serve:
+            line.tell({"do": "serve"})
         self.workers.append(asyncio.create_task(Worker(lane, self.parts(drain)).run()))
 
     def parts(self, drain: float = 1.0) -> Parts:

@@ -44,6 +44,40 @@ async def test_no_more_conversations_at_once_than_the_bot_may_have(site: Site) -
     assert most == 3
 
 
+async def test_a_spare_takes_nothing_until_it_is_told_to_serve(site: Site) -> None:
+    bot, gate, begun = Bot(), asyncio.Event(), []
+
+    @bot.message()
+    async def hold(message: Message, ctx: Context) -> None:
+        begun.append(message.text)
+        await gate.wait()
+
+    site.add(bot)
+    await site.worker(serve=False)
+    await until(lambda: [one["say"] for one in site.told] == ["ready"])
+    await site.worker()
+    await until(lambda: [one["say"] for one in site.told] == ["ready", "ready"])
+    for number in range(4):
+        await site.accept(message(number, f"{number}", site.cipher, chat=f"oc_{number}"))
+        await until(lambda: len(begun) == number + 1)  # noqa: B023 - waited for here
+    assert await owners(site) == {"test:2"}
+    site.tell({"do": "retire"}, worker=1)
+    gate.set()
+    assert await asyncio.wait_for(site.workers[1], 5) == 0
+    gate.clear()
+    await site.accept(message(9, "9", site.cipher))
+    site.tell({"do": "serve"})
+    await until(lambda: len(begun) == 5)
+    assert await owners(site) == {"test:1"}
+    gate.set()
+
+
+async def owners(site: Site) -> set[str]:
+    """Who holds conversations."""
+    claims: Any = site.link.commands.hvals(site.keys.bot("echo", "claim"))
+    return {claim.decode().partition(" ")[0] for claim in await claims}
+
+
 async def test_draining_waits_for_handlers_and_hands_the_rest_back_unstarted(site: Site) -> None:
     bot, gate, began = Bot(), asyncio.Event(), []
     stopped = []

@@ -1,0 +1,83 @@
+"""Who goes on when a worker dies or blocks: the spare, where one was ordered in time, else a new process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from app.core.clock import Clock
+from app.core.logs import get_logger
+from app.worker.apart import Apart
+from app.worker.lane import LaneKind
+from app.worker.processes import Processes, WorkerProcess
+
+SPARE_TERM: Final = 60.0
+"""Seconds that a spare waits for its use: a bot that holds its loop again and again must not fork each time."""
+_SHORT_LIFE: Final = 5.0
+_LONGEST_PAUSE: Final = 5.0
+
+log = get_logger(__name__)
+
+
+class Successors:
+    """Sees that there are as many shared workers as there should be, and one for the bots kept apart."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        apart: Apart,
+        clock: Clock,
+        go: Callable[[Coroutine[Any, Any, object]], object],
+    ) -> None:
+        """`go` runs what has to wait, as long as the node runs."""
+        self._processes = processes
+        self._apart = apart
+        self._clock = clock
+        self._go = go
+        self._short_lives = 0
+        self._spare_until = 0.0
+
+    def start(self, kind: LaneKind) -> WorkerProcess | None:
+        """One more worker, from the spare if there is one; None where there is no room."""
+        spare = self._processes.spare if kind == "shared" else None
+        if spare is None:
+            return self._processes.spawn(kind, self._apart.bots)
+        spare.serve()
+        return spare
+
+    def foresee(self) -> None:
+        """A worker may have to be replaced in a moment: have one ready that takes no work yet, at most one a node."""
+        self._spare_until = self._clock.monotonic() + SPARE_TERM
+        if self._processes.spare is None:
+            self._processes.spawn("shared", self._apart.bots, spare=True)
+
+    def release_due(self) -> None:
+        """End a spare that nobody needed for a while."""
+        spare = self._processes.spare
+        if spare is not None and self._clock.monotonic() >= self._spare_until:
+            spare.retire()
+
+    def replace(self, process: WorkerProcess, culprit: str) -> None:
+        """Another in place of one that died; where they die young, after a pause."""
+        kind = process.lane.kind
+        if kind == "solo" or process.spare or (kind == "quarantine" and not self._apart.bots):
+            return
+        if self._clock.monotonic() - process.ordered > _SHORT_LIFE:
+            self._short_lives = 0
+        elif not (culprit and kind == "shared"):  # the culprit is apart now: the next one lives
+            self._short_lives += 1
+        pause = min(_LONGEST_PAUSE, 0.1 * 2**self._short_lives) if self._short_lives > 1 else 0.0
+        if pause:
+            log.warning("worker processes die young, the next one waits", seconds=pause, lane=kind)
+            self._go(self._start_later(kind, pause))
+        else:
+            self._start_again(kind)
+
+    async def _start_later(self, kind: LaneKind, pause: float) -> None:
+        await self._clock.sleep(pause)
+        self._start_again(kind)
+
+    def _start_again(self, kind: LaneKind) -> None:
+        if kind == "shared":
+            self.start(kind)
+        self._apart.have_lane()
