@@ -11,7 +11,6 @@ import pytest
 from app.core.errors import Fenced, StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
-from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.work import Receipt, Work
 from tests.ports import free_port
@@ -45,12 +44,16 @@ async def test_a_batch_gets_a_result_for_each_event_in_order(mailbox: Mailbox) -
     assert log_id(receipts[2]) == log_id(receipts[0])
 
 
-async def test_either_dedup_identity_is_enough_to_drop_a_duplicate(mailbox: Mailbox) -> None:
+async def test_either_dedup_identity_is_enough_to_drop_a_duplicate(
+    mailbox: Mailbox, link: RedisLink, keys: Keys
+) -> None:
     await mailbox.accept([incoming("e1", message_id="om_1")])
 
     again = await mailbox.accept([incoming("e2", message_id="om_1"), incoming("e1", message_id="om_2")])
 
     assert statuses(again) == ["duplicate", "duplicate"]
+    for mark in ("e1", "om_1"):
+        assert 590 < await link.commands.ttl(keys.seen("echo", mark)) <= 600
 
 
 async def test_the_same_id_of_two_bots_is_two_events(mailbox: Mailbox) -> None:
@@ -121,25 +124,11 @@ async def test_a_callback_is_taken_before_everything_else(mailbox: Mailbox) -> N
     assert first.entry.kind == "call"
 
 
-async def test_a_worker_that_was_only_asleep_does_no_harm(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
-    await mailbox.accept([incoming("e1"), incoming("e2")])
-    (asleep,) = await taken(mailbox, owner="n1")
-    await Leases(link, keys).abandon("n1", ["echo"])
-    (awake,) = await taken(mailbox, owner="n2")
+async def test_a_bot_with_a_callback_comes_before_the_others(mailbox: Mailbox) -> None:
+    call = incoming("c1", bot="b", conversation="call:c1", kind="call")
+    await mailbox.accept([incoming("e1", bot="a"), call])
 
-    assert awake.entry.event_id == "e1"
-    assert awake.fence > asleep.fence
-    for step in (
-        mailbox.finish(asleep),
-        mailbox.retry(asleep, 1),
-        mailbox.bury(asleep, "no"),
-        mailbox.release(asleep),
-    ):
-        with pytest.raises(Fenced):
-            await step
-    following = await mailbox.finish(awake)
-    assert following is not None
-    assert following.entry.event_id == "e2"
+    assert await mailbox.next_bot(1) == "b"
 
 
 async def test_finishing_twice_finishes_once(mailbox: Mailbox) -> None:
@@ -185,64 +174,6 @@ async def test_another_conversation_without_mail_is_passed_over(mailbox: Mailbox
     assert after.conversation == "oc_2"
     assert await mailbox.depth("echo") == 1
     assert await link.commands.hkeys(keys.bot("echo", "claim")) == [b"oc_2"]
-
-
-async def test_who_lets_go_gets_no_other_conversation(mailbox: Mailbox) -> None:
-    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
-    (first,) = await mailbox.take("echo", "n1", 1)
-
-    assert await mailbox.finish(first, go_on=False, another=True) is None
-    assert [work.conversation for work in await taken(mailbox)] == ["oc_2"]
-
-
-async def test_a_retry_holds_its_conversation_and_counts(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
-    await mailbox.accept([incoming("e1"), incoming("e2")])
-    (work,) = await taken(mailbox)
-    await mailbox.retry(work, 0.001)
-    await mailbox.accept([incoming("e3")])
-    assert await taken(mailbox) == []  # nobody overtakes
-
-    leases = Leases(link, keys)
-    while (await leases.sweep(["echo"])).retries == 0:
-        pass
-    (again,) = await taken(mailbox)
-
-    assert (again.entry.event_id, again.starts, again.failures, again.deaths) == ("e1", 2, 1, 0)
-    assert again.held == pytest.approx(0.001)
-
-
-async def test_later_lets_the_conversation_go_on(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
-    await mailbox.accept([incoming("e1"), incoming("e2")])
-    (work,) = await taken(mailbox)
-    following = await mailbox.later(work, 0.001)
-    assert following is not None
-    assert following.entry.event_id == "e2"
-    assert await mailbox.finish(following) is None
-
-    leases = Leases(link, keys)
-    while (await leases.sweep(["echo"])).later == 0:
-        pass
-    (again,) = await taken(mailbox)
-
-    assert (again.entry.event_id, again.deaths) == ("e1", 0)
-    assert await mailbox.depth("echo") == 1
-
-
-async def test_release_hands_back_as_if_never_taken(mailbox: Mailbox) -> None:
-    await mailbox.accept([incoming("e1")])
-    (work,) = await taken(mailbox)
-    await mailbox.release(work)
-    (again,) = await taken(mailbox, owner="n2")
-
-    assert (again.starts, again.deaths) == (1, 0)
-
-
-async def test_a_death_is_counted_where_no_end_was_told(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
-    await mailbox.accept([incoming("e1")])
-    for deaths in range(3):
-        (work,) = await taken(mailbox, owner=f"n{deaths}")
-        assert work.deaths == deaths
-        await Leases(link, keys).abandon(f"n{deaths}", ["echo"])
 
 
 async def test_nothing_is_left_behind_in_redis_when_all_is_handled(
