@@ -67,6 +67,16 @@ async def ensure(connection: AsyncConnection, days: Collection[int], *, words: b
                 await connection.execute(text(statement.format(contents=contents_of(day), words=words_of(day))))
 
 
+async def shut(connection: AsyncConnection, day: int) -> None:
+    """Keep whoever writes from a day's tables until the transaction ends, after those who have begun to.
+
+    Before its contents are looked at: what is committed between a look, or a copy, and the end of the old table would
+    go with that. SQLite has one writer at a time. Words are written after contents, so one lock is for both.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text(f"LOCK TABLE {contents_of(day)} IN SHARE ROW EXCLUSIVE MODE"))
+
+
 async def drop(connection: AsyncConnection, day: int) -> None:
     """Let a day go: with its tables go their files, or (SQLite) their pages are overwritten."""
     for table in (words_of(day), contents_of(day)):
@@ -74,7 +84,7 @@ async def drop(connection: AsyncConnection, day: int) -> None:
 
 
 async def rewrite(connection: AsyncConnection, day: int) -> None:
-    """Write a day's tables anew without what was deleted, which else would lie on in parts of their pages."""
+    """Write a day's tables, which are shut, anew without what was deleted: that would else lie on in their pages."""
     contents, words = contents_of(day), words_of(day)
     dialect = connection.dialect.name
     steps = [*_CONTENTS_ANEW[dialect]]

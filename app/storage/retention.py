@@ -13,7 +13,7 @@ from app.core.errors import HubError
 from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.storage.database import Database
-from app.storage.days import contents_of, days_kept, drop, rewrite
+from app.storage.days import contents_of, days_kept, drop, rewrite, shut
 from app.storage.messages import delete_contents, insert_new
 from app.storage.tables import data_keys, messages, turns, worn_days
 
@@ -133,6 +133,7 @@ class Retention:
     async def _renew(self, day: int) -> None:
         async with self._database.writing() as connection:
             if day in await days_kept(connection):
+                await shut(connection, day)
                 if await connection.scalar(text(f"SELECT 1 FROM {contents_of(day)} LIMIT 1")):
                     await rewrite(connection, day)
                 else:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from app.storage.batch import write
 from app.storage.data_key import make, unwrap_good
 from app.storage.database import Database
-from app.storage.days import days_kept
+from app.storage.days import day_of, days_kept, words_of
 from app.storage.master_key import MasterKey, new_key
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
 from app.storage.retention import Retention
 from app.storage.vault import DatabaseVault
 from tests.postgres_server import PostgresServer
+from tests.waiting import until
 
 DAY = 86_400.0
 NOW = 20_000 * DAY
@@ -149,6 +153,29 @@ async def test_the_words_that_stay_are_still_found(messages: Messages, database:
 
     assert await found(11) == await found(-13) == await found(11, -13) == [2]
     assert await found(12) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("others", [0, 1], ids=["the day would be empty", "others stay"])
+async def test_what_another_node_stores_meanwhile_stays(messages: Messages, database: Database, others: int) -> None:
+    age = 4 * DAY
+    await messages.insert([row("short", 1, age), *(row("long", number, age) for number in range(others))])
+
+    async def waits() -> bool:
+        async with database.reading() as connection:
+            return bool(await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    async with database.writing() as storing:
+        await write(storing, [row("stays", 1, age)], {0: [11]})
+        purging = asyncio.create_task(retention(database, Clock()).purge())
+        await until(waits)
+    assert await purging == 1
+    [info] = await messages.list("stays")
+    found = await messages.show(info.id)
+    assert found is not None
+    assert found.sealed == b"\x01sealed"
+    async with database.reading() as connection:
+        assert list(await connection.scalars(text(f"SELECT id FROM {words_of(day_of(info.created))}"))) == [info.id]
 
 
 @pytest.fixture
