@@ -91,6 +91,7 @@ class Archiver(Generic[E]):
         self._pause_next = _FIRST_PAUSE
         self._surplus = 0
         self._overflowing = False
+        self._drain_at = 0.0
         self._ahead: asyncio.Task[_Batch[E]] | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.away: str | None = None
@@ -141,7 +142,7 @@ class Archiver(Generic[E]):
             await self._ticked_off()
             # And forgets the one while the database takes the next.
             self._ticking = asyncio.create_task(self._tick_off(batch.read), name="archiver ticks off")
-        if self._overflowing and self._database_may_answer():
+        if self._drains():
             await self._drain()
         elif 0 < batch.size < _ROUND:
             await self._pause(_LINGER)
@@ -167,7 +168,7 @@ class Archiver(Generic[E]):
         bots = self._bots()
         each = self._each(bots)
         # With work on the disk the log is only looked at; 0 would mean to wait for ever.
-        block_ms = 1 if self._overflowing and self.away is None else _BLOCK_MS
+        block_ms = 1 if self._drains() else _BLOCK_MS
         batch = _Batch[E]()
         more = await self._log.read(bots, self._consumer, each, block_ms)
         await self._take(batch, more)
@@ -261,6 +262,9 @@ class Archiver(Generic[E]):
         if ticking is not None:
             await ticking
 
+    def _drains(self) -> bool:
+        return self._overflowing and self._database_may_answer() and self._clock.monotonic() >= self._drain_at
+
     async def _drain(self) -> None:
         """Move one batch from the disk into the database."""
         try:
@@ -270,8 +274,9 @@ class Archiver(Generic[E]):
             elif await self._insert([row for _, row in waiting]):
                 await self._overflow.drop([number for number, _ in waiting])
         except StoreUnavailable as error:
+            # What the log holds goes on meanwhile.
+            self._drain_at = self._clock.monotonic() + _LONGEST_PAUSE
             log.error("archive overflow cannot be read", error=str(error))
-            await self._pause(_LONGEST_PAUSE)
 
     def _count(self, outcome: Outcome, rows: int) -> None:
         self.counts[outcome] += rows

@@ -157,6 +157,18 @@ async def test_a_disk_that_is_full_too_leaves_entries_in_the_log(house: House) -
     assert any("overflow cannot be written" in line["event"] for line in logs)
 
 
+async def test_a_disk_that_cannot_be_read_holds_up_nothing_else(house: House) -> None:
+    house.overflow_path.mkdir()
+    with capture_logs() as logs:
+        async with house.running(house.archiver()):
+            for number in range(1, 6):
+                await house.put("echo", entry(number))
+                await until(house.stored(number))
+    assert any("overflow cannot be read" in line["event"] for line in logs)
+    # Between two looks into the file.
+    assert house.clock.slept < 10
+
+
 @pytest.mark.parametrize(
     "damage",
     [
