@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
+from app.queue.slots import together
 
 _DEPTHS: Final = Script(Path(__file__).parent / "depths.lua")
 
@@ -49,8 +50,7 @@ class Depths:
     async def read(self, bots: Iterable[str]) -> Mapping[str, Depth]:
         """The depths of these bots."""
         names = list(bots)
-        size = 1 if self._link.cluster else _CHUNK
-        chunks = [names[start : start + size] for start in range(0, len(names), size)]
+        chunks = list(together(names, str, _CHUNK, cluster=self._link.cluster))
         replies = await asyncio.gather(*map(self._ask, chunks))
         found = dict.fromkeys(names, _NOTHING)
         for chunk, said in zip(chunks, replies, strict=True):

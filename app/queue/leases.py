@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import redis
 
+from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
-from app.core.lua import Script
+from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard, literally, scan
+from app.core.wire import Arg
 from app.queue.mailbox import LEASE_MS
+from app.queue.slots import as_far_as_possible, together
 from app.queue.work import Work
 
 _HERE = Path(__file__).parent
@@ -26,6 +29,8 @@ _WAKE = Script(_HERE / "wake.lua")
 
 # Bots looked at in one script call: long enough to be cheap at 1,000 bots, short enough that nobody waits for it.
 _CHUNK: Final = 100
+# Claims extended in one: the same.
+_CLAIMS: Final = 250
 # Sweeps come every half second; a longer gap means that Redis was away, for the heartbeats too.
 _GAP_MS: Final = 2_000
 # How long a sweep is remembered. A node that ran before knows all the same, and after a stop of the whole cluster
@@ -51,19 +56,20 @@ class Leases:
         self._link = link
         self._keys = keys
         self._wake = "" if link.cluster else keys.wake
+        # One script a round trip, so that others come between; on Cluster each is of one bot.
+        self._pipe = Pipeliner(link.commands, cluster=link.cluster, max_calls=256 if link.cluster else 1)
         self._ran = False
 
     async def extend(self, works: Sequence[Work]) -> list[Work]:
         """Extend the leases of what a process holds; the claims that were lost. For a loop that no bot code blocks."""
-        by_bot: defaultdict[str, list[Work]] = defaultdict(list)
-        for work in works:
-            by_bot[work.bot].append(work)
-        lost: list[Work] = []
-        for bot, held in by_bot.items():
-            pairs = (part for work in held for part in (work.conversation, work.claim))
-            gone = set(await _KEEPALIVE(self._link.commands, [self._keys.root(bot)], [LEASE_MS, *pairs]))
-            lost += [work for work in held if work.conversation.encode() in gone]
-        return lost
+        steps = list(together(works, _bot_of, _CLAIMS, cluster=self._link.cluster))
+        calls = (self._pipe.submit(_KEEPALIVE, *_to_extend(self._keys, some, LEASE_MS)) for some in steps)
+        return [
+            some[number - 1]
+            for some, gone in zip(steps, await as_far_as_possible(calls), strict=True)
+            if not isinstance(gone, StoreUnavailable)
+            for number in gone
+        ]
 
     async def sweep(self, bots: Sequence[str]) -> Swept:
         """Make ready what is due or was left behind, in every bot named."""
@@ -96,36 +102,35 @@ class Leases:
         return await self._abandon(f"{node}:", bots, alive=False)
 
     async def _abandon(self, claims: str, bots: Sequence[str], *, alive: bool) -> int:
-        freed = 0
-        for chunk in self._chunks(bots):
-            args = [self._wake, claims, "1" if alive else "0", *self._pairs(chunk)]
-            reply = await _ABANDON(self._link.commands, [self._keys.root(chunk[0])], args)
-            freed += reply[0]
-            await self._push_wake(reply[1:])
-        return freed
+        args = self._wake, claims, "1" if alive else "0"
+        replies = await as_far_as_possible(
+            self._pipe.submit(_ABANDON, [self._keys.root(chunk[0])], [*args, *self._pairs(chunk)])
+            for chunk in self._chunks(bots)
+        )
+        return sum(await self._woken(replies, 1))
 
     async def _sweep(self, bots: Sequence[str], digest: str) -> Swept:
-        totals = [0, 0, 0, 0]
-        head: list[str | int] = [self._wake, LEASE_MS, _GAP_MS, _SWEPT_MS, "1" if self._ran else "0"]
-        # In one order on every node: a chunk's first bot has the note of when it was swept.
-        for chunk in self._chunks(sorted(bots)):
-            swept = self._keys.swept(chunk[0], digest)
-            reply = await _SWEEP(self._link.commands, [swept], [*head, *self._pairs(chunk)])
-            totals = [total + more for total, more in zip(totals, reply[:4], strict=True)]
-            await self._push_wake(reply[4:])
+        head: list[Arg] = [self._wake, LEASE_MS, _GAP_MS, _SWEPT_MS, "1" if self._ran else "0"]
+        replies = await as_far_as_possible(
+            self._pipe.submit(_SWEEP, [self._keys.swept(chunk[0], digest)], [*head, *self._pairs(chunk)])
+            # In one order on every node: a chunk's first bot has the note of when it was swept.
+            for chunk in self._chunks(sorted(bots))
+        )
         self._ran = True
-        return Swept(*totals)
+        return Swept(*await self._woken(replies, 4))
+
+    async def _woken(self, replies: Sequence[Any], counts: int) -> list[int]:
+        """Wake the bots that the replies name behind so many counts; the sums of those."""
+        had = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
+        if bots := [bot for reply in had for bot in reply[counts:]]:
+            await _WAKE(self._link.commands, [self._keys.wake], bots)
+        return [sum(reply[place] for reply in had) for place in range(counts)]
 
     def _chunks(self, bots: Sequence[str]) -> Iterator[Sequence[str]]:
-        size = 1 if self._link.cluster else _CHUNK
-        return (bots[start : start + size] for start in range(0, len(bots), size))
+        return together(bots, str, _CHUNK, cluster=self._link.cluster)
 
     def _pairs(self, bots: Sequence[str]) -> list[str]:
         return [part for bot in bots for part in (self._keys.root(bot), bot)]
-
-    async def _push_wake(self, bots: Sequence[bytes]) -> None:
-        if bots:
-            await _WAKE(self._link.commands, [self._keys.wake], bots)
 
     async def mend_stranded(self, bots: Sequence[str]) -> int:
         """The same for every bot that has mail while none of its conversations stands anywhere."""
@@ -150,16 +155,44 @@ class Leases:
 
 
 def keep_alive(
-    client: redis.Redis, keys: Keys, bot: str, claims: Sequence[tuple[str, str]], *, lease_ms: int = LEASE_MS
-) -> list[str]:
-    """Extend the leases of (conversation, claim) pairs of a bot; the conversations that were lost.
+    client: redis.Redis | redis.RedisCluster, keys: Keys, works: Sequence[Work], *, lease_ms: int = LEASE_MS
+) -> list[Work]:
+    """Extend the leases of what a process holds; the claims that were lost.
 
     Synchronous: it runs in the worker's heartbeat thread, which goes on when bot code blocks the loop.
     """
-    args = [str(lease_ms), *(part for pair in claims for part in pair)]
-    with guard():
-        lost = client.eval(_KEEPALIVE.text.decode(), 1, keys.root(bot), *args)
-    return [name.decode() for name in lost]
+    cluster = client if isinstance(client, redis.RedisCluster) else None
+    lost: list[Work] = []
+    away: set[str] = set()
+    failure: StoreUnavailable | None = None
+    reached = False
+    for some in together(works, _bot_of, _CLAIMS, cluster=cluster is not None):
+        [key], args = _to_extend(keys, some, lease_ms)
+        node = ""
+        try:
+            with guard():
+                node = cluster.get_node_from_key(key).name if cluster is not None else ""
+                if node not in away:  # what it holds would wait as long once more, and all others with it
+                    gone = client.eval(_KEEPALIVE.text.decode(), 1, key, *args)
+                    lost += [some[number - 1] for number in gone]
+                    reached = True
+        except StoreUnavailable as error:
+            away.add(node)
+            failure = error
+    if failure is not None and not reached:
+        raise failure
+    return lost
+
+
+def _to_extend(keys: Keys, works: Sequence[Work], lease_ms: int) -> tuple[list[str], list[Arg]]:
+    """The key and the arguments of the script."""
+    args: list[Arg] = [lease_ms]
+    for work in works:
+        args += (keys.root(work.bot), work.conversation, work.claim)
+    return [keys.root(works[0].bot)], args
+
+
+_bot_of: Final = attrgetter("bot")
 
 
 def _digest(bots: Sequence[str]) -> str:

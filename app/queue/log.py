@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,17 +18,21 @@ from app.core.lua import Pipeliner, Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 from app.core.wire import Arg, exchange
 from app.queue.envelope import Entry
+from app.queue.slots import together
 
 _ARCHIVED = Script(Path(__file__).parent / "archived.lua")
 _APPEND = Script(Path(__file__).parent / "append.lua")
 _PENDING = Script(Path(__file__).parent / "pending.lua")
+_GROUP = Script(Path(__file__).parent / "group.lua")
+_READ = Script(Path(__file__).parent / "read.lua")
+_LAG = Script(Path(__file__).parent / "lag.lua")
 
 GROUP: Final = "archive"
 # Another archiver's entries are taken over when it has said nothing for this long.
 _ABANDONED_MS: Final = 60_000
 # A script holds up everything else in Redis: of so many entries for about a millisecond.
 _DONE_AT_ONCE: Final = 250
-# Bots whose pending entries are asked for in one step.
+# Bots whose logs are looked at in one step.
 _BOTS_AT_ONCE: Final = 250
 # On Cluster every bot has a slot of its own and a blocking read one connection: one pass a second instead.
 _CLUSTER_PAUSE: Final = 1.0
@@ -80,14 +83,13 @@ class EventLog:
             return []
 
     async def _read_each(self, bots: Sequence[str], consumer: str, count: int) -> list[Read]:
-        entries: list[Read] = []
-        for bot in bots:
-            with guard():
-                stream: Any = {self._keys.bot(bot, "log"): ">"}
-                entries += self._parsed(await self._link.commands.xreadgroup(GROUP, consumer, stream, count=count))
-        if not entries:
+        pages = await asyncio.gather(
+            *(self._pipe.submit(_READ, [self._keys.root(bot)], [GROUP, consumer, count]) for bot in bots)
+        )
+        found = [stream for page in pages for stream in page or ()]
+        if not found:
             await self._clock.sleep(_CLUSTER_PAUSE)
-        return entries
+        return [read for name, page in found for read in self._reads(name, map(_with_fields, page))]
 
     async def left_behind(self, bots: Sequence[str], consumer: str, count: int) -> list[Read]:
         """Entries that an archiver read and never finished: this one's from before a restart, and dead ones'."""
@@ -111,19 +113,23 @@ class EventLog:
 
     async def _with_pending(self, bots: Sequence[str]) -> list[str]:
         """Those bots of which an archiver has read something and not finished it."""
-        size = 1 if self._link.cluster else _BOTS_AT_ONCE
-        chunks = [bots[start : start + size] for start in range(0, len(bots), size)]
+        asked = await self._ask(_PENDING, bots)
+        return [chunk[number - 1] for chunk, reply in asked for number in reply]
+
+    async def _ask(self, script: Script, bots: Sequence[str]) -> list[tuple[Sequence[str], Any]]:
+        """What a script says of the logs of some bots at a time."""
+        chunks = list(together(bots, str, _BOTS_AT_ONCE, cluster=self._link.cluster))
 
         def ask(chunk: Sequence[str]) -> asyncio.Future[Any]:
             roots = [self._keys.root(bot) for bot in chunk]
-            return self._pipe.submit(_PENDING, roots[:1], [GROUP, *roots])
+            return self._pipe.submit(script, roots[:1], [GROUP, *roots])
 
-        replies = await asyncio.gather(*map(ask, chunks))
-        return [chunk[number - 1] for chunk, reply in zip(chunks, replies, strict=True) for number in reply]
+        return list(zip(chunks, await asyncio.gather(*map(ask, chunks)), strict=True))
 
     async def done(self, entries: Sequence[Read]) -> None:
         """These entries are in the store; the log forgets those that were handled too."""
-        await asyncio.gather(*(self._done(some) for some in self._steps(entries)))
+        steps = together(entries, _bot_of, _DONE_AT_ONCE, cluster=self._link.cluster)
+        await asyncio.gather(*map(self._done, steps))
 
     def _done(self, entries: Sequence[Read]) -> asyncio.Future[Any]:
         args: list[str] = [GROUP]
@@ -131,45 +137,14 @@ class EventLog:
             args += (self._keys.root(bot), log_id, "1" if entry.kind == "sent" else "0")
         return self._pipe.submit(_ARCHIVED, args[1:2], args)
 
-    def _steps(self, entries: Sequence[Read]) -> Iterator[Sequence[Read]]:
-        """What is ticked off in one step each; on Cluster a bot's own."""
-        groups: Iterable[Sequence[Read]] = [entries]
-        if self._link.cluster:
-            by_bot: defaultdict[str, list[Read]] = defaultdict(list)
-            for read in entries:
-                by_bot[read[0]].append(read)
-            groups = by_bot.values()
-        for group in groups:
-            for start in range(0, len(group), _DONE_AT_ONCE):
-                yield group[start : start + _DONE_AT_ONCE]
-
     async def lag(self, bots: Sequence[str]) -> int:
         """How many entries wait to be archived, over all bots."""
-        waiting = 0
-        for bot in bots:
-            with guard():
-                try:
-                    groups = await self._link.commands.xinfo_groups(self._keys.bot(bot, "log"))
-                except ResponseError:  # no stream yet
-                    continue
-                known = next((_of(group, "lag") for group in groups), None)
-                if known is None:  # no group yet, or Redis lost count after deletions: at most so many
-                    waiting += int(await self._link.commands.xlen(self._keys.bot(bot, "log")))
-                    continue
-            waiting += int(known) + sum(int(_of(group, "pending") or 0) for group in groups)
-        return waiting
+        return sum(int(waiting) for _, waiting in await self._ask(_LAG, bots))
 
     async def _ensure_groups(self, bots: Sequence[str]) -> None:
-        for bot in bots:
-            if bot in self._grouped:
-                continue
-            try:
-                with guard():
-                    await self._link.commands.xgroup_create(self._keys.bot(bot, "log"), GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
-            self._grouped.add(bot)
+        if missing := [bot for bot in bots if bot not in self._grouped]:
+            await self._ask(_GROUP, missing)
+            self._grouped.update(missing)
 
     def _parsed(self, found: Any) -> list[Read]:
         return [read for name, pages in found.items() for page in pages for read in self._reads(name, page)]
@@ -194,5 +169,5 @@ def _with_fields(entry: Any) -> tuple[bytes, Any]:
     return log_id, dict(zip(fields[::2], fields[1::2], strict=True)) if fields else None
 
 
-def _of(group: Any, name: str) -> Any:
-    return group.get(name, group.get(name.encode()))
+def _bot_of(read: Read) -> str:
+    return read[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -87,14 +86,7 @@ class Heartbeat:
             client.close()
 
     def _extend(self, client: redis.Redis) -> list[Work]:
-        by_bot: defaultdict[str, list[Work]] = defaultdict(list)
-        for work in self._claims.living():
-            by_bot[work.bot].append(work)
-        gone_now: list[Work] = []
-        for bot, works in by_bot.items():
-            claims = [(work.conversation, work.claim) for work in works]
-            gone = set(keep_alive(client, self._keys, bot, claims, lease_ms=self._lease_ms))
-            gone_now += [work for work in works if work.conversation in gone]
+        gone_now = keep_alive(client, self._keys, self._claims.living(), lease_ms=self._lease_ms)
         # A claim that ends between the look here and the script there is not lost: one that is, still is next time.
         lost = [work for work in gone_now if (work.bot, work.claim) in self._suspected]
         self._suspected = {(work.bot, work.claim) for work in gone_now}

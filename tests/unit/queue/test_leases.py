@@ -49,11 +49,11 @@ async def test_keep_alive_extends_own_claims_and_reports_lost_ones(
     await expire(link, keys, two.conversation)
     client = redis.Redis.from_url(engine_url)
     try:
-        lost = keep_alive(client, keys, "echo", [(one.conversation, one.claim), (two.conversation, "n9 1")])
+        lost = keep_alive(client, keys, [one, two._replace(owner="n9")])
     finally:
         client.close()
 
-    assert lost == [two.conversation]
+    assert [work.conversation for work in lost] == [two.conversation]
     assert (await leases.sweep(["echo"])).expired == 1
 
 
