@@ -20,9 +20,11 @@ from app.storage.overflow import Overflow
 # again as of 10,000. Over so many it is memory, and the node's loop, that pay.
 _BATCH: Final = 5000
 _BATCH_BYTES: Final = 16 << 20
-# Entries of one read, over all bots: what comes back is taken apart in one go, and the loop has to answer Feishu.
+# Entries of one read, over all bots, or one of each: what comes back is taken apart in one go, and the loop has to
+# answer Feishu.
 _ROUND: Final = 250
-_LEAST_A_BOT: Final = 10
+# Of each bot, where they come bot by bot.
+_LEAST_LEFT: Final = 10
 # After so many rows made, in half a millisecond, the loop is let to others: a batch in one go would hold it for twelve.
 _BREATH: Final = 200
 # Between two reads that found less than a batch, so that a trickle does not become a transaction an event.
@@ -153,30 +155,28 @@ class Archiver(Generic[E]):
             # What is stored is not left behind.
             await self._ticked_off()
             batch = _Batch[E]()
-            await self._take(batch, await self._log.left_behind(bots, self._consumer, self._each(bots)))
+            each = max(_ROUND // max(len(bots), 1), _LEAST_LEFT)
+            await self._take(batch, await self._log.left_behind(bots, self._consumer, each))
             if batch.size:
                 return batch
             self._left_behind_at = self._clock.monotonic() + _LEFT_BEHIND_EVERY
         return await self._read_new()
 
-    @staticmethod
-    def _each(bots: Sequence[str]) -> int:
-        """How many entries of each bot one read brings."""
-        return max(_ROUND // max(len(bots), 1), _LEAST_A_BOT)
-
     async def _read_new(self) -> _Batch[E]:
-        bots = self._bots()
-        each = self._each(bots)
+        batch = _Batch[E]()
+        bots: Sequence[str] = self._bots()
         # With work on the disk the log is only looked at; 0 would mean to wait for ever.
         block_ms = 1 if self._drains() else _BLOCK_MS
-        batch = _Batch[E]()
-        more = await self._log.read(bots, self._consumer, each, block_ms)
-        await self._take(batch, more)
-        # While the database is away nothing is gained by holding more than a little.
-        while self.away is None and _full(more, each) and batch.size < _BATCH and batch.bytes < _BATCH_BYTES:
-            more = await self._log.read(bots, self._consumer, each, 1)
-            await self._take(batch, more)
-        return batch
+        while True:
+            each = max(_ROUND // max(len(bots), 1), 1)
+            entries = await self._log.read(bots, self._consumer, each, block_ms)
+            await self._take(batch, entries)
+            # Of a thousand bots with a backlog ten entries each would be forty rounds in one.
+            bots, block_ms = _unread(entries, each), 1
+            # While the database is away nothing is gained by holding more than a little.
+            enough = _BATCH if self.away is None else _ROUND
+            if not bots or batch.size >= enough or batch.bytes >= _BATCH_BYTES:
+                return batch
 
     async def _take(self, batch: _Batch[E], entries: Sequence[tuple[str, str, E]]) -> None:
         """Put what was read into a batch, as rows."""
@@ -295,6 +295,6 @@ class Archiver(Generic[E]):
                 wait.cancel()
 
 
-def _full(entries: Sequence[tuple[str, str, E]], each: int) -> bool:
-    """Whether some bot has perhaps more than was read of it."""
-    return bool(entries) and max(Counter(bot for bot, _, _ in entries).values()) >= each
+def _unread(entries: Sequence[tuple[str, str, E]], each: int) -> list[str]:
+    """The bots that perhaps have more than was read of them."""
+    return [bot for bot, count in Counter(bot for bot, _, _ in entries).items() if count >= each]

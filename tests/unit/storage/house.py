@@ -71,12 +71,14 @@ class House:
         self.overflow_path = directory / "archive-overflow.db"
         self.clock = QuickClock()
 
-    def archiver(self, max_lag: int = 50_000, log: Log[Entry] | None = None) -> Archiver[Entry]:
+    def archiver(
+        self, max_lag: int = 50_000, log: Log[Entry] | None = None, bots: Sequence[str] = BOTS
+    ) -> Archiver[Entry]:
         return Archiver(
             log or self.log,
             self.gate,
             Overflow(self.overflow_path),
-            bots=lambda: BOTS,
+            bots=lambda: bots,
             consumer="node-1",
             max_lag=max_lag,
             clock=self.clock,

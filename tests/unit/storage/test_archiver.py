@@ -14,7 +14,7 @@ from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.queue.envelope import Entry
-from app.queue.log import EventLog
+from app.queue.log import EventLog, Read
 from app.storage.archiver import MessageSink
 from app.storage.cipher import record_identity
 from app.storage.log_entry import Log
@@ -59,6 +59,32 @@ async def test_many_are_written_in_few_transactions(house: House) -> None:
     async with house.running(house.archiver()):
         await until(house.stored(500))
     assert len(house.gate.batches) <= 4
+
+
+async def test_a_backlog_of_many_bots_comes_in_rounds_and_one_bots_in_large_ones(house: House) -> None:
+    reads: list[tuple[int, int]] = []
+
+    class CountedLog(EventLog):
+        async def read(self, bots: Sequence[str], *args: Any) -> list[Read]:
+            found = await super().read(bots, *args)
+            reads.append((len(bots), len(found)))
+            return found
+
+    many = [f"bot{number}" for number in range(400)]
+    async with house.link.commands.pipeline(transaction=False) as pipe:
+        for number in range(1600):
+            item = entry(number)
+            pipe.xadd(house.keys.bot(many[number % 400], "log"), {"e": item.packed(), "s": item.sealed})
+        for number in range(1600, 2400):
+            item = entry(number)
+            pipe.xadd(house.keys.bot("bot7", "log"), {"e": item.packed(), "s": item.sealed})
+        await pipe.execute()
+    archiver = house.archiver(log=CountedLog(house.link, house.keys), bots=many)
+    async with house.running(archiver):
+        await until(house.stored(2400))
+    assert max(found for _, found in reads) <= 400
+    assert (1, 250) in reads
+    assert len(reads) < 30
 
 
 async def test_a_death_between_store_and_log_stores_nothing_twice(house: House) -> None:
