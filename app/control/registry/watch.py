@@ -52,7 +52,7 @@ class Watch:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        seen = await asyncio.to_thread(self._look)
+        seen = await self._see()
         # What changed between the first reading and this look would never differ again.
         await self._act()
         try:
@@ -63,20 +63,28 @@ class Watch:
                 except TimeoutError:
                     pass
                 self._hinted.clear()
-                now = await asyncio.to_thread(self._look)
+                now = await self._see()
                 if now == seen:
                     # A program that writes all the time next to what is watched must not make this a busy loop.
                     await self._clock.sleep(self._settle / 3)
                     continue
-                seen = await self._settled(now)
-                await self._act()
+                now = await self._settled(now)
+                if now != seen:
+                    seen = now
+                    await self._act()
         finally:
             await self._deafen()
+
+    async def _see(self) -> object:
+        try:
+            return await asyncio.to_thread(self._look)
+        except OSError as exc:
+            return exc.errno  # a directory that went while it was looked through
 
     async def _settled(self, now: object) -> object:
         for _ in range(_MOST_SETTLES):
             await self._clock.sleep(self._settle)
-            before, now = now, await asyncio.to_thread(self._look)
+            before, now = now, await self._see()
             if now == before:
                 break
         return now

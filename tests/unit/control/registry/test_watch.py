@@ -151,6 +151,30 @@ async def test_an_action_that_fails_does_not_end_the_watch(tmp_path: Path) -> No
         await ended(task)
 
 
+async def test_what_vanishes_under_a_look_does_not_end_the_watch(tmp_path: Path) -> None:
+    """An editor's directory beside the handlers goes while they are looked through."""
+    state, acts = "before", 0
+    gone = FileNotFoundError(2, "No such file or directory")
+    errors = [gone, gone]
+
+    def look() -> str:
+        if acts and errors:
+            raise errors.pop()
+        return state
+
+    async def changed() -> None:
+        nonlocal acts
+        acts += 1
+
+    task = asyncio.create_task(Watch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
+    try:
+        await until(lambda: acts and not errors, WITHIN)
+        state = "after"
+        await until(lambda: acts >= 2, WITHIN)
+    finally:
+        await ended(task)
+
+
 async def test_what_is_not_settled_is_not_acted_on(tmp_path: Path) -> None:
     """A directory that is being written is looked at again and again, and read when it stands still."""
     looks: list[str] = []
