@@ -153,13 +153,22 @@ class Registry:
         stamps: dict[str, Stamp] = {}
         for bot, directory in directories.items():
             # Taken before reading: what changes meanwhile is then seen as a change by the next look.
-            own = stamp_of(directory)
             stamps[bot] = self._stamp(bot, directory)
             if everything or self._stamps.get(bot) != stamps[bot]:
-                supplied = self._credentials(bot) if self._credentials else None
-                readings[bot] = examine(directory, self._env, supplied)
-                stamps[bot] = (own, mounted_stamp(readings[bot].mounted))
+                readings[bot], stamps[bot] = self._read(bot, directory)
         return Scan(readings, stamps)
+
+    def _read(self, bot: str, directory: Path) -> tuple[Reading, Stamp]:
+        supplied = self._credentials(bot) if self._credentials else None
+        known = self._readings.get(bot)
+        mounted = known.mounted if known else ()
+        while True:
+            stamp = stamp_of(directory), mounted_stamp(mounted)
+            reading = examine(directory, self._env, supplied)
+            # Which further files matter is known afterwards only: of others than these the stamp says nothing.
+            if reading.mounted == mounted:
+                return reading, stamp
+            mounted = reading.mounted
 
     def apply(self, scan: Scan) -> frozenset[str]:
         """Put a scan in force and tell the listeners; the ids that were added, changed or removed."""

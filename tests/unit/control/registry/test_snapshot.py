@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.control.registry.check import stand_in_credentials
+from app.control.registry.loader import Reading, examine
 from app.control.registry.snapshot import Registry
 from app.model.bot import Credentials
 from app.model.catalog import Catalog
@@ -244,6 +246,28 @@ def test_a_mounted_secret_that_changes_is_a_change(root: Path, registry: Registr
     secret.write_text("three")
     assert registry.stamps() != before
     assert set(registry.scan(everything=False).readings) == {"one"}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first read", "read again"])
+def test_a_mounted_secret_that_changes_while_it_is_read_is_a_change(
+    root: Path, registry: Registry, write_bot: WriteBot, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    secret = root.parent / "secret"
+    secret.write_text("one")
+    write_bot("one", credentials=CREDENTIALS.replace("app-s3cret", f"file:{secret}"))
+    if known:
+        registry.load()
+
+    def then_changed(*args: Any) -> Reading:
+        reading = examine(*args)
+        secret.write_text(secret.read_text() + "+")
+        return reading
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.control.registry.snapshot.examine", then_changed)
+        registry.load()
+    registry.apply(registry.scan(everything=False))
+    assert registry.bots["one"].credentials.app_secret.get_secret_value() == secret.read_text()
 
 
 async def test_reloading_reads_off_the_loop_and_tells_on_it(registry: Registry, write_bot: WriteBot) -> None:
