@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -38,10 +39,14 @@ class Keeping:
     async def insert(self, rows: Sequence[NewMessage]) -> None:
         """Store all or none; those already there stay as they are."""
         await self._messages.insert(rows, await self._words(rows))
-        honouring = {bot for bot in {row.bot for row in rows} if self._honours_recalls(bot)}
+        by_bot: defaultdict[str, list[NewMessage]] = defaultdict(list)
+        for row in rows:
+            if row.message_id:
+                by_bot[row.bot].append(row)
         # After they are stored: the message itself may stand in the same batch.
-        for bot in honouring:
-            mine = [row for row in rows if row.bot == bot and row.message_id]
+        for bot, mine in by_bot.items():
+            if not self._honours_recalls(bot):
+                continue
             withdrawn = {row.message_id for row in mine if row.type in RECALLS}
             # Or it comes after its recall, by another archiver or out of the overflow.
             withdrawn.update(await self._messages.recalled(bot, [row.message_id for row in mine]))
