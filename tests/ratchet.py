@@ -12,7 +12,6 @@ KNOWN: dict[str, int] = {
     "tests/unit/channel/test_once.py": 361,
     "tests/unit/playground/test_cards.py": 317,
     "tests/unit/playground/test_sending.py": 373,
-    "tests/unit/sdk/test_bot.py": 313,
 }
 
 

@@ -23,7 +23,8 @@ HubError
 ├── OutcomeUnknown              it may have been sent: repeating it could say it twice
 ├── SlotTimeout                 no send slot before the deadline
 ├── FetchRefused                a URL is not fetched: where it leads to, or what it answers, is not allowed
-└── HandlerTimeout              bot code took longer than its `timeout`
+├── HandlerTimeout              bot code took longer than its `timeout`
+└── Misused                     bot code that can never work as it is written; the text is about the code alone
 """
 
 from __future__ import annotations
@@ -209,3 +210,7 @@ class FetchRefused(HubError):
 
 class HandlerTimeout(HubError):
     """Bot code did not end within its `timeout`."""
+
+
+class Misused(HubError):
+    """Bot code that can never work as it is written; its text quotes code, never data, and may be shown and logged."""

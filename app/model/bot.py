@@ -15,6 +15,8 @@ from app.model.schedule import BotSchedule, each_once
 BOT_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
 HANDLER_NAME: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
 """A module of bots/; a name that begins with `_` is skipped, a path is none."""
+HANDLER_MODULES: Final = "feishu_hub_handler_"
+"""What the names of imported handlers begin with in `sys.modules`."""
 
 Conversation = Literal["chat", "thread", "sender", "none"]
 

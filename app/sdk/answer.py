@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from app.core.errors import Misused
 from app.sdk.bot import Bot
 from app.sdk.card import Card
 from app.sdk.content import message_of
@@ -65,7 +66,7 @@ async def run_hook(hook: Callable[..., Any], ctx: Context[Any], *, call: Call = 
 
 
 def answer_of(result: Toast | Card | tuple[Toast, Card] | Link | None) -> dict[str, Any]:
-    """The HTTP answer of a callback: `{}` changes nothing; TypeError for what Feishu would refuse."""
+    """The HTTP answer of a callback: `{}` changes nothing; Misused for what Feishu would refuse."""
     match result:
         case None:
             return {}
@@ -77,7 +78,7 @@ def answer_of(result: Toast | Card | tuple[Toast, Card] | Link | None) -> dict[s
             return {"toast": toast.to_dict(), "card": card.to_answer()}
         case Link():
             return result.to_dict()
-    raise TypeError(f"a callback is answered with Toast, Card, (Toast, Card), Link or None, not {_kind_of(result)}")
+    raise Misused(f"a callback is answered with Toast, Card, (Toast, Card), Link or None, not {_kind_of(result)}")
 
 
 async def _perform(handler: Handler, argument: object, kind: Kind, ctx: Context[Any], call: Call) -> Done:
@@ -88,11 +89,11 @@ async def _perform(handler: Handler, argument: object, kind: Kind, ctx: Context[
         if kind in ("card", "preview"):
             return Done(answer_of(result))
         if kind == "cron" and result is not None:
-            raise TypeError(f"a schedule has nobody to reply to: use ctx.send instead of returning {_kind_of(result)}")
+            raise Misused(f"a schedule has nobody to reply to: use ctx.send instead of returning {_kind_of(result)}")
         if result is not None:
             message_of(result)
-    except TypeError as error:
-        raise TypeError(f"handler {handler.name}: {error}") from None
+    except Misused as error:
+        raise Misused(f"handler {handler.name}: {error}") from None
     if result is not None:
         await ctx.reply(result)
     return Done()
@@ -104,7 +105,7 @@ async def _call(handler: Handler, argument: object, ctx: Context[Any], call: Cal
     result = await call(partial(handler.function, argument, ctx.without_verbs()))
     if inspect.iscoroutine(result):
         result.close()
-        raise TypeError(f"handler {handler.name} is a plain def that gives a coroutine: make it `async def`")
+        raise Misused(f"handler {handler.name} is a plain def that gives a coroutine: make it `async def`")
     return result
 
 

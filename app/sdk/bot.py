@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any, Generic, get_args, overload
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
-from app.core.errors import Fenced, HubError
+from app.core.errors import Fenced, HubError, Misused
 from app.model.event import CALLBACK_TYPES, MESSAGE_TYPE
 from app.model.schedule import TIME_ZONE, Missed, check_cron, time_zone
 from app.sdk.card_action import CardAction
@@ -18,8 +19,8 @@ from app.sdk.context import Context
 from app.sdk.cron_tick import CronTick
 from app.sdk.decorators import Answers, N, Previews, Rescues, Says, Works
 from app.sdk.feishu_event import FeishuEvent
-from app.sdk.filters import Filter, groups_of
-from app.sdk.handler import Found, Handler, Kind, check_parameters, is_async
+from app.sdk.filters import Filter, compiled, groups_of
+from app.sdk.handler import Found, Handler, Kind, check_parameters, is_async, where
 from app.sdk.me import Me
 from app.sdk.message import Message
 from app.sdk.outcomes import Drop, Retry
@@ -44,8 +45,13 @@ class Bot(Generic[S]):
     def __init__(self: Bot[BaseModel]) -> None: ...
     @overload
     def __init__(self, settings_model: type[S]) -> None: ...
-    def __init__(self, settings_model: type[BaseModel] | None = None) -> None:
-        self.settings_model: type[BaseModel] = settings_model or NoSettings
+    def __init__(self, settings_model: Any = None) -> None:
+        model = NoSettings if settings_model is None else settings_model
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            # Not the object itself: its values may be secrets.
+            found = getattr(model, "__name__", f"an object of the class {type(model).__name__}")
+            raise Misused(f"Bot(Settings) takes a class derived from pydantic's BaseModel, not {found}")
+        self.settings_model: type[BaseModel] = model
         """What `settings:` in config.yaml is checked against."""
         self._handlers: list[Handler] = []
         self._start_hooks: list[Callable[..., Any]] = []
@@ -74,23 +80,26 @@ class Bot(Generic[S]):
 
         `help` is the line that `help_text()` shows.
         """
+        _must_be_called("command", name)
         word = name.lstrip("/／")
         if not word or any(c.isspace() for c in word):
-            raise ValueError(f"@bot.command({name!r}): a command is one word, without spaces")
-        return self._declare("command", word, "message", help=help)
+            raise Misused(f"@bot.command({name!r}): a command is one word, without spaces")
+        return self._declare("command", word, help=help)
 
     def message(self, *filters: Filter) -> Says[Message, S]:
         """Take messages that meet all filters; without any, every message that no handler above took."""
+        _must_be_called("message", *filters)
         for one in filters:
             if not isinstance(one, Filter):
-                raise TypeError(f"@bot.message() takes filters such as to_me, not {one!r}")
-        return self._declare("message", "", "message", filters=filters)
+                raise Misused(f'@bot.message() takes filters such as to_me or matches(r"…"), not {one!r}')
+        return self._declare("message", "", filters=filters)
 
     def event(self, type: str) -> Says[FeishuEvent, S]:
         """Take Feishu events of a type (`im.chat.member.bot.added_v1`); what it returns goes to their chat."""
+        _must_be_called("event", type)
         if type == MESSAGE_TYPE or type in CALLBACK_TYPES:
-            raise ValueError(f"@bot.event({type!r}): @bot.message, @bot.card or @bot.preview takes these")
-        return self._declare("event", type, "event")
+            raise Misused(f"@bot.event({type!r}): @bot.message, @bot.card or @bot.preview takes these")
+        return self._declare("event", type)
 
     def card(self, name: str) -> Answers[CardAction, S]:
         """Take what people do on cards, by the component's name or the `action` in its value.
@@ -98,11 +107,13 @@ class Bot(Generic[S]):
         The answer (a Toast, a Card that replaces the one pressed, or both) should be there within 2.5 s; a later
         one still arrives, by another way.
         """
-        return self._declare("card", name, "action")
+        _must_be_called("card", name)
+        return self._declare("card", name)
 
     def preview(self, *patterns: str | re.Pattern[str]) -> Previews[Preview, S]:
         """Take links in whose address one of the regular expressions is found; without any, all links."""
-        return self._declare("preview", "", "preview", patterns=tuple(re.compile(one) for one in patterns))
+        _must_be_called("preview", *patterns)
+        return self._declare("preview", "", patterns=tuple(compiled(one, "@bot.preview") for one in patterns))
 
     def cron(self, expr: str = "", *, tz: str = TIME_ZONE, missed: Missed = "skip") -> Works[CronTick, S]:
         """Run by a schedule (`0 9 * * 1-5`), once in the cluster.
@@ -110,14 +121,15 @@ class Bot(Generic[S]):
         Firings missed in an outage are skipped, or made up for by one (`missed="once"`). Without an expression it runs
         only where `schedules:` in config.yaml names it, and by `ctx.later`.
         """
+        _must_be_called("cron", expr)
         try:
             time_zone(tz)
             check_cron(expr or "* * * * *")
             if missed not in get_args(Missed):
                 raise ValueError(f"missed is skip or once, not {missed!r}")
         except ValueError as error:
-            raise ValueError(f"@bot.cron({expr!r}): {error}") from None
-        return self._declare("cron", "", "tick", expr=expr, tz=tz, missed=missed)
+            raise Misused(f"@bot.cron({expr!r}): {error}") from None
+        return self._declare("cron", "", expr=expr, tz=tz, missed=missed)
 
     @overload
     def error(self) -> Rescues[Exception, S]: ...
@@ -133,20 +145,21 @@ class Bot(Generic[S]):
         What it returns is said as the handler would have said it; on a card, text becomes an error toast. Errors
         of the hub that another attempt may heal (`retryable`) are taken only if a hub error is named.
         """
+        _must_be_called("error", *types)
         for one in types:
             if not (isinstance(one, type) and issubclass(one, Exception)):
-                raise TypeError(f"@bot.error() takes exception types, not {one!r}")
-        return self._declare("error", "", "error", errors=types or (Exception,))
+                raise Misused(f"@bot.error() takes exception types, not {one!r}")
+        return self._declare("error", "", errors=types or (Exception,))
 
     def on_start(self, hook: Callable[[Context[S]], N]) -> Callable[[Context[S]], N]:
         """Run in every worker before the bot's first event there."""
-        check_parameters(hook, 1, "one parameter: (ctx)", "@bot.on_start")
+        check_parameters(hook, "hook", "@bot.on_start")
         self._start_hooks.append(hook)
         return hook
 
     def on_stop(self, hook: Callable[[Context[S]], N]) -> Callable[[Context[S]], N]:
         """Run in every worker after the bot's last event there; not after a crash."""
-        check_parameters(hook, 1, "one parameter: (ctx)", "@bot.on_stop")
+        check_parameters(hook, "hook", "@bot.on_stop")
         self._stop_hooks.append(hook)
         return hook
 
@@ -178,19 +191,30 @@ class Bot(Generic[S]):
                 return handler
         return None
 
-    def _declare(self, kind: Kind, name: str, parameter: str, **details: Any) -> Callable[[Any], Any]:
+    def _declare(self, kind: Kind, name: str, **details: Any) -> Callable[[Any], Any]:
         usage = f"@bot.{kind}({name!r})" if name else f"@bot.{kind}"
 
         def decorate(function: Any) -> Any:
-            check_parameters(function, 2, f"two parameters: ({parameter}, ctx)", usage)
+            check_parameters(function, kind, usage)
             handler = Handler(kind, name or function.__name__, function, is_async(function), **details)
             for other in self.crons if kind == "cron" else ():
                 if other.name == handler.name and other.function is not function:
-                    raise ValueError(f"{usage}: two scheduled functions are named {handler.name}; rename one")
+                    raise Misused(f"{usage}: two scheduled functions are named {handler.name}; rename one")
+            for other in self._handlers:
+                if other.hides(handler):
+                    raise Misused(
+                        f"{usage}: {function.__name__} can never run, since {where(other.function)} stands above it "
+                        "and takes the same, or everything; remove one, or write this one above"
+                    )
             self._handlers.append(handler)
             return function
 
         return decorate
+
+
+def _must_be_called(kind: Kind, *arguments: object) -> None:
+    if any(map(inspect.isfunction, arguments)):
+        raise Misused(f"@bot.{kind} decorates nothing by itself: write @bot.{kind}(…) above the function")
 
 
 def _taken(handler: Handler, subject: Subject, me: Me) -> Subject | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from app.core.errors import Misused
 from app.sdk.form import FormField
 
 Color = Literal[
@@ -131,7 +132,7 @@ class Card:
     def element(self, element: Mapping[str, Any]) -> Card:
         """Any other schema 2.0 component, as its JSON."""
         if self.document is not None:
-            raise TypeError("a card of Card.raw or Card.template is complete: elements cannot be added")
+            raise Misused("a card of Card.raw or Card.template is complete: elements cannot be added")
         return replace(self, elements=(*self.elements, element))
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from app.core.errors import Misused
 from app.model.outbound import MessageType
 from app.sdk.card import Card
 from app.sdk.markdown import for_card, shown_by
@@ -64,7 +65,7 @@ Content = str | Markdown | Card | Post | Image | File
 
 
 def message_of(content: Content) -> tuple[MessageType, dict[str, Any]]:
-    """Feishu's `msg_type` and `content` (not yet a string) of what a bot says; else TypeError."""
+    """Feishu's `msg_type` and `content` (not yet a string) of what a bot says; else Misused."""
     match content:
         case str():
             return "text", {"text": content}
@@ -78,7 +79,7 @@ def message_of(content: Content) -> tuple[MessageType, dict[str, Any]]:
             return "image", {"image_key": content.key}
         case File():
             return content.kind, {"file_key": content.key}
-    raise TypeError(
+    raise Misused(
         f"a bot cannot say a {type(content).__name__}: "
         "give text, Markdown, Card (Card.raw for a card's JSON), Post, Image or File"
     )

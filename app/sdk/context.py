@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.errors import Misused
 from app.core.values import parse_span
 from app.model.event import Event
 from app.sdk.cache import Cache
@@ -125,9 +126,9 @@ class Context(Generic[S_co]):
         span = parse_span(delay)
         if not callable(what):
             if data is not None:
-                raise TypeError("data is for a function: ctx.later(delay, function, data)")
+                raise Misused("data is for a function: ctx.later(delay, function, data)")
             if self.event is None or not (self.event.chat_id or self.event.user_id):
-                raise RuntimeError("there is nobody to say it to here: give ctx.later a @bot.cron function")
+                raise Misused("there is nobody to say it to here: give ctx.later a @bot.cron function")
             message_of(what)  # what cannot be said is better known now than when it is due
             return verbs.later(span, content=what)
         return verbs.later(span, handler=what.__name__, data=data)
@@ -159,7 +160,7 @@ class Context(Generic[S_co]):
         verbs = self._allowed()
         chat_id = chat_id or (self.event.chat_id if self.event else "")
         if not chat_id:
-            raise RuntimeError("this event is of no chat: use ctx.chat_info(chat_id)")
+            raise Misused("this event is of no chat: use ctx.chat_info(chat_id)")
         return verbs.chat_info(chat_id)
 
     def user_info(self, open_id: str = "") -> Coroutine[Any, Any, Mapping[str, Any] | None]:
@@ -167,7 +168,7 @@ class Context(Generic[S_co]):
         verbs = self._allowed()
         open_id = open_id or (self.event.user_id if self.event else "")
         if not open_id:
-            raise RuntimeError("nobody caused this event: use ctx.user_info(open_id)")
+            raise Misused("nobody caused this event: use ctx.user_info(open_id)")
         return verbs.user_info(open_id)
 
     def refuse(self, error: Exception) -> None:
@@ -186,7 +187,7 @@ class Context(Generic[S_co]):
             deadline=self._deadline,
             clock=self._clock,
         )
-        twin.refuse(TypeError("a plain def handler may only return: make it `async def` to use ctx verbs"))
+        twin.refuse(Misused("a plain def handler may only return: make it `async def` to use ctx verbs"))
         return twin
 
     def _allowed(self) -> Verbs:
@@ -196,7 +197,7 @@ class Context(Generic[S_co]):
 
     def _check_somebody_asked(self) -> None:
         if self.event is None or not (self.event.message_id or self.event.chat_id or self.event.user_id):
-            raise RuntimeError("there is nobody to reply to here: use ctx.send(chat_id, …), or ctx.stream(chat_id=…)")
+            raise Misused("there is nobody to reply to here: use ctx.send(chat_id, …), or ctx.stream(chat_id=…)")
 
 
 def _check_receiver(chat_id: str) -> None:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.core.errors import Misused
 from app.sdk.me import Me
 from app.sdk.message import Message
 
@@ -31,6 +32,10 @@ class Filter(ABC):
 
     def __invert__(self) -> Filter:
         return _Not(self)
+
+    def __bool__(self) -> bool:
+        # Python's own `and` would quietly keep one of the two.
+        raise Misused("filters are joined by & | ~, not by and, or, not")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,15 @@ from_owner: Filter = _FromOwner()
 
 def matches(pattern: str | re.Pattern[str]) -> Filter:
     """Text in which the pattern is found; its groups stand in `message.groups`."""
-    return _Matches(re.compile(pattern))
+    return _Matches(compiled(pattern, "matches"))
+
+
+def compiled(pattern: str | re.Pattern[str], usage: str) -> re.Pattern[str]:
+    """A regular expression; Misused says what is wrong in it."""
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise Misused(f"{usage}({pattern!r}): no regular expression: {error}") from None
 
 
 def groups_of(found: re.Match[str]) -> Groups:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from app.core.errors import Misused
 from app.core.values import parse_span
 from app.sdk.verbs import Verbs
 
@@ -36,13 +37,13 @@ class State:
     def of_chat(self, chat_id: str) -> Shelf:
         """Values of another chat."""
         if not chat_id:
-            raise RuntimeError("this event is of no chat: use ctx.state.bot or ctx.state.of_chat(chat_id)")
+            raise Misused("this event is of no chat: use ctx.state.bot or ctx.state.of_chat(chat_id)")
         return Shelf(self._verbs, f"chat:{chat_id}")
 
     def of_user(self, open_id: str) -> Shelf:
         """Values of another person."""
         if not open_id:
-            raise RuntimeError("nobody caused this event: use ctx.state.bot or ctx.state.of_user(open_id)")
+            raise Misused("nobody caused this event: use ctx.state.bot or ctx.state.of_user(open_id)")
         return Shelf(self._verbs, f"user:{open_id}")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from app.core.errors import Misused
+
 
 class Typing(Protocol):
     """A card under way; the worker types into Feishu, BotTest into a list."""
@@ -47,7 +49,7 @@ class CardStream:
         """Type on, in markdown; raises what went wrong with the card (as `ctx.reply` does)."""
         self._check()
         if self._card is None:
-            raise RuntimeError("a card types only inside `async with ctx.stream(…) as card:`")
+            raise Misused("a card types only inside `async with ctx.stream(…) as card:`")
         self._card.write(text)
         await asyncio.sleep(0)  # who writes without awaiting anything else must not hold the loop
 

@@ -6,7 +6,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.core.errors import FeishuError
+from app.core.errors import FeishuError, Misused
+from app.model.bot import HANDLER_MODULES
 
 Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away", "put_back"]
 
@@ -52,16 +53,21 @@ def place_of(error: BaseException) -> str:
     """An exception as its type and the innermost line of bot code, without its message, which may quote people.
 
     Of what Feishu answered its code and log id are shown too: they say why, and are what Feishu's support asks for.
+    Where no line is a bot's, it is the innermost one that is not the hub's own, a library's say.
     """
     trace = error.__traceback__
-    where = ""
+    where, best = "", -1
     while trace is not None:
+        code = trace.tb_frame.f_code
         module = trace.tb_frame.f_globals.get("__name__", "?")
-        here = f"{module}:{trace.tb_lineno} in {trace.tb_frame.f_code.co_name}"
-        if not where or not module.startswith("app."):
-            where = here
+        of_bot = module.startswith(HANDLER_MODULES)
+        rank = 2 if of_bot else 0 if module.startswith("app.") else 1
+        if rank >= max(best, 1) or not where:
+            where, best = f"{code.co_filename if of_bot else module}:{trace.tb_lineno} in {code.co_name}", rank
         trace = trace.tb_next
     what = type(error).__name__
+    if isinstance(error, Misused):
+        what += f" ({error})"
     if isinstance(error, FeishuError):
         what += f" {error.code}" * (error.code != 0) + f" (log id {error.log_id})" * bool(error.log_id)
     return f"{what} at {where}" if where else what

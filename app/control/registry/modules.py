@@ -18,15 +18,17 @@ from pydantic import BaseModel
 import app
 from app.control.registry.directories import CONFIG
 from app.core.document import KeyPath, dotted
-from app.core.errors import ConfigError, Fault
+from app.core.errors import ConfigError, Fault, Misused
 from app.core.shape import fit
+from app.model.bot import HANDLER_MODULES
 
 if TYPE_CHECKING:
     from app.model.schedule import BotSchedule
     from app.sdk import Bot
 
 # Errors whose text is about the code; that of any other may hold what the code was working on, a secret say.
-_TELLING: Final = (ImportError, NameError, SyntaxError)
+_TELLING: Final = (AttributeError, ImportError, NameError, SyntaxError)
+_UNTOLD: Final = "its text is not shown, it could hold a secret: `python {file}` shows it"
 _numbers: Final = itertools.count(1)
 
 
@@ -73,7 +75,7 @@ def load_handler(name: str, directories: Sequence[Path]) -> Handler:
     file = next(filter(None, (_source(directory, name) for directory in directories)), None)
     if file is None or name.startswith("_"):
         raise ConfigError([_not_found(name, directories)])
-    module_name = f"feishu_hub_handler_{next(_numbers)}_{name}"
+    module_name = f"{HANDLER_MODULES}{next(_numbers)}_{name}"
     package = [str(file.parent)] if file.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(
         module_name, file, loader=_Fresh(module_name, str(file)), submodule_search_locations=package
@@ -158,8 +160,10 @@ def _fault(error: BaseException, file: Path) -> Fault:
             if frame_file == file or (file.name == "__init__.py" and file.parent in frame_file.parents):
                 place, line = frame_file, frame_line
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    said = f": {text}" if isinstance(error, _TELLING) else " (its text is not shown: it could hold a secret)"
+    said = f": {text}" if isinstance(error, _TELLING) else f" ({_UNTOLD.format(file=file)})"
     where = f"{place}:{line}" if line else str(place)
+    if isinstance(error, Misused):
+        return Fault(where, "", text)
     return Fault(where, "", f"the import failed with {type(error).__name__}{said}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.core.errors import Fenced, StoreUnavailable
+from app.core.errors import Fenced, Misused, StoreUnavailable
 from app.sdk import (
     Bot,
     BotTest,
@@ -72,7 +72,7 @@ async def test_plain_def_may_not_use_verbs() -> None:
     def plain(message: Message, ctx: Context) -> None:
         _ = ctx.reply("x")
 
-    with pytest.raises(TypeError, match="make it `async def`"):
+    with pytest.raises(Misused, match="make it `async def`"):
         await BotTest(bot).message("a")
 
 
@@ -83,7 +83,7 @@ async def test_plain_def_that_gives_a_coroutine_is_named() -> None:
         return "x"
 
     bot.command("a")(lambda message, ctx: real(message, ctx))
-    with pytest.raises(TypeError, match="plain def that gives a coroutine"):
+    with pytest.raises(Misused, match="plain def that gives a coroutine"):
         await BotTest(bot).message("a")
 
 
@@ -96,7 +96,7 @@ async def test_what_cannot_be_said_names_the_handler(wrong: Any) -> None:
 
     bot.command("a")(handler)
     test = BotTest(bot)
-    with pytest.raises(TypeError, match="handler a: a bot cannot say a"):
+    with pytest.raises(Misused, match="handler a: a bot cannot say a"):
         await test.message("a")
     assert test.replies == []
 
@@ -108,7 +108,7 @@ async def test_schedule_has_nobody_to_reply_to() -> None:
         return "x"
 
     bot.cron("0 9 * * *")(remind)
-    with pytest.raises(TypeError, match=r"handler remind: .*ctx\.send"):
+    with pytest.raises(Misused, match=r"handler remind: .*ctx\.send"):
         await BotTest(bot).cron("remind")
 
 
@@ -126,7 +126,7 @@ def test_answers_have_the_shape_that_feishu_wants() -> None:
 
 @pytest.mark.parametrize("wrong", ["text", 5, {}, (Card.of(), Toast.info("x")), (Toast.info("x"),)])
 def test_other_answers_are_refused_before_feishu_does(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="a callback is answered with"):
+    with pytest.raises(Misused, match="a callback is answered with"):
         answer_of(wrong)
 
 
@@ -275,5 +275,5 @@ async def test_wrong_answer_of_an_error_handler_names_it() -> None:
         return 5
 
     bot.error()(rescue)
-    with pytest.raises(TypeError, match="handler rescue"):
+    with pytest.raises(Misused, match="handler rescue"):
         await BotTest(bot).message("a")

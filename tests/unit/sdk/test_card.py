@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.core.errors import Misused
 from app.sdk import Card, DatePicker, File, Image, Input, Link, Post, Select, Toast, at, plain
 from app.sdk.content import message_of
 
@@ -86,7 +87,7 @@ def test_foreign_cards_go_out_as_they_are() -> None:
     assert Card.template("AAq1", {"a": 1}).to_dict() == template
     assert Card.template("AAq1", {"a": 1}).to_answer() == template
     assert Card.template("AAq1", version="1.0.0").to_dict()["data"]["template_version_name"] == "1.0.0"
-    with pytest.raises(TypeError, match=r"Card\.raw or Card\.template is complete"):
+    with pytest.raises(Misused, match=r"Card\.raw or Card\.template is complete"):
         Card.raw(raw).text("x")
 
 
@@ -136,7 +137,7 @@ def test_message_of(content: Any, kind: str, document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("wrong", [None, 5, {"text": "x"}, Toast.info("x"), b"x"])
 def test_message_of_anything_else_is_an_error_that_helps(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"give text, Markdown, Card \(Card.raw"):
+    with pytest.raises(Misused, match=r"give text, Markdown, Card \(Card.raw"):
         message_of(wrong)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.core.clock import SYSTEM_CLOCK
-from app.core.errors import HandlerTimeout
+from app.core.errors import HandlerTimeout, Misused
 from app.core.logs import get_logger
 from app.model.event import Event
 from app.sdk.bot import NoSettings
@@ -62,7 +62,7 @@ def test_refusal_is_raised_at_the_call(verb: Any) -> None:
     with pytest.raises(HandlerTimeout, match="over"):
         verb(ctx)
     other, _ = context(message_event("hi"))
-    with pytest.raises(TypeError, match="async def"):
+    with pytest.raises(Misused, match="async def"):
         verb(other.without_verbs())
     assert memory.replies == []
 
@@ -81,7 +81,7 @@ async def test_a_card_that_types_takes_nothing_after_the_attempt() -> None:
 
 async def test_a_card_types_only_inside_its_block() -> None:
     ctx, _ = context(message_event("hi"))
-    with pytest.raises(RuntimeError, match="async with"):
+    with pytest.raises(Misused, match="async with"):
         await ctx.stream().write("x")
 
 
@@ -99,7 +99,7 @@ async def test_a_card_stands_where_it_was_begun() -> None:
 
 def test_a_card_for_nobody_says_what_to_do() -> None:
     ctx, _ = context(None)
-    with pytest.raises(RuntimeError, match="nobody to reply to"):
+    with pytest.raises(Misused, match="nobody to reply to"):
         ctx.stream()
     with pytest.raises(ValueError, match="no receiver"):
         ctx.stream(chat_id="x")
@@ -134,7 +134,7 @@ def test_send_to_what_is_no_receiver_says_what_is() -> None:
 @pytest.mark.parametrize("event", [None, event_of("application.bot.menu_v6", {})])
 def test_reply_to_nobody_says_what_to_do(event: Event | None) -> None:
     ctx, _ = context(event)
-    with pytest.raises(RuntimeError, match=r"ctx\.send"):
+    with pytest.raises(Misused, match=r"ctx\.send"):
         _ = ctx.reply("x")
 
 
@@ -196,7 +196,7 @@ async def test_half_a_surrogate_pair_is_kept() -> None:
 
 def test_state_of_nobody_says_what_to_do() -> None:
     ctx, _ = context(None)
-    with pytest.raises(RuntimeError, match="of no chat"):
+    with pytest.raises(Misused, match="of no chat"):
         ctx.state.chat
-    with pytest.raises(RuntimeError, match="nobody caused"):
+    with pytest.raises(Misused, match="nobody caused"):
         ctx.state.user

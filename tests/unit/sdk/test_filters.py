@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.core.errors import Misused
 from app.sdk.filters import Filter, from_owner, in_group, in_private, matches, to_me
 from tests.unit.sdk.events import BOT_MENTION, ME, message
 
@@ -68,3 +69,10 @@ def test_precedence_is_that_of_python() -> None:
     assert takes(both, group=True, sender="ou_boss")
     assert not takes(both, sender="ou_boss")
     assert takes(both)
+
+
+def test_joins_that_python_would_take_for_one_of_the_two_are_refused() -> None:
+    with pytest.raises(Misused, match=r"& \| ~"):
+        _ = to_me and in_group
+    with pytest.raises(Misused, match="not by and"):
+        _ = not to_me

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 
-from app.model.bot import BotMessage, RetryPolicy
+from app.core.errors import Misused
+from app.model.bot import HANDLER_MODULES, BotMessage, RetryPolicy
 from app.worker.outcome import DONE, FENCED, UNHANDLED, Outcome, place_of
 from app.worker.retry import backoff, next_step
 
@@ -65,6 +68,20 @@ def test_the_place_of_an_error_holds_no_message() -> None:
         place = place_of(error)
     assert place.startswith("ValueError at tests.unit.worker.test_retry:")
     assert "somebody" not in place
+
+
+def test_the_place_of_an_error_is_the_bots_own_line_however_deep_it_was_raised() -> None:
+    bot = types.ModuleType(f"{HANDLER_MODULES}1_support")
+    code = "import json\ndef report(text):\n    return json.loads(text)\n"
+    exec(compile(code, "bots/support.py", "exec"), bot.__dict__)
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        bot.report("somebody wrote this")
+    assert place_of(caught.value) == "JSONDecodeError at bots/support.py:3 in report"
+
+
+def test_a_use_that_can_never_work_is_told_in_full() -> None:
+    error = Misused("handler a: a bot cannot say a dict: give text")
+    assert place_of(error) == "Misused (handler a: a bot cannot say a dict: give text)"
 
 
 def test_an_outcome_survives_the_line() -> None:

@@ -10,6 +10,7 @@ import pytest
 from app.channel.sender import Sender
 from app.control.scheduler.firing import Firing
 from app.core.clock import SystemClock
+from app.core.errors import Misused
 from app.core.redis import guard
 from app.model.schedule import Schedule
 from app.sdk import Bot, BotTest, Card, Context, CronTick, Markdown, Message, Post
@@ -233,5 +234,5 @@ async def test_what_cannot_be_put_off_is_refused(what: Any, data: Any) -> None:
     async def later(message: Message, ctx: Context) -> None:
         await ctx.later("1s", what, data)
 
-    with pytest.raises(TypeError):
+    with pytest.raises(Misused):
         await BotTest(bot).message("x")

@@ -122,6 +122,11 @@ def test_a_handler_without_settings_takes_none(bots: Path) -> None:
         ("\n\nx = y\n", 3, "NameError: name 'y' is not defined"),
         ("def f():\n    raise RuntimeError('s3cret')\nf()\n", 2, "RuntimeError (its text is not shown"),
         ("import sys\nsys.exit('s3cret')\n", 2, "SystemExit (its text is not shown"),
+        (
+            "from app.sdk import Bot\nbot = Bot()\nbot.add(1)\n",
+            3,
+            "AttributeError: 'Bot' object has no attribute 'add'",
+        ),
         ("import os\nos.environ['S3CRET_NAME_NOT_SET']\n", 2, "KeyError (its text is not shown"),
     ],
 )
@@ -135,6 +140,13 @@ def test_a_failed_import_names_file_and_line_and_no_secret(bots: Path, source: s
 def test_a_fault_deep_in_a_library_names_the_handlers_own_line(bots: Path) -> None:
     (bots / "bad.py").write_text("import json\njson.loads('{s3cret')\n")
     assert fault_of("bad", bots).startswith(f"{bots / 'bad.py'}:2: the import failed with JSONDecodeError (")
+
+
+def test_what_the_sdk_refuses_is_told_in_its_own_words(bots: Path) -> None:
+    (bots / "bad.py").write_text("from app.sdk import Bot\nbot = Bot()\n@bot.command('two words')\ndef f(m, c): ...\n")
+    assert fault_of("bad", bots) == (
+        f"{bots / 'bad.py'}:3: @bot.command('two words'): a command is one word, without spaces"
+    )
 
 
 @pytest.mark.parametrize(("source", "found"), [("", "nothing of that name"), ("bot = 5\n", "a int")])
