@@ -190,6 +190,8 @@ class Exchange:
                 continue
             if course.unknown and course.repeat_until is not None and self._clock.now() > course.repeat_until:
                 raise _unknown(spec, call)
+            # Those who waited beside it may have used up the month.
+            quotas.check(spec.id, priority)
             quotas.count(spec.id)
             made += 1
             if made > 1:

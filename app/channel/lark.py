@@ -9,10 +9,12 @@ import re
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 
 from app.channel.exchange import Call, segment
+from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
 from app.channel.tokens import TokenKind
 from app.core.errors import FeishuRefused
 from app.feishu.client import Answer, Part
@@ -22,6 +24,32 @@ _PLACEHOLDER: Final = re.compile(r":(\w+)")
 # What Feishu's APIs call the key that makes a repetition harmless.
 _IDEMPOTENCY_KEYS: Final = frozenset({"uuid", "client_token", "request_id"})
 _UPLOAD_TIMEOUT: Final = 60.0
+_CREATE: Final = "im.message.create"
+# What the hub calls by itself too: under one name, since Feishu counts both against one bound of the app. A group is
+# what Feishu bounds beside the app.
+_OWN: Final = tuple(
+    (method, re.compile(f"/open-apis{path}"), name)
+    for method, path, name in (
+        ("POST", "/im/v1/messages", _CREATE),
+        ("POST", "/im/v1/messages/[^/]+/reply", "im.message.reply"),
+        ("PATCH", "/im/v1/messages/(?P<message>[^/]+)", "im.message.patch"),
+        ("PUT", "/im/v1/messages/(?P<message>[^/]+)", "im.message.update"),
+        ("POST", "/im/v1/messages/[^/]+/reactions", "im.message.reaction.create"),
+        ("GET", "/im/v1/messages/[^/]+/resources/[^/]+", "im.message.resource.get"),
+        ("POST", "/im/v1/images", "im.image.create"),
+        ("POST", "/im/v1/files", "im.file.create"),
+        ("GET", "/im/v1/chats/[^/]+", "im.chat.get"),
+        ("GET", "/contact/v3/users/[^/]+", "contact.user.get"),
+        ("GET", "/bot/v3/info", "bot.info"),
+        ("POST", "/cardkit/v1/cards", "cardkit.card.create"),
+        ("PUT", "/cardkit/v1/cards/(?P<card>[^/]+)/elements/[^/]+/content", "cardkit.card_element.content"),
+        ("PATCH", "/cardkit/v1/cards/(?P<card>[^/]+)/settings", "cardkit.card.settings"),
+        ("POST", "/interactive/v1/card/update", "interactive.card.update"),
+        ("POST", "/im/v2/url_previews/batch_update", UPDATE_PREVIEWS),
+        ("POST", "/ephemeral/v1/send", EPHEMERAL),
+    )
+)
+_CARD: Final = re.compile(r"/open-apis/cardkit/v1/cards/(?P<card>[^/]+)/?.*")
 
 
 async def call_of(spec: BotSpec, request: Any) -> Call:
@@ -38,18 +66,22 @@ async def call_of(spec: BotSpec, request: Any) -> Call:
     query = [(str(name), str(value)) for name, value in request.queries or ()]
     body, form = await _body(request.body)
     given = {name for name, value in [*(body or {}).items(), *query] if value}
-    chat, user = _receiver(uri, query, body or {})
+    path = _path(spec, uri, paths)
+    api, bounded = _known(method, path)
+    chat, user = _receiver(api, query, body or {})
     return Call(
-        api=f"{method} {uri}",
+        api=api or f"{method} {uri}",
         method=method,
-        path=_path(spec, uri, paths),
+        path=path,
         query=query,
         json=None if body is None or form else orjson.dumps(body),
         form=form,
         headers=headers,
         chat=chat,
         user=user,
-        priority="send" if chat or user else "reply",
+        message=bounded.get("message", ""),
+        card=bounded.get("card", ""),
+        priority="send" if api == _CREATE else "reply",
         # PUT and PATCH set what they name, DELETE and GET can be asked twice; a POST may do it twice.
         repeatable=method != "POST" or not _IDEMPOTENCY_KEYS.isdisjoint(given),
         binary=True,
@@ -119,13 +151,23 @@ def _read(file: Any) -> bytes:
     return data
 
 
-def _receiver(uri: str, query: list[tuple[str, str]], body: Mapping[str, Any]) -> tuple[str, str]:
+def _known(method: str, path: str) -> tuple[str, Mapping[str, str]]:
+    """The hub's own name for a call, empty where it makes none such; and the message or card that it works on."""
+    for verb, pattern, name in _OWN:
+        if verb == method and (found := pattern.fullmatch(path)):
+            return name, {bound: unquote(value) for bound, value in found.groupdict().items()}
+    found = _CARD.fullmatch(path)
+    return "", {"card": unquote(found["card"])} if found else {}
+
+
+def _receiver(api: str, query: list[tuple[str, str]], body: Mapping[str, Any]) -> tuple[str, str]:
     """Chat and user of a message that is sent by a plain call: it counts against their limit too."""
-    kind = dict(query).get("receive_id_type")
+    if api == EPHEMERAL:
+        return str(body.get("chat_id") or ""), ""
     receiver = body.get("receive_id")
-    if kind is None or not isinstance(receiver, str) or not uri.endswith("/im/v1/messages"):
+    if api != _CREATE or not isinstance(receiver, str):
         return "", ""
-    return (receiver, "") if kind == "chat_id" else ("", receiver)
+    return (receiver, "") if dict(query).get("receive_id_type") == "chat_id" else ("", receiver)
 
 
 def _token(request: Any, headers: Mapping[str, str]) -> TokenKind | Any:

@@ -154,7 +154,7 @@ class Bounds:
             alert,
         )
         bounds: list[Bound] = []
-        if api == EPHEMERAL:
+        if api == EPHEMERAL and chat:
             bounds.append(self._one("ephemeral", chat, _EPHEMERAL_PER_SECOND, alert))
         elif chat:
             bounds.append(self._one("chat", chat, own.chat_per_second or limits.chat_per_second, alert))

@@ -75,7 +75,7 @@ class Quotas:
         log.error("quota used up", bot=bot, group=group, month=month)
         try:
             with guard():
-                await self._link.commands.set(self._keys.quota_stop(group), month, px=int(left * 1000))
+                await self._link.commands.set(self._keys.quota_stop(group), month, px=max(1, int(left * 1000)))
         except StoreUnavailable as error:
             log.warning("other nodes could not be told that the quota is used up", group=group, reason=str(error))
         return left

@@ -139,6 +139,43 @@ async def test_a_message_sent_this_way_counts_against_the_chat(
     assert await link.commands.zcard(keys.limit_chat("oc_1")) == 1
 
 
+def content() -> Any:
+    path = "/open-apis/cardkit/v1/cards/7:1/elements/answer/content"
+    request = BaseRequest.builder().http_method(lark.HttpMethod.PUT).uri(path)
+    return request.token_types({lark.AccessTokenType.TENANT}).body({"content": "hi", "sequence": 1}).build()
+
+
+def ephemeral() -> Any:
+    request = BaseRequest.builder().http_method(lark.HttpMethod.POST).uri("/open-apis/ephemeral/v1/send")
+    return request.token_types({lark.AccessTokenType.TENANT}).body({"chat_id": "oc_1", "card": {}}).build()
+
+
+async def test_a_plain_call_counts_where_feishu_counts_the_hubs_own(
+    sender: Sender, feishu: StandIn, spec: BotSpec, link: RedisLink, keys: Keys
+) -> None:
+    feishu.answers |= {
+        "PATCH /open-apis/im/v1/messages/om_1": {"code": 0},
+        "PUT /open-apis/cardkit/v1/cards/7:1/elements/answer/content": {"code": 0},
+        "POST /open-apis/ephemeral/v1/send": {"code": 0, "data": {"message_id": "om_e"}},
+    }
+    for request in (create("u-1"), patch(), content(), ephemeral()):
+        await sender.call(spec, request)
+    await sender.send(spec, text(), name(), None)
+    await sender.update(spec, "om_1", "interactive", "{}")
+    await sender.ephemeral(spec, "oc_1", "ou_1", {})
+    used = {
+        keys.limit_app("cli_a", "im.message.create"): 2,
+        keys.limit_app("cli_a", "im.message.patch"): 2,
+        keys.limit_app("cli_a", "cardkit.card_element.content"): 1,
+        keys.limit_app("cli_a", "ephemeral.send"): 2,
+        keys.limit_chat("oc_1"): 2,
+        keys.limit_message("om_1"): 2,
+        keys.limit_card("7:1"): 1,
+        keys.limit_ephemeral("oc_1"): 2,
+    }
+    assert {key: await link.commands.zcard(key) for key in used} == used
+
+
 async def test_a_file_comes_as_lark_oapi_gives_it(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["GET /open-apis/im/v1/messages/om_1/resources/f_1"] = lambda seen: web.Response(
         body=b"%PDF",

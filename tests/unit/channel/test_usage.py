@@ -180,6 +180,18 @@ async def test_feishus_word_stops_every_app_of_the_account_until_an_operator_say
         await limiter.close()
 
 
+async def test_calls_that_waited_together_do_not_overrun_the_month(
+    api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, spec: BotSpec, feishu: StandIn
+) -> None:
+    limiter = Limiter(link, keys, Limits(quotas={"company": Quota(("support",), 3)}))
+    sender = Sender(api, tokens, limiter, cache_of(link, keys))
+    sends = (sender.send(spec, text(f"oc_{n}"), name(n), None) for n in range(8))
+    done = await asyncio.gather(*sends, return_exceptions=True)
+    assert sum(isinstance(each, FeishuLimited) for each in done) == 5
+    assert len(feishu.calls("/messages")) == 3
+    await limiter.close()
+
+
 async def test_a_new_month_begins_anew(link: RedisLink, keys: Keys) -> None:
     clock = FastClock()
     quotas = Quotas(link, keys, Limits(quotas={"company": Quota(("support",), 1)}), clock)
