@@ -34,6 +34,9 @@ _EPHEMERAL_PER_SECOND: Final = 40.0
 HOOK_API: Final = "bot.v2.hook"
 # Of each bound, beside it: it comes out of the headroom.
 _ALERT_SHARE: Final = 0.05
+# Broadcasts spread a minute's calls over so many seconds and leave the others to what goes before them. At the rate of the
+# second they would have used up the minute in a third of it, and nobody could answer for the rest.
+_BROADCAST_MINUTE: Final = 62.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class Bound:
     pause: str = field(repr=False)
     """The key that says until when Feishu asked to pause."""
     windows: tuple[Window, ...] = ()
+    feishu: tuple[Window, ...] = ()
+    """Those of them that Feishu has too, the longest last; what is used is measured by them."""
     grace: int = 0
     apart: int = 0
     """How far apart (µs) slots are that are waited for. A full window would else be used in bursts for ever, since
@@ -152,6 +157,7 @@ class Bounds:
             _APP_PER_SECOND.get(api) or own.app_per_second or limits.app_per_second,
             own.app_per_minute or limits.app_per_minute,
             alert,
+            priority == "broadcast",
         )
         bounds: list[Bound] = []
         if api == EPHEMERAL and chat:
@@ -174,9 +180,11 @@ class Bounds:
         rates = ((limits.hook_per_second, 1.0), (limits.hook_per_minute, 60.0))
         return (self._made("hook", name, HOOK_API, self._keys.limit_hook(name), rates, alert=False),)
 
-    def _app_bound(self, app_id: str, api: str, second: float, minute: float, alert: bool) -> Bound:
+    def _app_bound(self, app_id: str, api: str, second: float, minute: float, alert: bool, broadcast: bool) -> Bound:
         rates = ((second, 1.0), (minute, 60.0))
-        return self._made("app", app_id, api, self._keys.limit_app(app_id, api), rates, alert=alert)
+        few = max(1.0, minute // 60)
+        spread = ((few, few / minute * _BROADCAST_MINUTE),) if broadcast else ()
+        return self._made("app", app_id, api, self._keys.limit_app(app_id, api), rates, spread, alert=alert)
 
     def _bound(self, kind: BoundKind, name: str, rate: float, alert: bool) -> Bound:
         return self._made(kind, name, "", self._key[kind](name), ((rate, 1.0),), alert=alert)
@@ -188,15 +196,17 @@ class Bounds:
         api: str,
         key: str,
         rates: tuple[tuple[float, float], ...],
+        spread: tuple[tuple[float, float], ...] = (),
         *,
         alert: bool,
     ) -> Bound:
-        windows, grace, apart = self._rates(rates, alert)
+        feishu, grace, apart = self._rates(rates, alert)
+        windows = (*feishu, *(_window(self.limits, *each) for each in spread))
         pause = self._keys.limit_pause(key)
         if alert:
             kind, key = "alert", self._keys.limit_alerts(key)
         numbers = (apart, len(windows), *(number for window in windows for number in (window.count, window.span)))
-        return Bound(kind, name, api, key, pause, windows, grace, apart, numbers)
+        return Bound(kind, name, api, key, pause, windows, feishu, grace, apart, numbers)
 
     def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int, int]:
         """Windows for rates, each so many in so many of Feishu's seconds; with the bound's `grace` and `apart`."""

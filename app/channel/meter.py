@@ -76,7 +76,7 @@ class Meter:
         self._uses = {
             key: use
             for key, use in self._uses.items()
-            if use.waiting or now - use.last < use.bound.windows[-1].span / 1e6 + _FORGET
+            if use.waiting or now - use.last < use.bound.feishu[-1].span / 1e6 + _FORGET
         }
         report = orjson.dumps([self._line(use, now) for use in self._told()])
         for use in self._uses.values():
@@ -100,7 +100,7 @@ class Meter:
             "key": bound.key,
             "pause": bound.pause,
             # As Feishu counts: the headroom stretches the windows.
-            "spans": [(one.count, one.span, round(one.span * (1 - self._headroom) / 1e6, 3)) for one in bound.windows],
+            "spans": [(one.count, one.span, round(one.span * (1 - self._headroom) / 1e6, 3)) for one in bound.feishu],
             "waiting": len(use.waiting),
             "wait": round(now - next(iter(use.waiting.values()), now), 3),
         }

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import Bounds, Limits
+from app.channel.windows import LocalWindows
 from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -17,6 +18,9 @@ from app.model.bot import BotSpec
 from tests.unit.channel.parts import bot
 from tests.unit.channel.slots import API, densest, grants, pause, take
 from tests.waiting import until
+
+SECOND = 1_000_000
+"""Microseconds."""
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
 
@@ -48,6 +52,21 @@ async def test_a_broadcast_holds_no_slot_that_is_farther_ahead_than_a_second(
     assert sum(asked < time < round(reply.at * 1e6) for time in times) <= 5
     # Who asked first left first.
     assert [slot.at for slot in left] == sorted(slot.at for slot in left)
+
+
+def test_broadcasts_leave_room_for_replies_in_every_minute(keys: Keys, spec: BotSpec) -> None:
+    bounds, windows = Bounds(keys, Limits()), LocalWindows(Limits().horizon)
+    [reply], [broadcast] = bounds.of(spec, API), bounds.of(spec, API, priority="broadcast")
+    waits, sent = [], 0
+    for now in range(0, 200 * SECOND, SECOND // 20):
+        # As many as there are slots within the second for which they may hold one.
+        while windows.reserve([broadcast], now, wait=0, latest=SECOND)[1] is None:
+            sent += 1
+        if now % (2 * SECOND) == 0:
+            waits.append(windows.reserve([reply], now, wait=0)[0] - now)
+    assert max(waits) <= SECOND
+    # 1000 a minute, less the headroom, what the replies took, and a little.
+    assert sent + len(waits) >= 0.95 * 200 / 60 * 900
 
 
 async def test_what_waits_in_line_for_the_app_is_refused_at_once_where_its_deadline_is_too_near(
