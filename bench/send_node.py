@@ -20,6 +20,7 @@ import uvloop
 
 from app.channel.sender import Sender
 from app.core.errors import HubError
+from app.core.heap import settle
 from app.core.logs import configure_logs
 from app.core.settings import Settings
 from app.model.bot import BotConfig, BotSpec, Credentials
@@ -125,6 +126,7 @@ async def _main() -> None:
         if order["warm"]:
             for spec in specs.values():
                 await node.warm(spec)
+        settle()  # as every node does
         print("ready", flush=True)
         await lines.readline()
         print(json.dumps(await node.run(claimed)), flush=True)

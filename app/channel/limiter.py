@@ -14,7 +14,8 @@ from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
 from app.channel.lines import Lines
 from app.channel.meter import Meter
 from app.channel.quotas import Quotas
-from app.channel.reserve import MICROS, Held, Refusal, Reserve, grace
+from app.channel.redis_clock import MICROS
+from app.channel.reserve import Held, Refusal, Reserve, grace
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import SlotTimeout, StoreUnavailable
 from app.core.keys import Keys

@@ -34,7 +34,7 @@ _EPHEMERAL_PER_SECOND: Final = 40.0
 HOOK_API: Final = "bot.v2.hook"
 # Of each bound, beside it: it comes out of the headroom.
 _ALERT_SHARE: Final = 0.05
-# Broadcasts spread a minute's calls over so many seconds and leave the others to what goes before them. At the rate of the
+# Broadcasts spread a minute's calls over so many seconds, and leave a few to what goes before them. At the rate of the
 # second they would have used up the minute in a third of it, and nobody could answer for the rest.
 _BROADCAST_MINUTE: Final = 62.0
 

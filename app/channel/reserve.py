@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.channel.limits import Bound
+from app.channel.redis_clock import MICROS, RedisClock
 from app.channel.windows import LocalWindows
 from app.core.channel import listen
 from app.core.clock import Clock
@@ -28,7 +29,6 @@ _PAUSE = Script(_HERE / "pause.lua")
 _REST: Final = 1.0
 # Bounds that push each other later agree after two or three rounds; more would mean a bound of no headroom.
 _MAX_ROUNDS: Final = 8
-MICROS: Final = 1_000_000
 
 log = get_logger(__name__)
 
@@ -59,6 +59,8 @@ class _Asked:
 
     bounds: tuple[Bound, ...]
     mine: Held | None
+    at: float
+    """When, on this node's monotonic clock."""
     reply: asyncio.Future[Any] | None
     """None while Redis is away."""
 
@@ -80,6 +82,7 @@ class Reserve:
         self._nodes = nodes
         self._pipe = Pipeliner(link.commands, cluster=link.cluster)
         self._local = LocalWindows(horizon)
+        self._redis_clock = RedisClock()
         self._away_until = 0.0
         self._returns: set[asyncio.Task[None]] = set()
 
@@ -195,15 +198,16 @@ class Reserve:
 
     def _ask(self, bounds: tuple[Bound, ...], held: Sequence[Held], due: float, latest: float | None) -> _Asked:
         mine = next((each for each in held if each.bounds == bounds), None)
+        now = self._clock.monotonic()
         if self._is_away():
-            return _Asked(bounds, mine, None)
+            return _Asked(bounds, mine, now, None)
         slot = mine.slot if mine is not None and not mine.local else 0
         keys: list[str] = []
         args: list[int] = [*self._from_now(due, latest), slot, grace(bounds), self._horizon]
         for bound in bounds:
             keys += (bound.key, bound.pause)
             args += bound.numbers
-        return _Asked(bounds, mine, self._pipe.submit(_RESERVE, keys, args, partial(self._unclaimed, bounds)))
+        return _Asked(bounds, mine, now, self._pipe.submit(_RESERVE, keys, args, partial(self._unclaimed, bounds)))
 
     async def _answer(self, asked: _Asked, due: float, latest: float | None) -> Held | Refusal:
         bounds = asked.bounds
@@ -214,11 +218,12 @@ class Reserve:
                 self._rest(error)
             else:
                 now = self._clock.monotonic()
+                self._redis_clock.heard(redis_now, asked.at, now)
                 for bound, paused in zip(bounds, pauses, strict=False):  # none are told where none is paused
                     if paused > redis_now:
-                        micros = int(now * MICROS)
-                        self._local.pause(bound.pause, micros + paused - redis_now, micros)
-                at = now + max(0.0, (slot - redis_now) / MICROS)
+                        until = int(self._redis_clock.here(paused) * MICROS)
+                        self._local.pause(bound.pause, until, int(now * MICROS))
+                at = max(now, self._redis_clock.here(slot))
                 return Refusal(bounds[blamed - 1], at) if blamed else Held(bounds, slot, at, local=False)
         return self._locally(bounds, asked.mine, due, latest)
 

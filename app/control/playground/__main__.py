@@ -9,6 +9,7 @@ import signal
 import sys
 
 from app.control.playground.playground import Playground
+from app.core.heap import settle
 from app.core.logs import configure_logs
 
 
@@ -45,6 +46,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with playground:
         url = await playground.start(arguments.host, arguments.port)
+        # What comes too early is refused: a pause of its own would make calls late, and those after them early.
+        settle()
         ready = {"url": url, "page": f"{url}/playground/", "token": playground.control_token}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
