@@ -26,6 +26,9 @@ from app.core.redis import RedisLink
 _BLINK: Final = 0.05
 # Who waits without holding anything looks again so often: a slot may have been given back.
 _LOOK: Final = 1.0
+# Of how far ahead a priority may hold slots: who waits for one lets so many come within reach, and those behind ask
+# together with it. A round trip for each slot that comes would cost more than the slots.
+_GATHER: Final = 1 / 8
 
 # How often this process tells what it uses (s).
 _TELL: Final = 1.0
@@ -166,7 +169,7 @@ class Limiter:
         """Hold slots that are not farther ahead than the call's priority may hold them."""
         app = call.bounds[-1]
         key = (app.key, call.priority, "line")
-        place: asyncio.Future[None] | None = None
+        place: asyncio.Future[bool] | None = None
         # Who comes while others of its kind wait has to wait behind them; who holds something already has been first.
         in_line = not held and call.ahead < math.inf and self._lines.length(key) > 0
         if in_line:
@@ -187,12 +190,18 @@ class Limiter:
                     # A chat that is limited must hold up no other.
                     self._lines.leave(key, place)
                     in_line = False
-                await self._sleep(call, min(_LOOK, max(0.0, refusal.due - call.ahead - now)))
+                reach = refusal.due - call.ahead - now
+                if in_line and self._lines.length(key) > 1:
+                    reach += call.ahead * _GATHER
+                await self._sleep(call, min(_LOOK, max(0.0, reach)))
+            if in_line and (place is None or place.result()):
+                shortest = app.windows[0]
+                self._lines.let_in(key, int(call.ahead * _GATHER * MICROS * shortest.count / shortest.span))
         finally:
             if in_line:
                 self._lines.leave(key, place)
 
-    async def _turn(self, call: _Call, key: tuple[str, ...], place: asyncio.Future[None] | None, bound: Bound) -> None:
+    async def _turn(self, call: _Call, key: tuple[str, ...], place: asyncio.Future[bool] | None, bound: Bound) -> None:
         """Let the callers before leave first."""
         if place is None or place.done():
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Hashable
+from itertools import islice
 from typing import Final
 
 _FRONT: Final = None
@@ -14,15 +15,18 @@ class Lines:
     """Lines by key; one that nobody stands in is not there."""
 
     def __init__(self) -> None:
-        # The first of each has its turn; the others' futures say when theirs comes.
-        self._lines: dict[Hashable, deque[asyncio.Future[None] | None]] = {}
+        # The first of each has its turn; the others' futures say when theirs comes, and whether they lead.
+        self._lines: dict[Hashable, deque[asyncio.Future[bool] | None]] = {}
 
     def length(self, key: Hashable) -> int:
         """How many stand in a line."""
         return len(self._lines.get(key, ()))
 
-    def join(self, key: Hashable) -> asyncio.Future[None] | None:
-        """Stand at the end; done when the turn comes, None where it is there already."""
+    def join(self, key: Hashable) -> asyncio.Future[bool] | None:
+        """Stand at the end; done when the turn comes, None where it is there already.
+
+        False: another has it too, who let this one in.
+        """
         line = self._lines.get(key)
         if line is None:
             self._lines[key] = deque([_FRONT])
@@ -31,7 +35,7 @@ class Lines:
         line.append(place)
         return place
 
-    def leave(self, key: Hashable, place: asyncio.Future[None] | None) -> None:
+    def leave(self, key: Hashable, place: asyncio.Future[bool] | None) -> None:
         """Go, having had the turn or given up; the next one's turn comes where it was the first who went."""
         line = self._lines[key]
         first = line[0] is place
@@ -39,4 +43,10 @@ class Lines:
         if not line:
             del self._lines[key]
         elif first and (following := line[0]) is not None and not following.done():
-            following.set_result(None)
+            following.set_result(True)
+
+    def let_in(self, key: Hashable, count: int) -> None:
+        """Have so many of the first have their turn together."""
+        for place in islice(self._lines[key], count):
+            if place is not None and not place.done():
+                place.set_result(False)

@@ -11,6 +11,7 @@ import pytest
 from app.channel.limiter import Limiter
 from app.channel.limits import Bounds, Limits
 from app.channel.windows import LocalWindows
+from app.core.ending import ended
 from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -84,6 +85,30 @@ async def test_what_waits_in_line_for_the_app_is_refused_at_once_where_its_deadl
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
     await limiter.close()
+
+
+async def test_who_waits_in_line_for_the_app_asks_together_with_those_behind(
+    link: RedisLink, keys: Keys, spec: BotSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.channel.limits._MIN_GRACE", 20_000_000)
+    limiter = Limiter(link, keys, Limits(second=0.2, app_per_second=100))
+    running = asyncio.create_task(limiter.run())
+    await until(lambda: limiter._reserve.stands((), asyncio.get_running_loop().time()))
+    trips: list[int] = []
+    batch = limiter._reserve._pipe._take
+
+    def counted(lane: Any) -> Any:
+        taken = batch(lane)
+        trips.append(len(taken))
+        return taken
+
+    monkeypatch.setattr(limiter._reserve._pipe, "_take", counted)
+    crowd = (take(limiter, spec, chat=f"oc_{n}", priority="send") for n in range(500))
+    slots = await asyncio.gather(*crowd)
+    assert len({slot.at for slot in slots}) == 500
+    await ended(running)
+    # One by one they would be over 300.
+    assert len(trips) < 150
 
 
 async def test_a_limited_chat_holds_up_no_other_of_the_same_line(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
