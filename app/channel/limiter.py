@@ -13,9 +13,11 @@ from typing import Final
 from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
 from app.channel.lines import Lines
 from app.channel.meter import Meter
+from app.channel.pauses import Pauses
 from app.channel.quotas import Quotas
 from app.channel.redis_clock import MICROS
 from app.channel.reserve import Held, Refusal, Reserve, grace
+from app.channel.windows import LocalWindows
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import SlotTimeout, StoreUnavailable
 from app.core.keys import Keys
@@ -72,7 +74,9 @@ class Limiter:
         self.quotas = Quotas(link, keys, limits, clock)
         """Calls of the month."""
         self._meter = meter = Meter(link, keys, limits.headroom, clock)
-        self._reserve = Reserve(link, keys.pauses, limits.horizon, lambda: meter.processes, clock)
+        windows = LocalWindows(limits.horizon)
+        self._pauses = Pauses(link, keys.pauses, windows, clock)
+        self._reserve = Reserve(link, windows, self._pauses, lambda: meter.processes, clock)
         self._lines = Lines()
         self.waiting = 0
         """Calls that wait for a slot now."""
@@ -82,7 +86,7 @@ class Limiter:
 
         Without it no other process knows of this one.
         """
-        hearing = asyncio.create_task(self._reserve.hear(), name="pauses")
+        hearing = asyncio.create_task(self._pauses.hear(), name="pauses")
         try:
             while True:
                 try:
@@ -139,7 +143,7 @@ class Limiter:
 
         None is asked: `first` to `longest` seconds, doubling with each refusal. `at` is the slot of the refused call.
         """
-        return await self._reserve.pause(
+        return await self._pauses.begin(
             bound, asked or 0.0, first=first, longest=longest, slot=int(at * MICROS), chance=self._chance.random()
         )
 

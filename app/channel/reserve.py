@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.channel.limits import Bound
+from app.channel.pauses import Pauses
 from app.channel.redis_clock import MICROS, RedisClock
 from app.channel.windows import LocalWindows
-from app.core.channel import listen
 from app.core.clock import Clock
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
@@ -23,7 +22,6 @@ from app.core.redis import RedisLink
 _HERE = Path(__file__).parent
 _RESERVE = Script(_HERE / "reserve.lua")
 _GIVE_BACK = Script(_HERE / "give_back.lua")
-_PAUSE = Script(_HERE / "pause.lua")
 
 # Redis that did not answer is left alone for so long (s): else every send would wait for its time-out.
 _REST: Final = 1.0
@@ -70,18 +68,16 @@ class Reserve:
     give different times the earlier ones are exchanged.
     """
 
-    def __init__(self, link: RedisLink, pauses: str, horizon: int, nodes: Callable[[], int], clock: Clock) -> None:
-        """`pauses`: the channel on which pauses are told; `horizon`: µs for which grants are remembered; `nodes`: how
-        many share a bound while Redis is away.
-        """
+    def __init__(
+        self, link: RedisLink, windows: LocalWindows, pauses: Pauses, nodes: Callable[[], int], clock: Clock
+    ) -> None:
+        """`nodes`: how many share a bound while Redis is away, when `windows` keep it."""
         self._link = link
+        self._local = windows
         self._pauses = pauses
-        self._told_since = math.inf
-        self._clock = clock
-        self._horizon = horizon
         self._nodes = nodes
+        self._clock = clock
         self._pipe = Pipeliner(link.commands, cluster=link.cluster)
-        self._local = LocalWindows(horizon)
         self._redis_clock = RedisClock()
         self._away_until = 0.0
         self._returns: set[asyncio.Task[None]] = set()
@@ -105,20 +101,12 @@ class Reserve:
                 break
         return None
 
-    async def hear(self) -> None:
-        """Hear of pauses as they begin, until cancelled; without it whoever has waited asks anew."""
-        await listen(self._link, self._pauses, self._heard, clock=self._clock)
-
     def stands(self, held: Sequence[Held], asked: float) -> bool:
         """Whether slots for which Redis was asked at `asked` (monotonic) or later are good without asking again."""
         return (
-            asked >= self._told_since
+            self._pauses.known_since(asked)
             and not self._is_away()
-            and all(
-                not each.local and self._local.paused(bound.pause) <= each.due * MICROS
-                for each in held
-                for bound in each.bounds
-            )
+            and all(not each.local and self._pauses.over(each.bounds, each.due) for each in held)
         )
 
     def note(self, held: Sequence[Held]) -> None:
@@ -135,41 +123,10 @@ class Reserve:
             self._behind(self._return(tuple(held)))
             held.clear()
 
-    async def pause(
-        self, bound: Bound, asked: float, *, first: float, longest: float, slot: int, chance: float
-    ) -> float:
-        """Give no slot of `bound` for the seconds `asked`, on any node; how long that is.
-
-        Where 0 is asked, it is from `first` to `longest` seconds, doubling with each refusal. Those whose slot (µs)
-        was before the last refusal count with it. `chance` (0 to 1) adds up to a tenth.
-        """
-        args = [int(span * MICROS) for span in (asked, first, longest)]
-        seconds = (asked or first) * (1 + chance / 10)
-        if not self._is_away():
-            try:
-                micros = await self._pipe.run(
-                    _PAUSE, [bound.pause], [*args, slot, f"{1 + chance / 10:.3f}", self._pauses]
-                )
-                seconds = micros / MICROS
-            except StoreUnavailable as error:
-                self._rest(error)
-        now = int(self._clock.monotonic() * MICROS)
-        self._local.pause(bound.pause, now + int(seconds * MICROS), now)
-        return seconds
-
     async def close(self) -> None:
         """Wait until what is on its way back has been given back."""
         await self._pipe.settled()
         await asyncio.gather(*self._returns, return_exceptions=True)
-
-    def _heard(self, message: bytes | None) -> None:
-        now = self._clock.monotonic()
-        if message is None:
-            self._told_since = now
-            return
-        left, _, pause = message.decode().partition(" ")
-        micros = int(now * MICROS)
-        self._local.pause(pause, micros + int(left), micros)
 
     # -- how -------------------------------------------------------------------------------------------------
 
@@ -203,7 +160,7 @@ class Reserve:
             return _Asked(bounds, mine, now, None)
         slot = mine.slot if mine is not None and not mine.local else 0
         keys: list[str] = []
-        args: list[int] = [*self._from_now(due, latest), slot, grace(bounds), self._horizon]
+        args: list[int] = [*self._from_now(due, latest), slot, grace(bounds), self._local.horizon]
         for bound in bounds:
             keys += (bound.key, bound.pause)
             args += bound.numbers

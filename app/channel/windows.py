@@ -81,8 +81,9 @@ class LocalWindows:
     """Grants by key, with the same manners as `reserve.lua`."""
 
     def __init__(self, horizon: Micros, *, max_keys: int = 10_000) -> None:
-        """`horizon`: how long grants are remembered; over `max_keys`, those that say nothing any more are dropped."""
-        self._horizon = horizon
+        """Over `max_keys` keys, those that say nothing any more are dropped."""
+        self.horizon = horizon
+        """How long grants are remembered."""
         self._max_keys = self._prune_at = max_keys
         self._logs: dict[str, list[Micros]] = {}
         self._pauses: dict[str, Micros] = {}
@@ -156,12 +157,12 @@ class LocalWindows:
             if len(self._logs) >= self._prune_at:
                 self._prune(now)
             grants = self._logs[key] = []
-        elif grants and grants[0] < now - self._horizon:
-            del grants[: bisect_right(grants, now - self._horizon)]
+        elif grants and grants[0] < now - self.horizon:
+            del grants[: bisect_right(grants, now - self.horizon)]
         return grants
 
     def _prune(self, now: Micros) -> None:
-        stale = now - self._horizon
+        stale = now - self.horizon
         self._logs = {key: grants for key, grants in self._logs.items() if grants and grants[-1] > stale}
         # Where all of them still say something, looking again at once would find the same.
         self._prune_at = max(self._max_keys, 2 * len(self._logs))
