@@ -10,7 +10,6 @@ import pytest
 
 from app.channel.limiter import Limiter, Slot
 from app.channel.limits import Bounds, Limits
-from app.channel.reserve import Held
 from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
@@ -108,23 +107,6 @@ async def test_a_slot_that_redis_grants_to_who_has_gone_is_given_back(
     await link.commands.execute_command("CLIENT", "UNPAUSE")
     await limiter.close()
     assert await grants(link, keys.limit_chat("oc_1")) == await grants(link, keys.limit_app("cli_a", API)) == []
-
-
-async def test_a_reply_that_is_read_late_makes_no_slot_late(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=1))
-    bounds = limiter.bounds.of(spec, API, chat="oc_1")
-    held: list[Held] = []
-    for block in (0.0, 0.0, 0.5):
-        one: list[Held] = []
-        asking = asyncio.create_task(limiter._reserve.have(bounds, one, None))
-        await asyncio.sleep(0)  # it asks
-        await asyncio.sleep(0)  # the question is on its way
-        asyncio.get_running_loop().call_soon(time.sleep, block)
-        await asking
-        held += one
-    _, second, third = held
-    assert abs(third.due - second.due - (third.slot - second.slot) / 1e6) < 0.25
-    await limiter.close()
 
 
 async def test_a_busy_chat_does_not_hold_up_another(link: RedisLink, keys: Keys, spec: BotSpec) -> None:

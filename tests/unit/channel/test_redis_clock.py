@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.channel.limiter import Limiter
+from app.channel.limits import Limits
 from app.channel.redis_clock import RedisClock
+from app.channel.reserve import Held
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.model.bot import BotSpec
+from tests.unit.channel.slots import API
 
 EPOCH = 1_700_000_000_000_000
 
@@ -35,3 +45,20 @@ def test_what_was_heard_last_is_never_contradicted(answers: list[tuple[int, int,
         now = read + back
         clock.heard(EPOCH + read, asked / 1e6, now / 1e6)
         assert asked / 1e6 - 1e-6 <= clock.here(EPOCH + read) <= now / 1e6 + 1e-6
+
+
+async def test_a_reply_that_is_read_late_makes_no_slot_late(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
+    limiter = Limiter(link, keys, Limits(chat_per_second=1))
+    bounds = limiter.bounds.of(spec, API, chat="oc_1")
+    held: list[Held] = []
+    for block in (0.0, 0.0, 0.5):
+        one: list[Held] = []
+        asking = asyncio.create_task(limiter._reserve.have(bounds, one, None))
+        await asyncio.sleep(0)  # it asks
+        await asyncio.sleep(0)  # the question is on its way
+        asyncio.get_running_loop().call_soon(time.sleep, block)
+        await asking
+        held += one
+    _, second, third = held
+    assert abs(third.due - second.due - (third.slot - second.slot) / 1e6) < 0.25
+    await limiter.close()
