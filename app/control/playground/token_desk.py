@@ -72,10 +72,6 @@ class TokenDesk:
         """Make one token invalid before its time."""
         self._tokens.pop(value, None)
 
-    def revoke_all(self, app: App) -> None:
-        """Make all tokens of an app invalid, as a reset of its secret does."""
-        self._tokens = {value: token for value, token in self._tokens.items() if token.app is not app}
-
     def owner(self, value: str, kind: str) -> App | None:
         """Whose token of a kind that is, or None."""
         token = self._tokens.get(value) if value.startswith(kind) else None

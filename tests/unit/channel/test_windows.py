@@ -111,7 +111,10 @@ def test_keys_that_say_nothing_any_more_are_dropped() -> None:
     windows = LocalWindows(1000, max_keys=10)
     for n in range(50):
         windows.reserve([One(f"k{n}", Window(1, 100))], n * 500, wait=0)
+        windows.pause(f"k{n}", n * 500 + 600, n * 500)
     assert len(windows._logs) <= 10
+    assert len(windows._pauses) <= 10
+    assert windows.paused("k49") == 49 * 500 + 600
 
 
 # Real time passes between the calls: spans are long enough that none of it matters.
