@@ -76,6 +76,20 @@ async def test_a_changed_secret_has_to_prove_itself(tokens: Tokens, feishu: Stan
         await tokens.token(bot(feishu.url, secret="wrong"))
 
 
+async def test_a_token_that_was_moved_in_redis_is_not_used(
+    tokens: Tokens, feishu: StandIn, spec: BotSpec, link: RedisLink, keys: Keys
+) -> None:
+    """Whoever can write there cannot give an app the token of another, nor of another domain."""
+    await tokens.token(spec)
+    kept = await link.commands.get(keys.token("cli_a", feishu.url))
+    assert kept is not None
+    elsewhere = feishu.url.replace("127.0.0.1", "localhost")
+    feishu.secrets["cli_b"] = feishu.secrets["cli_a"]
+    for app, domain in (("b", feishu.url), ("a", elsewhere)):
+        await link.commands.set(keys.token(f"cli_{app}", domain), kept, ex=60)
+        assert await tokens.token(bot(domain, app=app, secret="secret-a")) != "t-1"
+
+
 async def test_below_half_an_hour_it_is_renewed_behind_the_scenes(
     tokens: Tokens, feishu: StandIn, spec: BotSpec, clock: FastClock
 ) -> None:
