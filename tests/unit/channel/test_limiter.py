@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from app.channel.limiter import Limiter, Slot
-from app.channel.limits import Bounds, Limits
+from app.channel.limits import Limits
 from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
@@ -263,23 +263,3 @@ async def test_what_redis_granted_counts_when_redis_goes_away(link: RedisLink, k
         await take(limiter, spec, chat="oc_1", deadline=time.time() + 0.3)
     await limiter.close()
     await nowhere.close()
-
-
-def test_a_bots_own_limits_go_over_the_hubs(keys: Keys) -> None:
-    spec = bot("https://open.feishu.cn", chat_per_second=2, app_per_second=10, app_per_minute=100)
-    chat, app = Bounds(keys, Limits(headroom=0)).of(spec, API, chat="oc_1")
-    assert [(window.count, window.span) for window in chat.windows] == [(2, 1_000_000)]
-    assert [(window.count, window.span) for window in app.windows] == [(10, 1_000_000), (100, 60_000_000)]
-
-
-def test_broken_rates_keep_below_what_they_say(keys: Keys) -> None:
-    spec = bot("https://open.feishu.cn", chat_per_second=4.5, app_per_second=0.5)
-    chat, app = Bounds(keys, Limits(headroom=0)).of(spec, API, chat="oc_1")
-    assert chat.windows[0].count == 4
-    assert (app.windows[0].count, app.windows[0].span) == (1, 2_000_000)
-
-
-def test_limits_that_make_no_sense_are_refused() -> None:
-    for name, value in (("headroom", 1.0), ("chat_per_second", 0.0), ("second", 0.0), ("card_per_second", 0.0)):
-        with pytest.raises(ValueError, match="limits"):
-            replace(Limits(), **{name: value})  # type: ignore[arg-type]

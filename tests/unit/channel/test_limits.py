@@ -1,0 +1,91 @@
+"""Which bounds a call falls under, and what each allows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS, Bound, Bounds, Limits
+from app.core.keys import Keys
+from tests.unit.channel.parts import bot
+from tests.unit.channel.slots import API
+
+SPEC = bot("https://open.feishu.cn")
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def bounds() -> Bounds:
+    return Bounds(Keys("t:"), Limits(headroom=0))
+
+
+def allowed(bound: Bound) -> list[tuple[int, int]]:
+    return [(window.count, window.span) for window in bound.windows]
+
+
+def test_each_thing_that_a_call_touches_bounds_it_and_the_app_last(bounds: Bounds) -> None:
+    chat, message, card, app = bounds.of(SPEC, API, chat="oc_1", user="ou_1", message="om_1", card="c_1")
+    assert [one.label for one in (chat, message, card, app)] == [
+        "chat oc_1",
+        "message om_1",
+        "card c_1",
+        f"app cli_a {API}",
+    ]
+    assert [allowed(one) for one in (chat, message, card)] == [[(5, SECOND)], [(5, SECOND)], [(10, SECOND)]]
+    assert allowed(app) == [(50, SECOND), (1000, 60 * SECOND)]
+    assert [one.kind for one in bounds.of(SPEC, API, user="ou_1")] == ["user", "app"]
+    assert len({one.key for one in (chat, message, card, app)} | {bounds.of(SPEC, "another")[0].key}) == 5
+
+
+def test_calls_that_feishu_bounds_otherwise(bounds: Bounds) -> None:
+    ephemeral, _ = bounds.of(SPEC, EPHEMERAL, chat="oc_1")
+    assert (ephemeral.kind, allowed(ephemeral)) == ("ephemeral", [(40, SECOND)])
+    [app] = bounds.of(SPEC, UPDATE_PREVIEWS)
+    assert allowed(app)[0] == (5, SECOND)
+
+
+def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all(bounds: Bounds) -> None:
+    for alert, other in zip(
+        bounds.of(SPEC, API, chat="oc_1", priority="alert"), bounds.of(SPEC, API, chat="oc_1"), strict=True
+    ):
+        assert alert.kind == "alert"
+        assert alert.key != other.key
+        assert alert.pause == other.pause
+    assert allowed(alert) == [(2, SECOND), (50, 60 * SECOND)]
+
+
+def test_a_custom_bot_is_known_by_a_digest_of_its_secret_address(bounds: Bounds) -> None:
+    [hook] = bounds.hook("https://open.feishu.cn/open-apis/bot/v2/hook/secret-token")
+    assert allowed(hook) == [(5, SECOND), (100, 60 * SECOND)]
+    assert "secret" not in f"{hook.name} {hook.key} {hook.pause} {hook.label}"
+    assert hook.key != bounds.hook("https://open.feishu.cn/open-apis/bot/v2/hook/other-token")[0].key
+
+
+def test_a_bots_own_limits_go_over_the_hubs(bounds: Bounds) -> None:
+    spec = bot("https://open.feishu.cn", chat_per_second=2, app_per_second=10, app_per_minute=100)
+    chat, app = bounds.of(spec, API, chat="oc_1")
+    assert (allowed(chat), allowed(app)) == ([(2, SECOND)], [(10, SECOND), (100, 60 * SECOND)])
+
+
+def test_headroom_stretches_windows_and_lowers_no_count() -> None:
+    limits = Limits(headroom=0.1)
+    chat, app = Bounds(Keys("t:"), limits).of(SPEC, API, chat="oc_1")
+    assert (allowed(chat), allowed(app)) == ([(5, 1_111_111)], [(50, 1_111_111), (1000, 66_666_666)])
+    # Half of what the stretching leaves between two bursts; the network may use the other half.
+    assert chat.grace == app.grace == 55_555
+    assert (chat.apart, app.apart) == (133_333, 13_333)
+    assert limits.horizon > app.windows[-1].span
+
+
+def test_broken_rates_keep_below_what_they_say(bounds: Bounds) -> None:
+    spec = bot("https://open.feishu.cn", chat_per_second=4.5, app_per_second=0.5)
+    chat, app = bounds.of(spec, API, chat="oc_1")
+    assert chat.windows[0].count == 4
+    assert allowed(app)[0] == (1, 2 * SECOND)
+
+
+def test_limits_that_make_no_sense_are_refused() -> None:
+    for name, value in (("headroom", 1.0), ("chat_per_second", 0.0), ("second", 0.0), ("card_per_second", 0.0)):
+        with pytest.raises(ValueError, match="limits"):
+            replace(Limits(), **{name: value})  # type: ignore[arg-type]
