@@ -162,10 +162,14 @@ async def test_past_the_bound_entries_move_to_the_disk_and_from_there_to_the_dat
 async def test_what_moved_to_the_disk_survives_a_restart(house: House) -> None:
     house.gate.away = True
     await house.put("echo", *(entry(number) for number in range(10)))
-    async with house.running(house.archiver(max_lag=1)) as archiver:
-        await until(lambda: archiver.counts["overflowed"] >= 9)
-    house.gate.away = False
+    async with house.running(house.archiver(max_lag=0)) as archiver:
+        await until(lambda: archiver.counts["overflowed"] == 10)
+        await until(house.nothing_waits)
+    tries = house.gate.tries
     async with house.running(house.archiver()):
+        # Nothing of it is dropped before the database has it.
+        await until(lambda: house.gate.tries > tries + 1)
+        house.gate.away = False
         await until(house.stored(10))
         await until(lambda: not house.overflow_path.exists())
 

@@ -63,6 +63,16 @@ def test_the_same_plain_is_sealed_differently_each_time() -> None:
     assert len({CIPHER.seal(b"hello", b"1") for _ in range(100)}) == 100
 
 
+def test_what_is_derived_is_of_its_key_and_of_its_purpose() -> None:
+    [words] = CIPHER.derived(b"words")
+    assert CIPHER.derived(b"words") == [words]
+    assert words not in (KEY, *CIPHER.derived(b"other"))
+    new_id = b"\x09\x09\x09\x09"
+    both = Cipher("echo", {KEY_ID: KEY, new_id: os.urandom(32)}, new_id)
+    # The one that seals comes first.
+    assert both.derived(b"words").index(words) == 1
+
+
 def test_errors_and_repr_hold_neither_content_nor_key() -> None:
     sealed = CIPHER.seal(b"the secret text", b"1")
     with pytest.raises(SealBroken) as caught:

@@ -85,6 +85,7 @@ async def test_every_bot_has_a_key_of_its_own(master: MasterKey, link: RedisLink
     keyring = Keyring(master, link, keys, disk)
     echo, support = await keyring.cipher("echo"), await keyring.cipher("support")
     assert echo.key_ids != support.key_ids
+    assert echo.derived(b"x") != support.derived(b"x"), "the keys themselves differ"
 
 
 async def test_without_redis_the_nodes_own_copy_serves(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from app.core.ending import ended
 from app.core.errors import HubError, SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
+from app.storage.data_key import make, unwrap
 from app.storage.database import Database
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
@@ -67,6 +69,9 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
     [wrapped] = (await site.record("echo")).wrapped
     await site.link.commands.set(site.keys.state("echo", "chat:oc_1:n"), sealed)
     await site.link.commands.set(site.keys.state("support", "chat:oc_1:n"), sealed)
+    fences = [site.keys.bot("echo", "fence"), site.keys.outbox().bot("echo", "fence")]
+    for fence in fences:
+        await site.link.commands.set(fence, 7)
 
     done = await site.shredder.shred("echo")
     assert done.keys == (cipher.current_id.hex(),)
@@ -76,6 +81,7 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
     assert await site.vault.of("echo") == KeyRecord(destroyed=gone)
     assert site.here.files.of("echo") == KeyRecord(destroyed=gone)
     assert await site.link.commands.exists(site.keys.state("support", "chat:oc_1:n"))
+    assert await site.link.commands.exists(*fences) == 2, "numbers that must never go back"
     assert (await site.record("support")).wrapped
     if site.database.sqlite:
         await site.database.close()
@@ -89,6 +95,34 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
     assert (await site.record("echo")).destroyed == gone
     with pytest.raises(SealBroken):
         again.open(sealed, b"1")
+
+
+@pytest.mark.parametrize("place", ["redis", "redis mark", "wanting", "file", "file mark", "database", "database mark"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_key_that_one_place_alone_knows_is_shredded_everywhere(site: Site, place: str) -> None:
+    lost = unwrap(site.master, "echo", make(site.master, "echo"))
+    ids = frozenset({lost.key_id})
+    held = await site.record("echo")
+    name = site.keys.bot("echo", "key")
+    match place:
+        case "redis":
+            await site.link.commands.set(name, replace(held, wrapped=(*held.wrapped, lost.wrapped)).packed())
+        case "redis mark":
+            await site.link.commands.set(name, replace(held, destroyed=ids).packed())
+        case "wanting":
+            await site.link.commands.set(name, replace(held, absent=ids).packed())
+        case "file":
+            await site.here.files.write("echo", KeyRecord((lost.wrapped,)))
+        case "file mark":
+            await site.here.files.write("echo", KeyRecord(destroyed=ids))
+        case "database":
+            await site.vault.keep([lost])
+        case "database mark":
+            await site.vault.destroy("echo", ids)
+    gone = frozenset(bytes.fromhex(key_id) for key_id in (await site.shredder.shred("echo")).keys)
+    assert ids < gone
+    records = (await site.record("echo"), await site.vault.of("echo"), site.here.files.of("echo"))
+    assert records == (KeyRecord(destroyed=gone),) * 3
 
 
 async def test_who_listens_drops_it_at_once(site: Site) -> None:

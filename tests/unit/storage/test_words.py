@@ -142,7 +142,7 @@ async def test_of_a_common_word_no_more_is_looked_up_than_is_shown(
     assert asked == [200, 200, 5000]
 
 
-async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals) -> None:
+async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals, monkeypatch: pytest.MonkeyPatch) -> None:
     day = 86_400_000
     rows = [said(number, "refund please", created=number * day, chat_id=f"oc_{number % 2}") for number in range(6)]
     await keeping.insert(rows)
@@ -150,6 +150,10 @@ async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals) -> No
     assert await find(reveals, "refund", chat="oc_1") == ["evt_5", "evt_3", "evt_1"]
     assert await find(reveals, "refund", since=2 * day, until=4 * day) == ["evt_3", "evt_2"]
     assert await find(reveals, "refund", sender="ou_9") == []
+    # What lies out of the bounds takes no place among what is looked at.
+    for bound in ("_PAGE", "_MOST_OPENED"):
+        monkeypatch.setattr(reveal, bound, 4)
+    assert await find(reveals, "refund", chat="oc_0") == ["evt_4", "evt_2", "evt_0"]
 
 
 async def test_a_bot_without_the_index_leaves_none(messages: Messages, reveals: Reveals) -> None:

@@ -101,6 +101,7 @@ async def test_nothing_is_opened_without_a_reason_that_is_kept(client: httpx.Asy
     assert await audit_of(client) == []
     shown = (await client.get(one, params={"why": "a complaint"})).json()
     assert "refund" in orjson.dumps(shown["content"]).decode()
+    assert shown["content"]["token"] != "secret", "a verification token is a secret of the app"
     body = {"bot": "echo", "words": "refund", "why": "who was it"}
     found = (await client.post(f"{BASE}/messages/search", json=body)).json()
     assert [message["key"] for message in found["messages"]] == ["evt_2", "evt_1"]
@@ -125,6 +126,7 @@ async def test_an_opened_dead_letter_is_in_the_audit_too(
     assert await audit_of(client) == []
     shown = (await client.get(path, params={"why": "it failed"})).json()
     assert "cannot bear it" in orjson.dumps(shown["event"]).decode()
+    assert shown["event"]["token"] != "secret"
     assert await audit_of(client) == [("admin token from 10.1.2.3", "dead", "echo", letter.id, "it failed")]
 
 
