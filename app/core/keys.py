@@ -87,6 +87,10 @@ class Keys:
         """What the messages of one call share; the pub/sub channel of its progress too."""
         return f"{self.prefix}{{{bot}}}:batch:{id}"
 
+    def confirmed(self, bot: str) -> str:
+        """Written behind what replicas have to confirm."""
+        return f"{self.prefix}{{{bot}}}:confirmed"
+
     def seen(self, bot: str, identity: str) -> str:
         return f"{self.prefix}{{{bot}}}:seen:{identity}"
 

@@ -14,6 +14,7 @@ from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 from app.queue.envelope import Entry
+from app.queue.replicas import Replicas
 from app.queue.work import Incoming, Receipt, Work
 
 _HERE = Path(__file__).parent
@@ -38,11 +39,11 @@ class Mailbox:
     def __init__(self, link: RedisLink, keys: Keys, *, replicas_ack: int = 0) -> None:
         self._link = link
         self._keys = keys
-        self._replicas_ack = replicas_ack
         # Scripts are bounded in time by what runs them: the client without a time-out of its own saves a task and a
         # timer for every round trip.
         self._scripts = link.commands if link.cluster else link.blocking
         self._pipe = Pipeliner(self._scripts, cluster=link.cluster)
+        self._replicas = Replicas(self._scripts, replicas_ack) if replicas_ack else None
         # On Cluster the wake list lives in another slot than the bots: it is pushed in a step of its own, and the
         # sweep mends what a death in between leaves.
         self._wake = "" if link.cluster else keys.wake
@@ -54,10 +55,7 @@ class Mailbox:
         """Keep events safe, in one round trip (on Cluster one a bot); a result for each, in order."""
         if self._link.cluster:
             return await self._accept_each(batch)
-        replies = await self._accept_slot(batch)
-        if self._replicas_ack:
-            await self._wait_for_replicas()
-        return [_receipt(reply) for reply in replies]
+        return [_receipt(reply) for reply in await self._accept_slot(batch)]
 
     async def _accept_each(self, batch: Sequence[Incoming]) -> Sequence[Receipt | StoreUnavailable]:
         """Bot by bot, since each has a slot of its own: one whose node is away does not fail the others."""
@@ -69,8 +67,6 @@ class Mailbox:
         async def accept(places: Sequence[int]) -> bool:
             try:
                 replies = await self._accept_slot([batch[place] for place in places])
-                if self._replicas_ack:
-                    await self._wait_for_replicas()
             except StoreUnavailable as error:
                 results.update(dict.fromkeys(places, error))
                 return False
@@ -99,16 +95,12 @@ class Mailbox:
                 entry.packed(),
                 entry.sealed,
             )
-        replies = await _ACCEPT(self._scripts, [self._wake or self._keys.root(batch[0].bot)], args)
+        root = self._keys.root(batch[0].bot)
+        if self._replicas is not None:
+            replies = await self._replicas.run(_ACCEPT, root, args, self._keys.confirmed(batch[0].bot))
+        else:
+            replies = await _ACCEPT(self._scripts, [root], args)
         return [reply.decode() for reply in replies]
-
-    async def _wait_for_replicas(self) -> None:
-        with guard():
-            acked = await self._link.commands.execute_command("WAIT", self._replicas_ack, 500)
-        if int(acked) < self._replicas_ack:
-            raise StoreUnavailable(
-                f"only {acked} of {self._replicas_ack} replicas acknowledged a write (redis.min_replicas_ack)"
-            )
 
     async def depth(self, bot: str) -> int:
         """How many events of a bot wait or are being handled."""

@@ -1,9 +1,12 @@
-"""Events made for queue tests."""
+"""Events made for queue tests, and what became of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from app.core.errors import StoreUnavailable
 from app.queue.envelope import Entry
-from app.queue.work import Incoming
+from app.queue.work import Incoming, Receipt
 
 
 def incoming(
@@ -29,3 +32,7 @@ def incoming(
         b"sealed " + event_id.encode(),
     )
     return Incoming(bot, entry, (event_id, message_id) if message_id else (event_id,), 600, queue_size)
+
+
+def statuses(results: Sequence[Receipt | StoreUnavailable]) -> list[str]:
+    return [result.status if isinstance(result, Receipt) else "unavailable" for result in results]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
 
 import pytest
 
@@ -15,17 +14,13 @@ from app.queue.mailbox import Mailbox
 from app.queue.work import Receipt, Work
 from tests.ports import free_port
 from tests.redis_servers import Server
-from tests.unit.queue.incoming import incoming
+from tests.unit.queue.incoming import incoming, statuses
 from tests.waiting import until
 
 
 @pytest.fixture
 def mailbox(link: RedisLink, keys: Keys) -> Mailbox:
     return Mailbox(link, keys)
-
-
-def statuses(results: Sequence[Receipt | StoreUnavailable]) -> list[str]:
-    return [result.status if isinstance(result, Receipt) else "unavailable" for result in results]
 
 
 def log_id(result: Receipt | StoreUnavailable) -> str:
