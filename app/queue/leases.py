@@ -23,6 +23,7 @@ from app.queue.work import Work
 _HERE = Path(__file__).parent
 _KEEPALIVE = Script(_HERE / "keepalive.lua")
 _ABANDON = Script(_HERE / "abandon.lua")
+_MEND = Script(_HERE / "mend.lua")
 _STRANDED = Script(_HERE / "stranded.lua")
 _SWEEP = Script(_HERE / "sweep.lua")
 _WAKE = Script(_HERE / "wake.lua")
@@ -147,10 +148,7 @@ class Leases:
         mended = 0
         with guard():
             async for key in scan(self._link, f"{literally(root)}mail:*"):
-                conversation = key[len(root) + 5 :]
-                if await self._link.commands.hsetnx(f"{root}claim", conversation, "r"):
-                    await self._link.commands.rpush(f"{root}ready", conversation)
-                    mended += 1
+                mended += await _MEND(self._link.commands, [root], [key[len(root) + 5 :]])
         return mended
 
 

@@ -77,12 +77,15 @@ async def test_a_lost_wake_token_is_made_again(link: RedisLink, keys: Keys) -> N
 
 async def test_mail_that_stands_nowhere_is_made_ready(link: RedisLink, keys: Keys) -> None:
     mailbox, leases = Mailbox(link, keys), Leases(link, keys)
-    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
-    await link.commands.delete(keys.bot("echo", "claim"), keys.bot("echo", "ready"), keys.wake)
+    call = incoming("c1", conversation="call:c1", kind="call")
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2"), call])
+    places = [keys.bot("echo", part) for part in ("claim", "ready", "calls")]
+    await link.commands.delete(*places, keys.wake)
 
-    assert await leases.mend_stranded(["echo", "other"]) == 2
+    assert await leases.mend_stranded(["echo", "other"]) == 3
     assert await leases.mend_stranded(["echo", "other"]) == 0
     assert {work.entry.event_id for work in await mailbox.take("echo", "n1", 5)} == {"e1", "e2"}
+    assert [work.entry.event_id for work in await mailbox.take("echo", "n1", 0, calls=5)] == ["c1"]
 
 
 async def test_who_knows_other_bots_does_not_take_their_turn(link: RedisLink, keys: Keys) -> None:
