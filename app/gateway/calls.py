@@ -80,7 +80,7 @@ class Callbacks:
             receipt = await self._acceptor.accept(incoming, accept_by)
         except Unavailable:
             return self.refusal(incoming.bot, incoming.entry.type)
-        if receipt.status == "full":
+        if receipt.status in ("full", "refused"):
             return self.refusal(incoming.bot, incoming.entry.type)
         result = await self._result(bot, event_id, answer_by)
         counted = self._counts.calls_unanswered if result is None else self._counts.calls_answered

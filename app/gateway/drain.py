@@ -103,7 +103,7 @@ class Drainer:
                 failed: StoreUnavailable | None = None
                 for item, result in zip(wave, results, strict=True):
                     bot = item.incoming.bot
-                    if isinstance(result, Receipt) and result.status != "full":
+                    if isinstance(result, Receipt) and result.status not in ("full", "refused"):
                         done.append(item)
                         if bot not in full:
                             self._acceptor.full.discard(bot)

@@ -31,6 +31,7 @@ log = get_logger(__name__)
 # Every request is answered within 1.5 s of its first byte; the rest is for the way out.
 ACCEPT_WITHIN: Final = 1.4
 _FULL: Final = "the bot's queue is full, send the event again later"
+_REFUSED: Final = "the event cannot be kept safe as things are, send it again later"
 # A refused request is logged at most so often for a bot and check; what lies between is counted.
 _LOG_EVERY: Final = 10.0
 
@@ -144,7 +145,7 @@ class Webhook:
         elif receipt.status == "duplicate":
             self._counts.duplicates[bot] += 1
         else:
-            raise Unavailable(_FULL, retry_after=5.0)
+            raise Unavailable(_FULL if receipt.status == "full" else _REFUSED, retry_after=5.0)
         return NOTHING
 
     def _tell_receipt(self, bot: str, head: Head, tell: Tell, receipt: Receipt | Unavailable) -> None:

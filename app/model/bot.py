@@ -162,7 +162,10 @@ class BotConfig(Frozen):
     limits: BotLimits = BotLimits()
     events_per_second: Number | None = Field(None, gt=0, description="inbound bound, over all gateways; null: none")
     dedup_ttl: Span = Field(
-        12 * 3600.0, ge=1, description="how long an event id is remembered; Feishu redelivers for 7.1 h"
+        12 * 3600.0,
+        ge=1,
+        le=366 * 24 * 3600,
+        description="how long an event id is remembered; Feishu redelivers for 7.1 h",
     )
     max_age: Span = Field(8 * 3600.0, gt=0, description="oldest signed timestamp that is accepted")
     allow_plaintext: bool = Field(False, description="accept a bot without encrypt_key (weak)")

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from app.core.errors import Fenced, HubError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard, unavailable
 from app.queue.envelope import Entry
 from app.queue.replicas import Replicas
 from app.queue.work import Incoming, Receipt, Work
@@ -48,6 +50,8 @@ class Mailbox:
         # sweep mends what a death in between leaves.
         self._wake = "" if link.cluster else keys.wake
         self._woken: deque[str] = deque()
+        # Bots of which the log has said that Redis refuses their events.
+        self._refused: set[str] = set()
 
     # -- the gateway's side ----------------------------------------------------------------------------------
 
@@ -55,7 +59,7 @@ class Mailbox:
         """Keep events safe, in one round trip (on Cluster one a bot); a result for each, in order."""
         if self._link.cluster:
             return await self._accept_each(batch)
-        return [_receipt(reply) for reply in await self._accept_slot(batch)]
+        return list(map(self._receipt, batch, await self._accept_slot(batch)))
 
     async def _accept_each(self, batch: Sequence[Incoming]) -> Sequence[Receipt | StoreUnavailable]:
         """Bot by bot, since each has a slot of its own: one whose node is away does not fail the others."""
@@ -70,7 +74,8 @@ class Mailbox:
             except StoreUnavailable as error:
                 results.update(dict.fromkeys(places, error))
                 return False
-            results.update(zip(places, map(_receipt, replies), strict=True))
+            for place, reply in zip(places, replies, strict=True):
+                results[place] = self._receipt(batch[place], reply)
             return any(reply[0] == "!" for reply in replies)
 
         woken = await asyncio.gather(*(accept(places) for places in by_bot.values()))
@@ -101,6 +106,25 @@ class Mailbox:
         else:
             replies = await _ACCEPT(self._scripts, [root], args)
         return [reply.decode() for reply in replies]
+
+    def _receipt(self, item: Incoming, reply: str) -> Receipt | StoreUnavailable:
+        mark, rest = reply[0], reply[1:]
+        if mark in "+!":
+            if self._refused:
+                self._refused.discard(item.bot)
+            return Receipt("accepted", rest)
+        if mark == "=":
+            return Receipt("duplicate", rest)
+        if mark == "-":
+            return Receipt("full")
+        if mark != "?":
+            raise HubError(f"the accept script answered {mark!r}: the hub's versions do not match")
+        if (away := unavailable(ResponseError(rest))) is not None:
+            return away
+        if item.bot not in self._refused:
+            self._refused.add(item.bot)
+            log.error("Redis refuses a bot's events", bot=item.bot, reason=rest)
+        return Receipt("refused")
 
     async def depth(self, bot: str) -> int:
         """How many events of a bot wait or are being handled."""
@@ -227,14 +251,3 @@ def work_of(bot: str, owner: str, reply: Sequence[Any]) -> Work | None:
         int(held) / 1000,
         entry,
     )
-
-
-def _receipt(reply: str) -> Receipt:
-    mark, log_id = reply[0], reply[1:]
-    if mark in "+!":
-        return Receipt("accepted", log_id)
-    if mark == "=":
-        return Receipt("duplicate", log_id)
-    if mark == "-":
-        return Receipt("full")
-    raise HubError(f"the accept script answered {mark!r}: the hub's versions do not match")

@@ -22,7 +22,8 @@ class Incoming(NamedTuple):
 class Receipt(NamedTuple):
     """What became of an event that was to be accepted."""
 
-    status: Literal["accepted", "duplicate", "full"]
+    status: Literal["accepted", "duplicate", "full", "refused"]
+    """`refused`: Redis is there, and what it has of the bot, or the bot's settings, do not let it take the event."""
     log_id: str = ""
 
 

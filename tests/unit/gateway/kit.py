@@ -196,6 +196,7 @@ class StubQueue:
         """What the next calls do: '' works, 'refuse' takes nothing, 'lose' takes all and fails, 'hang'."""
         self.away = False
         self.full: set[str] = set()
+        self.refused: set[str] = set()
         self.away_for: set[str] = set()
         self.gate: asyncio.Event | None = None
         """Set to hold a call until the event is set."""
@@ -235,6 +236,8 @@ class StubQueue:
                 return Receipt("duplicate", self._seen[item.bot, identity])
         if item.bot in self.full:
             return Receipt("full")
+        if item.bot in self.refused:
+            return Receipt("refused")
         self.events.append(item)
         log_id = f"{len(self.events)}-0"
         self._seen.update({(item.bot, identity): log_id for identity in item.seen})

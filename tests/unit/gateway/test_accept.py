@@ -53,11 +53,13 @@ class TestCommit:
         assert [len(batch) for batch in queue.batches] == [2, 2, 1, 1]
 
     async def test_each_event_has_its_own_result(self, queue: StubQueue) -> None:
-        queue.full = {"flooded"}
+        queue.full, queue.refused = {"flooded"}, {"damaged"}
         acceptor = Acceptor(queue, None)
         await take(acceptor, incoming(1))
-        found = await take(acceptor, incoming(1), incoming(2), incoming(3, bot="flooded"), incoming(4))
-        assert found == ["duplicate", "accepted", "full", "accepted"]
+        others = incoming(3, bot="flooded"), incoming(5, bot="damaged")
+        found = await take(acceptor, incoming(1), incoming(2), *others, incoming(4))
+        assert found == ["duplicate", "accepted", "full", "refused", "accepted"]
+        assert acceptor.place == "queue"
 
     async def test_a_lost_reply_is_asked_for_again(self, queue: StubQueue) -> None:
         queue.failures = ["lose"]

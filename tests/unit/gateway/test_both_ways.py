@@ -47,6 +47,7 @@ CASES: dict[str, tuple[int, list[tuple[Request, str]]]] = {
     "too-many-refused": (429, [(FORGED, "support")] * 3),
     "events-per-second": (503, [(sealed_request(message(event_id=f"s{n}")), "slow") for n in range(3)]),
     "queue-full": (503, [(EVENT, "full")]),
+    "redis-refuses": (503, [(EVENT, "damaged")]),
     "accepted-after-a-refusal": (200, [(FORGED, "support"), (EVENT, "support")]),
 }
 

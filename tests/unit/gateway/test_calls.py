@@ -69,9 +69,10 @@ async def test_without_a_queue_the_person_is_told() -> None:
     assert worker.asked == []
 
 
-async def test_a_full_queue_is_none() -> None:
+@pytest.mark.parametrize("why", ["full", "refused"])
+async def test_a_queue_that_does_not_take_it_is_none(why: str) -> None:
     queue = StubQueue()
-    queue.full = {"support"}
+    setattr(queue, why, {"support"})
     assert await answer(queue, Worker()) == NO_QUEUE
 
 

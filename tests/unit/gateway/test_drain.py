@@ -69,16 +69,19 @@ async def test_under_traffic_that_does_not_stop(queue: StubQueue, spool: Spool, 
     assert queue.order() == [f"e{n}" for n in range(number)]
 
 
-async def test_a_bot_with_a_full_queue_holds_up_no_other(queue: StubQueue, spool: Spool, acceptor: Acceptor) -> None:
+@pytest.mark.parametrize("why", ["full", "refused"])
+async def test_a_bot_whose_events_are_not_taken_holds_up_no_other(
+    queue: StubQueue, spool: Spool, acceptor: Acceptor, why: str
+) -> None:
     queue.away = True
     await many(acceptor, range(10), bot="flooded")
     await many(acceptor, range(10, 20))
-    queue.full = {"flooded"}
+    setattr(queue, why, {"flooded"})
     queue.away = False
     await until(lambda: not spool.holds("support"))
     assert queue.order() == [f"e{number}" for number in range(10, 20)]
     assert spool.depth == 10
-    queue.full = set()
+    setattr(queue, why, set())
     await until(lambda: spool.depth == 0)
     assert queue.order("flooded") == [f"e{number}" for number in range(10)]
 

@@ -34,6 +34,7 @@ BOTS = {
         bot("inside", security={"allow_ips": ["10.0.0.0/8"]}),
         bot("slow", events_per_second=1),
         bot("full"),
+        bot("damaged"),
     )
 }
 
@@ -48,7 +49,7 @@ class Place:
     """How many skipped ASGI."""
 
     def __post_init__(self) -> None:
-        self.queue.full = {"full"}
+        self.queue.full, self.queue.refused = {"full"}, {"damaged"}
         admission = Admission(deny=[ip_network("192.0.2.0/24")], rates=Rates(), refusals=Refusals(most=2))
         self.ciphers = Ciphers()
         self.acceptor = Acceptor(self.queue, None, counts=self.counts)

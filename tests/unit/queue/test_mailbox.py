@@ -1,4 +1,4 @@
-"""Accepting, taking and ending events, against a real engine."""
+"""Taking and ending events, against a real engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.queue.mailbox import Mailbox
 from app.queue.work import Receipt, Work
 from tests.ports import free_port
 from tests.redis_servers import Server
-from tests.unit.queue.incoming import incoming, statuses
+from tests.unit.queue.incoming import incoming
 from tests.waiting import until
 
 
@@ -30,42 +30,6 @@ def log_id(result: Receipt | StoreUnavailable) -> str:
 
 async def taken(mailbox: Mailbox, bot: str = "echo", owner: str = "n1", limit: int = 10) -> list[Work]:
     return await mailbox.take(bot, owner, limit, calls=limit)
-
-
-async def test_a_batch_gets_a_result_for_each_event_in_order(mailbox: Mailbox) -> None:
-    receipts = await mailbox.accept([incoming("e1"), incoming("e2"), incoming("e1")])
-
-    assert statuses(receipts) == ["accepted", "accepted", "duplicate"]
-    assert log_id(receipts[2]) == log_id(receipts[0])
-
-
-async def test_either_dedup_identity_is_enough_to_drop_a_duplicate(
-    mailbox: Mailbox, link: RedisLink, keys: Keys
-) -> None:
-    await mailbox.accept([incoming("e1", message_id="om_1")])
-
-    again = await mailbox.accept([incoming("e2", message_id="om_1"), incoming("e1", message_id="om_2")])
-
-    assert statuses(again) == ["duplicate", "duplicate"]
-    for mark in ("e1", "om_1"):
-        assert 590 < await link.commands.ttl(keys.seen("echo", mark)) <= 600
-
-
-async def test_the_same_id_of_two_bots_is_two_events(mailbox: Mailbox) -> None:
-    receipts = await mailbox.accept([incoming("e1", bot="a"), incoming("e1", bot="b")])
-
-    assert statuses(receipts) == ["accepted", "accepted"]
-
-
-async def test_a_full_queue_refuses_and_remembers_nothing(mailbox: Mailbox) -> None:
-    await mailbox.accept([incoming("e1", queue_size=1)])
-    refused = await mailbox.accept([incoming("e2", queue_size=1)])
-    (first,) = await taken(mailbox)
-    await mailbox.finish(first)
-    accepted = await mailbox.accept([incoming("e2", queue_size=1)])
-
-    assert statuses([*refused, *accepted]) == ["full", "accepted"]
-    assert await mailbox.depth("echo") == 1
 
 
 async def test_a_conversation_is_worked_through_in_order_by_whoever_has_it(mailbox: Mailbox) -> None:

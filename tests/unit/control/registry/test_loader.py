@@ -45,7 +45,7 @@ def test_every_fault_of_both_files_comes_at_once(write_bot: WriteBot) -> None:
         "support",
         config="handlr: echo\nserver: {wokers: 5}\ntimeout: soon\nagents: {pool: general}\n"
         "schedules: [{name: x, crom: y}]\nmessage: {retry_policy: {max_attempts: 0}}\n"
-        "security: {allow_ips: [10.0.0.1/8]}\nevents_per_second: yes\n",
+        "security: {allow_ips: [10.0.0.1/8]}\nevents_per_second: yes\ndedup_ttl: 100000000000000d\n",
         credentials="app_secret: ${SECRET}\nverification_token: ''\nencrypt_key: 7s3cret7\nappid: x\ndomain: ftp://x\n",
     )
     text = "\n".join(faults_of(directory))
@@ -61,6 +61,7 @@ def test_every_fault_of_both_files_comes_at_once(write_bot: WriteBot) -> None:
         "config.yaml: message.retry_policy.max_attempts: expected greater than or equal to 1, found 0 (line 6)",
         "config.yaml: security.allow_ips[0]: a single address with a mask: write 10.0.0.0/8",
         "config.yaml: events_per_second: expected a number, found true or false",
+        "config.yaml: dedup_ttl: expected less than or equal to 31622400",
         "credentials.yaml: app_id: missing: developer console → Credentials & Basic Info → App ID",
         "credentials.yaml: app_secret: the environment variable SECRET is not set (line 1)",
         "credentials.yaml: verification_token: empty: developer console → Events & Callbacks",
