@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import HubError, StoreUnavailable
+from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.gateway.accept import BATCH_BYTES, BATCH_EVENTS, Acceptor, Queue
 from app.gateway.counts import Counts
@@ -20,6 +20,8 @@ log = get_logger(__name__)
 _PROBE_EVERY: Final = 0.25
 # A bot whose queue is full gets its next try after this.
 _FULL_REST: Final = 1.0
+# A fault is logged each time.
+_FAULT_REST: Final = 5.0
 
 
 class Drainer:
@@ -54,13 +56,13 @@ class Drainer:
             await trouble.wait()
             try:
                 rest = await self._step()
-            except HubError as error:
+            except StoreUnavailable as error:
                 log.debug("spool not drained", error=str(error))
                 rest = _PROBE_EVERY
             except Exception:
-                # Without this task nothing would ever leave the spool.
+                # Without this task nothing would ever leave the spool. A row of a newer hub's comes here too.
                 log.exception("spool not drained")
-                rest = _PROBE_EVERY
+                rest = _FAULT_REST
             if not self._acceptor.down and (self._spool is None or not self._spool.depth):
                 trouble.clear()
             else:
