@@ -46,7 +46,8 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
         for fault in faults:
             typer.echo(str(fault))
         count = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
-        typer.echo(count if faults else f"settings and {len(report.bots)} bots are right")
+        bots_right = f"{len(report.bots)} {'bot' if len(report.bots) == 1 else 'bots'}"
+        typer.echo(count if faults else f"settings and {bots_right} are right")
         typer.echo("a running hub takes up bots and api_tokens by itself, all other settings when it is started anew")
     if faults:
         raise typer.Exit(1)

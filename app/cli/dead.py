@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.known_bots import must_have_heard_of
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
+from app.cli.known_bots import must_have_heard_of, read_bots
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, OneOrAll, Why, somebody
 from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows
 
@@ -28,24 +28,27 @@ _PAGE = 500
 
 @app.command("list")
 def list_letters(
-    bot: BotName,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    bot: OneOrAll = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many of each bot.")] = 100,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """The dead letters of a bot, the newest first; never their content."""
+    """Dead letters, of each bot the newest first; never their content."""
+    bots = [bot] if bot else sorted(read_bots(config).statuses)
 
     async def work(stores: Stores) -> list[dict[str, Any]]:
-        await must_have_heard_of(stores, config, bot)
-        return [_summary(letter) for letter in await stores.letters.list(bot, limit=limit)]
+        if bot:
+            await must_have_heard_of(stores, config, bot)
+        return [_summary(letter) for one in bots for letter in await stores.letters.list(one, limit=limit)]
 
     rows = with_stores(config, data_dir, work)
     if as_json:
         print_json(rows)
     else:
-        columns, folds = ("id", "died", "type", "reason", "detail"), ("reason", "detail")
-        print_rows(rows, columns, none=f"bot {bot} has no dead letters", folds=folds)
+        columns, folds = ("bot", "id", "died", "type", "reason", "detail"), ("reason", "detail")
+        none = f"bot {bot} has no dead letters" if bot else "no bot has dead letters"
+        print_rows(rows, columns, none=none, folds=folds)
 
 
 @app.command()
@@ -130,6 +133,7 @@ def _absent(bot: str, letter: str | None) -> None:
 def _summary(letter: DeadLetter) -> dict[str, Any]:
     entry = letter.entry
     return {
+        "bot": letter.bot,
         "id": letter.id,
         "died": instant(letter.died),
         "event_id": entry.event_id,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 Level = Literal["ok", "warn", "fail"]
 
 _OLDEST_PYTHON: Final = (3, 11)
+# Less is no matter: what is older than hours is refused, and the queue goes by Redis' clock alone.
+_SKEW: Final = 60.0
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -42,7 +46,7 @@ def doctor(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check machine, settings, bots, Redis, keys and ports; exit 1 if anything would keep a hub from running."""
+    """Check settings, bots, disk, keys, Redis, database and ports; exit 1 if anything would keep a hub from running."""
     from app.core.logs import configure_logs
 
     configure_logs("console", "error")  # every finding has a line of its own
@@ -73,9 +77,10 @@ def _examine(config: Path, bots: Path | None, data_dir: Path | None) -> Iterator
             yield Finding("settings", "warn", f"{name} names no setting", "see docs/reference.md for the names")
     yield from _bots(config, bots, settings)
     if settings is not None:
-        yield _data_dir(settings.data_dir)
+        yield _data_dir(settings)
         yield _master_key(settings)
         yield from _redis(settings)
+        yield _database(settings)
         yield _port("public port", settings.server.host, settings.server.port)
         yield _port("admin port", settings.server.admin.host, settings.server.admin.port)
 
@@ -109,14 +114,19 @@ def _bots(config: Path, bots: Path | None, settings: Settings | None) -> Iterato
         yield Finding("bots", "ok", f"{ready} of {len(report.bots)} ready")
 
 
-def _data_dir(path: Path) -> Finding:
+def _data_dir(settings: Settings) -> Finding:
+    path = settings.data_dir
     here = next(one for one in (path, *path.absolute().parents) if one.exists())
     try:
-        with tempfile.TemporaryFile(dir=here):
-            pass
+        with tempfile.TemporaryFile(dir=here) as file:
+            file.write(bytes(4096))
     except OSError as exc:
-        to_do = "give the hub's user the right to write there, or set HUB_DATA_DIR"
+        to_do = "make room, or give the hub's user the right to write there, or set HUB_DATA_DIR"
         return Finding("data directory", "fail", f"{path}: {exc.strerror or 'cannot be written'}", to_do)
+    free = shutil.disk_usage(here).free
+    if settings.spool.enabled and free < settings.spool.max_size:
+        found = f"{path}: {free >> 20} MiB free, the spool alone may take {settings.spool.max_size >> 20} MiB"
+        return Finding("data directory", "warn", found, "make room, or set spool.max_size")
     return Finding("data directory", "ok", f"{path}{'' if path.exists() else ' (will be made)'}")
 
 
@@ -142,12 +152,17 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     from app.core.engine import find_binary
     from app.core.engine_socket import running_url
     from app.core.errors import HubError
+    from app.core.outage import guard
     from app.core.redis import check_external, connect
 
     async def warnings(url: str) -> list[str]:
         link = await connect(url)
         try:
-            return await check_external(link)
+            with guard():
+                seconds, _ = await link.commands.time()
+            skew = time.time() - int(seconds)
+            differ = f"this machine's clock differs from Redis' by {skew:.0f} s: set both by NTP"
+            return [*await check_external(link), *([differ] if abs(skew) > _SKEW else [])]
         finally:
             await link.close()
 
@@ -169,6 +184,32 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     yield Finding("redis", "ok", "answers")
     for warning in found:
         yield Finding("redis", "warn", warning)
+
+
+def _database(settings: Settings) -> Finding:
+    from app.core.errors import HubError, StoreUnavailable
+    from app.storage.database import Database
+    from app.storage.schema import HEAD
+
+    async def look() -> tuple[str, str | None]:
+        database = Database(settings.database.url, settings.data_dir)
+        try:
+            return database.place, await database.revision()
+        finally:
+            await database.close()
+
+    try:
+        place, revision = asyncio.run(look())
+    except StoreUnavailable as exc:
+        to_do = "see database.url (HUB_DATABASE_URL), and that it runs; until then only the message store waits"
+        return Finding("database", "warn", str(exc), to_do)
+    except HubError as exc:
+        return Finding("database", "fail", str(exc), "see database.url (HUB_DATABASE_URL)")
+    if revision is not None and revision > HEAD:
+        return Finding(
+            "database", "fail", f"{place} is of a newer hub ({revision}, this one: {HEAD})", "update the hub"
+        )
+    return Finding("database", "ok", place if revision == HEAD else f"{place} (made or updated at the next start)")
 
 
 def _port(what: str, host: str, port: int) -> Finding:

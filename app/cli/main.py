@@ -46,6 +46,8 @@ def main() -> None:
     """The entry point; errors the hub knows, and those of files, are said in a line, with exit status 1."""
     try:
         app()
+    except KeyboardInterrupt:  # before a command began: those see to it themselves
+        sys.exit(1)
     except HubError as error:
         sys.stderr.write(f"feishu-hub: {error}\n")
         sys.exit(1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -18,6 +19,7 @@ DataDir: TypeAlias = Annotated[
     Path | None, typer.Option("--data-dir", help="Data directory, over what hub.yaml and HUB_DATA_DIR say.")
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+OneOrAll: TypeAlias = Annotated[str | None, typer.Argument(help="Bot id; all bots without it.")]
 
 
 def _reason(why: str) -> str:
@@ -26,8 +28,10 @@ def _reason(why: str) -> str:
     return why
 
 
+# A program is not asked: it is told that the option is missing.
+_ASKED: Final = "Why do you open it" if sys.stdin is not None and sys.stdin.isatty() else False
 Why: TypeAlias = Annotated[
-    str, typer.Option(prompt="Why do you open it", callback=_reason, help="Kept in the audit, with your name.")
+    str, typer.Option(prompt=_ASKED, callback=_reason, help="Kept in the audit, with your name.")
 ]
 
 DEFAULT_CONFIG = Path("config")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.known_bots import must_have_heard_of, must_know, read_bots
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, OneOrAll
 from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows
 
@@ -27,7 +27,7 @@ Name = Annotated[str, typer.Argument(help="As `schedules list` shows it.")]
 
 @app.command("list")
 def list_schedules(
-    bot: Annotated[str | None, typer.Argument(help="Bot id; all bots without it.")] = None,
+    bot: OneOrAll = None,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,

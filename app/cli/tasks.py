@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.known_bots import must_have_heard_of
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.known_bots import must_have_heard_of, read_bots
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, OneOrAll
 from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows, printable, shown
 
@@ -23,24 +23,26 @@ BotName = Annotated[str, typer.Argument(help="Bot id.")]
 
 @app.command("list")
 def list_tasks(
-    bot: BotName,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    bot: OneOrAll = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many of each bot.")] = 100,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """A bot's tasks, those spoken of last first; without what they say of themselves."""
+    """Tasks, of each bot those spoken of last first; without what they say of themselves."""
+    bots = [bot] if bot else sorted(read_bots(config).statuses)
 
     async def work(stores: Stores) -> list[dict[str, Any]]:
-        await must_have_heard_of(stores, config, bot)
-        return [_row(task) for task in await stores.tasks.list(bot, limit)]
+        if bot:
+            await must_have_heard_of(stores, config, bot)
+        return [_row(task) for one in bots for task in await stores.tasks.list(one, limit)]
 
     rows = with_stores(config, data_dir, work)
     if as_json:
         print_json(rows)
     else:
-        columns = ("id", "status", "progress", "created", "updated", "ended")
-        print_rows(rows, columns, none=f"bot {bot} has no tasks")
+        columns = ("bot", "id", "status", "progress", "created", "updated", "ended")
+        print_rows(rows, columns, none=f"bot {bot} has no tasks" if bot else "no bot has tasks")
 
 
 @app.command()

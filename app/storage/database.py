@@ -82,6 +82,14 @@ class Database:
                         await self._migrate()
             self._ready.set()
 
+    async def revision(self) -> str | None:
+        """The schema's revision, None where there is none yet; nothing is made or changed. StoreUnavailable."""
+        if self.sqlite and not await asyncio.to_thread(Path(self._url.database or "").exists):
+            return None
+        with self._guard():
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(current_revision)
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for queries; StoreUnavailable when the database is away."""

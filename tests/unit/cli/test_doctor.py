@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +94,39 @@ def test_a_data_directory_that_cannot_be_is_a_failure(place: Path) -> None:
     status, found = examined("--data-dir", "file/data")
     assert status == 1
     assert found["data directory"][0]["level"] == "fail"
+
+
+def test_a_full_disk_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage("/")._replace(free=5 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    status, found = examined()
+    assert status == 0
+    assert found["data directory"][0]["level"] == "warn"
+    assert "5 MiB free, the spool alone may take 1024 MiB" in found["data directory"][0]["found"]
+
+
+def test_a_database_that_is_away_is_told_of_but_keeps_no_hub_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/hub")
+    status, found = examined()
+    assert status == 0
+    [one] = found["database"]
+    assert one["level"] == "warn"
+    assert "PostgreSQL at 127.0.0.1" in one["found"]
+    assert "s3cret" not in str(found)
+
+
+def test_a_database_is_looked_at_and_left_as_it_is(place: Path) -> None:
+    assert "made or updated at the next start" in examined()[1]["database"][0]["found"]
+    assert not (place / "data").exists()
+    (place / "data").mkdir()
+    file = place / "data" / "hub.db"
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    database.close()
+    before = file.read_bytes()
+    status, found = examined()
+    assert status == 1
+    assert found["database"][0]["level"] == "fail"
+    assert "is of a newer hub (9999" in found["database"][0]["found"]
+    assert file.read_bytes() == before

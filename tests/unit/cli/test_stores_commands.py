@@ -69,6 +69,7 @@ async def _fill(stores: Stores) -> None:
     note = (await stores.keyring.cipher("echo")).seal("第三页\x1b[31m\nof nine".encode(), task_aad("report"))
     await stores.tasks.update(work, "report", "running", 0.5, note, 600.0)
     await stores.timetable.plan("echo", [Schedule("morning", "0 9 * * *", "Asia/Shanghai")])
+    await stores.mailbox.bury(work, "no use", "ValueError at bots/echo.py:7 in echo")
     async with stores.cache.running():
         await stores.cache.of("echo").get("k")
         await stores.cache.counts.tell()
@@ -89,9 +90,25 @@ def test_tasks(hub: Callable[..., Any]) -> None:
     assert hub("tasks", "show", "echo", "report").stdout.endswith(
         "note      第三页\N{REPLACEMENT CHARACTER}[31m\nof nine\n"
     )
+    assert [(one["bot"], one["id"]) for one in json.loads(hub("tasks", "list", "--json").stdout)] == [
+        ("echo", "report")
+    ]
     missing = hub("tasks", "show", "echo", "other")
     assert missing.exit_code == 1
     assert "no task other" in missing.output
+
+
+def test_dead_letters_of_one_bot_and_of_all(hub: Callable[..., Any]) -> None:
+    for words in (("echo",), ()):
+        [row] = json.loads(hub("dead", "list", *words, "--json").stdout)
+        assert (row["bot"], row["reason"]) == ("echo", "no use")
+    letter = row["id"]
+    unasked = hub("dead", "show", "echo", letter)
+    assert unasked.exit_code == 2  # a program is told what is missing, not asked
+    assert "--why" in unasked.output
+    assert hub("dead", "drop", "echo", letter).exit_code == 0
+    assert json.loads(hub("dead", "list", "--json").stdout) == []
+    assert hub("dead", "list").stdout == "no bot has dead letters\n"
 
 
 def test_cache(hub: Callable[..., Any]) -> None:
