@@ -11,7 +11,6 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, StoreUnavailable
 from app.core.logs import get_logger
 from app.queue.fetch import Fetch, Room
-from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.work import Work
 from app.worker.lane import Lane
@@ -60,20 +59,21 @@ class Consumer:
         lane: Lane,
         mailbox: Mailbox,
         fetch: Fetch,
-        leases: Leases,
         roster: Roster,
-        work_through: Callable[[Work], Coroutine[Any, Any, None]],
+        work_through: Callable[[Work, int], Coroutine[Any, Any, None]],
         tell: Callable[[Message], None],
+        stalls: Callable[[], int],
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        """`work_through` is also told how many `stalls` of the loop there were when the work was asked for."""
         self._lane = lane
         self._mailbox = mailbox
         self._fetch = fetch
-        self._leases = leases
         self._roster = roster
         self._work_through = work_through
         self._tell = tell
+        self._stalls = stalls
         self._clock = clock
         self._desks: dict[str, _Desk] = {}
         self._usual = 1
@@ -89,15 +89,13 @@ class Consumer:
         pause = _FIRST_PAUSE
         while not self._stopping:
             try:
-                began = self._clock.monotonic()
+                stalls = self._stalls()
                 works, tokens = await self._fetch.next(self._lane.owner, _BLOCK, self._room())
                 pause = _FIRST_PAUSE
                 for bot in tokens:
                     self.offer(bot)
-                if works and self._clock.monotonic() - began > _BLOCK:
-                    works = await self._still_held(works)
                 for work in works:
-                    self._got(work)
+                    self._got(work, stalls)
                 # Handlers come before the next read: one that blocks the loop should not do so with a read open.
                 await asyncio.sleep(0)
             except StoreUnavailable as error:
@@ -162,20 +160,12 @@ class Consumer:
                 self._narrow.discard(bot)
         return Room(self._usual, _LEAST_CALL_SLOTS, rooms)
 
-    def _got(self, work: Work) -> None:
+    def _got(self, work: Work, stalls: int) -> None:
         if self._stopping or self._roster.place_of(work.bot) != "here":
             self._narrow.add(work.bot)
             self._errand(self._release(work))
         else:
-            self._start(self._desk(work.bot), work)
-
-    async def _still_held(self, works: list[Work]) -> list[Work]:
-        """The loop was held while they waited: the node may have given them to another process."""
-        try:
-            lost = await self._leases.extend(works)
-        except StoreUnavailable:
-            return works  # what is lost is refused later
-        return [work for work in works if work not in lost]
+            self._start(self._desk(work.bot), work, stalls)
 
     async def _release(self, work: Work) -> None:
         try:
@@ -218,6 +208,7 @@ class Consumer:
         return slots - desk.busy, max(_LEAST_CALL_SLOTS, slots // 2) - desk.calls
 
     async def _take(self, desk: _Desk, free: int, calls: int) -> None:
+        stalls = self._stalls()
         try:
             works = await self._mailbox.take(desk.bot, self._lane.owner, free, calls=calls)
         except StoreUnavailable:
@@ -226,11 +217,11 @@ class Consumer:
         finally:
             desk.taking = False
         for work in works:
-            self._start(desk, work)
+            self._start(desk, work, stalls)
         if desk.token:
             self._use(desk)
 
-    def _start(self, desk: _Desk, work: Work) -> None:
+    def _start(self, desk: _Desk, work: Work, stalls: int) -> None:
         is_call = work.entry.kind == "call"
         if is_call:
             desk.calls += 1
@@ -239,7 +230,7 @@ class Consumer:
         free, calls = self._free(desk)
         if free < self._usual or calls < _LEAST_CALL_SLOTS:
             self._narrow.add(work.bot)
-        task = asyncio.get_running_loop().create_task(self._work_through(work))
+        task = asyncio.get_running_loop().create_task(self._work_through(work, stalls))
         self.tasks.add(task)
 
         def ended(done: asyncio.Task[None]) -> None:

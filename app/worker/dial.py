@@ -97,11 +97,15 @@ class Dial:
         self._limit = int(HOLD_NOTICED * NANO)
         self._free = [self._loop_cell + _CELL_SIZE * (1 + n) for n in range(THREADS)]
         self._timer: asyncio.TimerHandle | None = None
+        self._turned = time.monotonic_ns()
+        self._stalls = 0
 
     def tick(self) -> None:
         """Show that the loop turns, now and every `TICK` seconds until `rest`."""
         # A thread in C code that keeps the interpreter's lock stops the loop while nobody's step is on it.
-        _SINCE.pack_into(self._memory, self._loop_cell + _TICK_AT, time.monotonic_ns())
+        self.stalls()
+        self._turned = now = time.monotonic_ns()
+        _SINCE.pack_into(self._memory, self._loop_cell + _TICK_AT, now)
         self._timer = asyncio.get_running_loop().call_later(TICK, self.tick)
 
     def rest(self) -> None:
@@ -109,6 +113,17 @@ class Dial:
         if self._timer is not None:
             self._timer.cancel()
         _SINCE.pack_into(self._memory, self._loop_cell + _TICK_AT, 0)
+
+    def stalls(self) -> int:
+        """How often the loop has stood still for so long that a node may have given its work to others.
+
+        One that ends just now counts: whoever was ready behind it comes before the tick.
+        """
+        now = time.monotonic_ns()
+        if now - self._turned > self._limit:
+            self._stalls += 1
+            self._turned = now
+        return self._stalls
 
     def enter(self, bot: str) -> None:
         """A step of this bot's code begins."""

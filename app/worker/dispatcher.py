@@ -7,15 +7,17 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import Fenced
+from app.core.errors import Fenced, StoreUnavailable
 from app.core.logs import get_logger
 from app.core.metrics import EVENTS
 from app.queue.claims import Claims
 from app.queue.kept import kept
+from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from app.queue.work import Work
 from app.worker.attempt import Attempts
 from app.worker.calls import Answers
+from app.worker.dial import Dial
 from app.worker.outcome import Outcome
 from app.worker.retry import Step, next_step
 from app.worker.roster import Resident, Roster
@@ -50,6 +52,8 @@ class Dispatcher:
         attempts: Attempts,
         answers: Answers,
         claims: Claims,
+        leases: Leases,
+        dial: Dial,
         alone: Alone,
         *,
         clock: Clock = SYSTEM_CLOCK,
@@ -59,15 +63,18 @@ class Dispatcher:
         self._attempts = attempts
         self._answers = answers
         self._claims = claims
+        self._leases = leases
+        self._dial = dial
         self._alone = alone
         self._clock = clock
         self.ending = False
         """Set when the worker takes nothing new: each conversation is let go after its present event."""
 
-    async def work_through(self, first: Work) -> None:
+    async def work_through(self, first: Work, stalls: int) -> None:
         """Handle the conversation's events, and then those of others that are ready, until none is left or one is lost.
 
-        Ending an event and taking the next is one step: a slot is not empty while Redis is asked for more.
+        Ending an event and taking the next is one step: a slot is not empty while Redis is asked for more. `stalls`
+        of the loop there were when the first was asked for: if there are more now, it may be another worker's.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -81,11 +88,23 @@ class Dispatcher:
                 held = work
                 self._claims.hold(work, task)
                 turns += 1
+                if self._dial.stalls() != stalls:
+                    await self._still_held(work)
+                stalls = self._dial.stalls()
                 work = await self._one(work, more=turns < _TURNS_IN_A_ROW)
         except Fenced:
             log.warning("conversation lost to another worker", bot=held.bot, event_id=held.entry.event_id)
         finally:
             self._claims.let_go(held)
+
+    async def _still_held(self, work: Work) -> None:
+        """Raises Fenced where the node gave it to another worker while this one stood still."""
+        try:
+            lost = await self._leases.extend([work])
+        except StoreUnavailable:
+            return  # what it does under a claim that is lost is refused later
+        if lost:
+            raise Fenced(f"conversation {work.conversation} of bot {work.bot} went on elsewhere, its loop was held")
 
     async def _one(self, work: Work, *, more: bool) -> Work | None:
         resident = self._roster.find(work.bot)

@@ -110,16 +110,24 @@ class Worker:
         )
         self._solos = Solos(self._line.tell)
         self._dispatcher = Dispatcher(
-            parts.mailbox, self._roster, self._attempts, answers, self._claims, self._solos, clock=clock
+            parts.mailbox,
+            self._roster,
+            self._attempts,
+            answers,
+            self._claims,
+            Leases(parts.link, parts.keys),
+            self._dial,
+            self._solos,
+            clock=clock,
         )
         self._consumer = Consumer(
             lane,
             parts.mailbox,
             Fetch(parts.link, parts.keys, parts.mailbox),
-            Leases(parts.link, parts.keys),
             self._roster,
             self._dispatcher.work_through,
             self._line.tell,
+            self._dial.stalls,
             clock=clock,
         )
         self._take = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from app.core.redis import connect
 from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
+from app.queue.work import Incoming, Work
 from app.sdk.bot import Bot
 from app.sdk.context import Context
 from app.sdk.message import Message
@@ -193,33 +195,63 @@ async def test_what_was_given_to_others_while_the_loop_was_held_is_not_begun(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "_BLOCK", 1.0)  # long enough for a busy machine to put an event into it
-    connected, read_is_open = threading.Event(), threading.Event()
-
-    async def meanwhile() -> None:
-        """The node's part, and another worker's, in a thread of their own."""
-        link = await connect(site.url)
-        mailbox, leases = Mailbox(link, site.keys), Leases(link, site.keys)
-        connected.set()
-        read_is_open.wait(10)
-        await mailbox.accept([message(1, "x", site.cipher)])
-        await until(lambda: link.commands.zcard(site.keys.bot("echo", "lease")))
-        await asyncio.sleep(1.1)  # what is looked at is how long the loop was held
-        assert await leases.abandon("test:1", ["echo"], alive=True) == 1
-        [work] = await mailbox.take("echo", "other:1", 1)
-        assert work.deaths == 0
-        await link.close()
-
-    other_worker = threading.Thread(target=asyncio.run, args=(meanwhile(),))
-    other_worker.start()
-    await until(connected.is_set)
-    site.add(echo())
+    begun: list[str] = []
+    site.add(notes(begun))
     await site.worker()
     await until(lambda: waits(site))
-    read_is_open.set()
-    other_worker.join()  # holds the loop
+    with ThreadPoolExecutor() as threads:
+        threads.submit(asyncio.run, taken_elsewhere(site, message(1, "x", site.cipher))).result()  # holds the loop
     await until(lambda: waits(site))
-    assert site.mouth.said == []
-    assert await site.link.commands.hget(site.keys.bot("echo", "claim"), "oc_1") == b"other:1 2"
+    assert begun == []
+    assert str(await site.link.commands.hget(site.keys.bot("echo", "claim"), "oc_1")).startswith("b'other:1 ")
+
+
+async def test_what_was_ready_behind_the_step_that_held_the_loop_is_not_begun(site: Site) -> None:
+    bot, begun = Bot(), list[str]()
+
+    @bot.message()
+    async def block(message: Message, ctx: Context) -> None:
+        while len([task for task in asyncio.all_tasks() if "work_through" in repr(task.get_coro())]) < 2:
+            await asyncio.sleep(0)
+        with ThreadPoolExecutor() as threads:
+            threads.submit(asyncio.run, taken_elsewhere(site)).result()
+
+    site.add(bot, spec("support"))
+    site.add(notes(begun))
+    seal = await site.keyring.cipher("support")
+    await site.accept(message(1, "blocks", seal, bot="support"), message(2, "x", site.cipher))
+    await site.worker()
+    await until(lambda: site.done("support"))
+    await until(lambda: waits(site))
+    assert begun == []
+    assert str(await site.link.commands.hget(site.keys.bot("echo", "claim"), "oc_1")).startswith("b'other:1 ")
+
+
+async def taken_elsewhere(site: Site, *arrives: Incoming) -> None:
+    """What node and another worker do while this one takes a conversation and its loop is held, and how long."""
+    link = await connect(site.url)
+    mailbox, leases = Mailbox(link, site.keys), Leases(link, site.keys)
+    if arrives:
+        await mailbox.accept(arrives)
+    await until(lambda: link.commands.zcard(site.keys.bot("echo", "lease")))
+    await asyncio.sleep(0.2)  # what is looked at is how long it was held
+    works: list[Work] = []
+    while not works:  # a read that is still open takes it once more
+        await leases.abandon("test:1", ["echo"], alive=True)
+        works = await mailbox.take("echo", "other:1", 1)
+    assert works[0].deaths == 0
+    await link.close()
+
+
+def notes(begun: list[str]) -> Bot[Any]:
+    """Notes what it is called with."""
+    bot = Bot()
+
+    @bot.message()
+    async def begin(message: Message, ctx: Context) -> None:
+        begun.append(message.text)
+
+    return bot
 
 
 async def waits(site: Site) -> bool:
