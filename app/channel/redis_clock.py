@@ -22,6 +22,10 @@ class RedisClock:
         """Redis read `there` between these two."""
         self._ahead = min(max(self._ahead, there - answered * MICROS), there - asked * MICROS)
 
+    def there(self, here: int) -> int:
+        """What Redis' clock shows then, of a time here in microseconds."""
+        return round(here + self._ahead)
+
     def here(self, there: int) -> float:
         """When that time comes here; something must have been heard."""
         return (there - self._ahead) / MICROS

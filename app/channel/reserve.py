@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from app.core.redis import RedisLink
 _HERE = Path(__file__).parent
 _RESERVE = Script(_HERE / "reserve.lua")
 _GIVE_BACK = Script(_HERE / "give_back.lua")
+_CATCH_UP = Script(_HERE / "catch_up.lua")
 
 # Redis that did not answer is left alone for so long (s): else every send would wait for its time-out.
 _REST: Final = 1.0
@@ -80,6 +81,7 @@ class Reserve:
         self._pipe = Pipeliner(link.commands, cluster=link.cluster)
         self._redis_clock = RedisClock()
         self._away_until = 0.0
+        self._alone_since: float | None = None
         self._returns: set[asyncio.Task[None]] = set()
 
     async def have(self, bounds: Sequence[Bound], held: list[Held], latest: float | None) -> Refusal | None:
@@ -176,6 +178,9 @@ class Reserve:
             else:
                 now = self._clock.monotonic()
                 self._redis_clock.heard(redis_now, asked.at, now)
+                if self._alone_since is not None:
+                    self._behind(self._catch_up(self._local.since(int(self._alone_since * MICROS))))
+                    self._alone_since = None
                 for bound, paused in zip(bounds, pauses, strict=False):  # none are told where none is paused
                     if paused > redis_now:
                         until = int(self._redis_clock.here(paused) * MICROS)
@@ -217,6 +222,14 @@ class Reserve:
                 except StoreUnavailable as error:
                     self._rest(error)
 
+    async def _catch_up(self, granted: Mapping[str, Sequence[int]]) -> None:
+        """Tell Redis, which is back, what this node granted by itself: Feishu's minute has not forgotten it."""
+        told = [
+            self._pipe.submit(_CATCH_UP, [key], [self._local.horizon // 1000, *map(self._redis_clock.there, slots)])
+            for key, slots in granted.items()
+        ]
+        await asyncio.gather(*told, return_exceptions=True)
+
     def _abandon(self, asked: _Asked) -> None:
         """Want no reply any more."""
         reply = asked.reply
@@ -241,6 +254,8 @@ class Reserve:
         if not self._is_away():
             log.warning("send limits are kept by this node alone while Redis is away", reason=str(error))
         self._away_until = self._clock.monotonic() + _REST
+        if self._alone_since is None:
+            self._alone_since = self._clock.monotonic()
 
 
 def grace(bounds: Sequence[Bound]) -> int:

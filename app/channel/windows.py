@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -133,6 +133,10 @@ class LocalWindows:
     def note(self, key: str, slot: Micros, now: Micros) -> None:
         """Remember a grant that was made elsewhere (by Redis), for the time when Redis is away."""
         insort(self._grants(key, now), slot)
+
+    def since(self, start: Micros) -> dict[str, Sequence[Micros]]:
+        """The grants from then on, by key."""
+        return {key: later for key, grants in self._logs.items() if (later := grants[bisect_left(grants, start) :])}
 
     def give_back(self, laws: Sequence[Law], slot: Micros) -> None:
         """Free a slot that will not be used."""

@@ -28,14 +28,18 @@ def spec() -> BotSpec:
     return bot("https://open.feishu.cn")
 
 
-async def test_200_at_once_never_exceed_a_window(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
+async def test_200_at_once_never_exceed_a_window(
+    link: RedisLink, keys: Keys, spec: BotSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However busy the machine is: nobody is late for a slot.
+    monkeypatch.setattr("app.channel.limits._MIN_GRACE", 20_000_000)
     nodes = [Limiter(link, keys, Limits(second=0.3, headroom=0.3)) for _ in range(3)]
     slots = await asyncio.gather(*(take(nodes[n % 3], spec) for n in range(200)))
     times = await grants(link, keys.limit_app("cli_a", API))
     assert len(times) == 200
     assert densest(times, 300_000) <= 50
     assert sorted(round(slot.at * 1e6) for slot in slots) == times
-    # 200 take four windows, stretched by the headroom; laggards may need more.
+    # 200 take four windows, stretched by the headroom.
     assert times[-1] - times[0] < 5 * 428_571
 
 
@@ -221,18 +225,6 @@ async def test_waits_are_announced_before_they_begin(link: RedisLink, keys: Keys
     assert 0 < sum(told) <= slot.waited + 0.01
 
 
-async def test_a_node_goes_on_without_redis(keys: Keys, spec: BotSpec) -> None:
-    nowhere = await connect("unix:///nonexistent/redis.sock")
-    limiter = Limiter(nowhere, keys, QUICK)
-    slots = await asyncio.gather(*(take(limiter, spec, chat="oc_1") for _ in range(12)))
-    times = sorted(round(slot.at * 1e6) for slot in slots)
-    assert densest(times, 50_000) <= 5
-    await pause(limiter, spec, 30.0)
-    with pytest.raises(SlotTimeout):
-        await take(limiter, spec, deadline=time.time() + 1)
-    await nowhere.close()
-
-
 async def test_the_keys_of_a_call_may_lie_on_several_nodes_of_a_cluster(keys: Keys, spec: BotSpec) -> None:
     port = free_port()
     with Server("--cluster-enabled", "yes", port=port) as server:
@@ -251,15 +243,3 @@ async def test_the_keys_of_a_call_may_lie_on_several_nodes_of_a_cluster(keys: Ke
         assert len(await grants(cluster, keys.limit_app("cli_a", API))) == 31
         await cluster.close()
         await alone.close()
-
-
-async def test_what_redis_granted_counts_when_redis_goes_away(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=2))
-    for _ in range(2):
-        await take(limiter, spec, chat="oc_1")
-    nowhere = await connect("unix:///nonexistent/redis.sock")
-    limiter._reserve._pipe = Limiter(nowhere, keys, Limits())._reserve._pipe
-    with pytest.raises(SlotTimeout):
-        await take(limiter, spec, chat="oc_1", deadline=time.time() + 0.3)
-    await limiter.close()
-    await nowhere.close()
