@@ -23,7 +23,9 @@ AHEAD: Final[Mapping[Priority, float]] = {"alert": math.inf, "reply": math.inf, 
 
 # Of the even distance. At 1 slots that other bounds have moved would leave gaps too small for another.
 _APART: Final = 0.6
-# Without headroom: what a timer and a round trip take. Nobody's slot would ever be in time otherwise.
+# Of a second: by so much process, network and Feishu's own queue bring two calls closer together, now and then.
+_LEAST_SLACK: Final = 0.03
+# However short a second is: what a timer and a round trip take. Nobody's slot would ever be in time otherwise.
 _MIN_GRACE: Final = 2_000
 UPDATE_PREVIEWS: Final = "im.url_previews.batch_update"
 # Calls that Feishu bounds otherwise than by 50/s and 1000/min an app (Feishu docs: link previews).
@@ -67,8 +69,8 @@ class Limits:
     quotas: Mapping[str, Quota] = field(default_factory=dict)
     """By the name of their account; bots that stand in none belong to `default`."""
     headroom: float = 0.1
-    """Part of each limit that is left free. It stretches the windows rather than lowering the counts: two bursts
-    then stay apart by more than the network can push them together."""
+    """Part of each limit that is left free, of a second at least 0.03. It stretches the windows rather than lowering
+    the counts: two bursts then stay apart by more than the network can push them together."""
     second: float = 1.0
     """How long Feishu's second takes; the playground's can be shorter."""
 
@@ -214,11 +216,12 @@ class Bounds:
         windows = tuple(_window(self.limits, count * share, length) for count, length in rates)
         # Half of what the stretched window leaves; the network may use the other half.
         shortest = min(windows, key=lambda window: window.span)
-        slack = shortest.span * self.limits.headroom
+        slack = max(shortest.span * self.limits.headroom, _LEAST_SLACK * self.limits.second * 1_000_000)
         return windows, max(_MIN_GRACE, int(slack / 2)), int(_APART * shortest.span / shortest.count)
 
 
 def _window(limits: Limits, rate: float, length: float) -> Window:
     # Strictly: 4.5 a second are 4 in any second; half a one is 1 in any 2.
-    span = length * limits.second / min(rate, 1.0) / (1 - limits.headroom)
-    return Window(max(1, int(rate)), min(int(span * 1_000_000), limits.horizon))
+    length /= min(rate, 1.0)
+    span = max(length / (1 - limits.headroom), length + _LEAST_SLACK) * limits.second
+    return Window(max(1, int(rate)), min(round(span * 1_000_000), limits.horizon))

@@ -36,7 +36,12 @@ class Limits(Frozen):
     card_per_second: Number = Field(10.0, gt=0, description="operations on one card that types in a second")
     hook_per_second: Number = Field(5.0, gt=0, description="messages to one custom bot in a second")
     hook_per_minute: Number = Field(100.0, gt=0, description="messages to one custom bot in a minute")
-    headroom: Number = Field(0.1, ge=0, lt=1, description="share of each bound left free for callers outside the hub")
+    headroom: Number = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of each bound left free for callers outside the hub; of a second at least 0.03",
+    )
     quota: Annotated[dict[str, QuotaGroup], AfterValidator(_each_bot_once)] = Field(
         {}, description="calls a month by account: `NAME: {bots: [BOT], per_month: NUMBER}`; `default` has all others"
     )

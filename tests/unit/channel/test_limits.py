@@ -12,7 +12,8 @@ from tests.unit.channel.parts import bot
 from tests.unit.channel.slots import API
 
 SPEC = bot("https://open.feishu.cn")
-SECOND = 1_000_000
+# With what is left free of them at least.
+SECOND, MINUTE = 1_030_000, 60_030_000
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_each_thing_that_a_call_touches_bounds_it_and_the_app_last(bounds: Bound
         f"app cli_a {API}",
     ]
     assert [allowed(one) for one in (chat, message, card)] == [[(5, SECOND)], [(5, SECOND)], [(10, SECOND)]]
-    assert allowed(app) == [(50, SECOND), (1000, 60 * SECOND)]
+    assert allowed(app) == [(50, SECOND), (1000, MINUTE)]
     assert [one.kind for one in bounds.of(SPEC, API, user="ou_1")] == ["user", "app"]
     assert len({one.key for one in (chat, message, card, app)} | {bounds.of(SPEC, "another")[0].key}) == 5
 
@@ -52,12 +53,19 @@ def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all(bounds: Bou
         assert alert.kind == "alert"
         assert alert.key != other.key
         assert alert.pause == other.pause
-    assert allowed(alert) == [(2, SECOND), (50, 60 * SECOND)]
+    assert allowed(alert) == [(2, SECOND), (50, MINUTE)]
+
+
+def test_a_broadcast_is_spread_over_the_minute_and_measured_by_feishus_own_windows(bounds: Bounds) -> None:
+    [reply], [broadcast] = bounds.of(SPEC, API), bounds.of(SPEC, API, priority="broadcast")
+    assert (broadcast.key, broadcast.feishu) == (reply.key, reply.windows)
+    [spread] = set(broadcast.windows) - set(reply.windows)
+    assert 0.9 < spread.count / spread.span * MINUTE / 1000 < 0.99
 
 
 def test_a_custom_bot_is_known_by_a_digest_of_its_secret_address(bounds: Bounds) -> None:
     [hook] = bounds.hook("https://open.feishu.cn/open-apis/bot/v2/hook/secret-token")
-    assert allowed(hook) == [(5, SECOND), (100, 60 * SECOND)]
+    assert allowed(hook) == [(5, SECOND), (100, MINUTE)]
     assert "secret" not in f"{hook.name} {hook.key} {hook.pause} {hook.label}"
     assert hook.key != bounds.hook("https://open.feishu.cn/open-apis/bot/v2/hook/other-token")[0].key
 
@@ -65,13 +73,13 @@ def test_a_custom_bot_is_known_by_a_digest_of_its_secret_address(bounds: Bounds)
 def test_a_bots_own_limits_go_over_the_hubs(bounds: Bounds) -> None:
     spec = bot("https://open.feishu.cn", chat_per_second=2, app_per_second=10, app_per_minute=100)
     chat, app = bounds.of(spec, API, chat="oc_1")
-    assert (allowed(chat), allowed(app)) == ([(2, SECOND)], [(10, SECOND), (100, 60 * SECOND)])
+    assert (allowed(chat), allowed(app)) == ([(2, SECOND)], [(10, SECOND), (100, MINUTE)])
 
 
 def test_headroom_stretches_windows_and_lowers_no_count() -> None:
     limits = Limits(headroom=0.1)
     chat, app = Bounds(Keys("t:"), limits).of(SPEC, API, chat="oc_1")
-    assert (allowed(chat), allowed(app)) == ([(5, 1_111_111)], [(50, 1_111_111), (1000, 66_666_666)])
+    assert (allowed(chat), allowed(app)) == ([(5, 1_111_111)], [(50, 1_111_111), (1000, 66_666_667)])
     # Half of what the stretching leaves between two bursts; the network may use the other half.
     assert chat.grace == app.grace == 55_555
     assert (chat.apart, app.apart) == (133_333, 13_333)
@@ -82,7 +90,7 @@ def test_broken_rates_keep_below_what_they_say(bounds: Bounds) -> None:
     spec = bot("https://open.feishu.cn", chat_per_second=4.5, app_per_second=0.5)
     chat, app = bounds.of(spec, API, chat="oc_1")
     assert chat.windows[0].count == 4
-    assert allowed(app)[0] == (1, 2 * SECOND)
+    assert allowed(app)[0] == (1, 2_030_000)
 
 
 def test_limits_that_make_no_sense_are_refused() -> None:
