@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,14 +21,14 @@ from app.control.health.status import Health
 from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
 from app.control.registry.watch import Watch
-from app.core.channel import subscribed
+from app.core.channel import heard
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StartError, StoreUnavailable
 from app.core.heap import settle
 from app.core.logs import get_logger
-from app.core.redis import check_external, guard
+from app.core.redis import check_external
 from app.core.settings import Settings
 from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
@@ -262,16 +262,12 @@ class Node:
 
     async def _hear_changes(self) -> None:
         """`bots reload` on any node reads directories and handlers anew on every node."""
-        while True:
-            try:
-                with guard():
-                    async with subscribed(self.stores.link, self.stores.keys.changes) as channel:
-                        async for _ in channel.listen():
-                            await self.registry.reload()
-                            if self._lanes is not None:
-                                self._lanes.renew()
-            except StoreUnavailable:
-                await self._clock.sleep(0.5)
+        async with aclosing(heard(self.stores.link, self.stores.keys.changes, patience=30.0)) as changes:
+            async for said in changes:
+                if said is not None:
+                    await self.registry.reload()
+                    if self._lanes is not None:
+                        self._lanes.renew()
 
     async def _lost_nursery(self) -> None:
         if self._lanes is None:

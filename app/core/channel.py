@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, TypeVar
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.ending import ended
 from app.core.errors import StoreUnavailable
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 
@@ -15,50 +16,93 @@ from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 _PATIENCE: Final = 1.0
 _REST: Final = 0.5
 
-
-@asynccontextmanager
-async def subscribed(link: RedisLink, channel: str, *, quiet: bool = True) -> AsyncIterator[Any]:
-    """redis-py's own subscription to a channel; `quiet` leaves out that it was made. Raises as redis-py does."""
-    # On Cluster it asks for the channel's slot, which a client that has sent nothing yet does not know.
-    await link.blocking.initialize()
-    async with link.blocking.pubsub(ignore_subscribe_messages=quiet) as subscription:
-        async with asyncio.timeout(COMMAND_TIMEOUT):
-            await subscription.subscribe(channel)
-        yield subscription
+T = TypeVar("T")
 
 
-async def listen(
-    link: RedisLink,
-    channel: str,
-    heard: Callable[[bytes | None], None],
-    *,
-    patience: float = _PATIENCE,
-    clock: Clock = SYSTEM_CLOCK,
-) -> None:
-    """Give `heard` every message until cancelled; None first and after each break, since what was said then is lost.
+async def heard(
+    link: RedisLink, channel: str, *, patience: float = _PATIENCE, clock: Clock = SYSTEM_CLOCK
+) -> AsyncGenerator[bytes | None, None]:
+    """Every message, for ever; None first and after each break, since what was said then is lost.
 
     `patience` is for how many seconds the channel may be silent before Redis is asked, and how long it then has.
     """
     while True:
         try:
             with guard():
-                async with subscribed(link, channel, quiet=False) as subscription:
-                    await _hear(subscription, channel, heard, patience)
+                async with _subscribed(link, channel) as subscription:
+                    while True:
+                        message = await _next(subscription, channel, patience)
+                        # The client may connect and subscribe again by itself: its confirmation tells of the break.
+                        if message["type"] in ("message", "subscribe"):
+                            yield message["data"] if message["type"] == "message" else None
         except StoreUnavailable:
             await clock.sleep(_REST)
 
 
-async def _hear(subscription: Any, channel: str, heard: Callable[[bytes | None], None], patience: float) -> None:
-    asked = False
-    while True:
+async def listen(
+    link: RedisLink,
+    channel: str,
+    hear: Callable[[bytes | None], None],
+    *,
+    patience: float = _PATIENCE,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Give `hear` all of it, until cancelled."""
+    async with aclosing(heard(link, channel, patience=patience, clock=clock)) as messages:
+        async for message in messages:
+            hear(message)
+
+
+async def watch(
+    link: RedisLink, channel: str, ask: Callable[[], Awaitable[T | None]], is_last: Callable[[T], bool]
+) -> AsyncGenerator[T, None]:
+    """What `ask` gives, now and whenever that has changed with something said on the channel, until the last or None.
+
+    Asked anew, not read from what is said: a state that was missed is no longer true. Goes on through an outage.
+    """
+    changed = asyncio.Event()
+    listening = asyncio.create_task(listen(link, channel, lambda _: changed.set()))
+    told: T | None = None
+    try:
+        while True:
+            changed.clear()
+            try:
+                found = await ask()
+            except StoreUnavailable:
+                found = told  # what changes meanwhile is read when the channel is there again
+            else:
+                if found is None:
+                    return
+            if found is not None and found != told:
+                yield found
+                if is_last(found):
+                    return
+                told = found
+            else:
+                await changed.wait()
+    finally:
+        await ended(listening)
+
+
+async def _next(subscription: Any, channel: str, patience: float) -> Any:
+    """The next that redis-py has to tell, if only that Redis answers."""
+    for asked in (False, True):
         # Its own time-out does not cover the connection that it makes anew.
         async with asyncio.timeout(patience + COMMAND_TIMEOUT):
             message = await subscription.get_message(timeout=patience)
-            if message is None and asked:
-                raise StoreUnavailable(f"Redis does not answer on the channel {channel}")
-            if message is None:
+            if message is not None:
+                return message
+            if not asked:
                 await subscription.ping()
-        asked = message is None
-        # The client may connect and subscribe again by itself: its confirmation then tells of the break.
-        if message is not None and message["type"] in ("message", "subscribe"):
-            heard(message["data"] if message["type"] == "message" else None)
+    raise StoreUnavailable(f"Redis does not answer on the channel {channel}")
+
+
+@asynccontextmanager
+async def _subscribed(link: RedisLink, channel: str) -> AsyncIterator[Any]:
+    """redis-py's own subscription to a channel. Raises as redis-py does."""
+    # On Cluster it asks for the channel's slot, which a client that has sent nothing yet does not know.
+    await link.blocking.initialize()
+    async with link.blocking.pubsub() as subscription:
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            await subscription.subscribe(channel)
+        yield subscription

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.channel import subscribed
+from app.core.channel import watch
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, HubError
 from app.core.keys import Keys
@@ -29,8 +29,6 @@ _BATCH_KEPT: Final = 90 * 24 * 3600
 """Seconds for which what many messages share waits for them after their time; it goes with the last of them."""
 _PAGE: Final = 1000
 _FIELDS: Final = ("state", "created", "changed", "due", "message_id", "reason", "batch")
-# A watcher whose message was missed, or whose hub is ending, looks again so often (s).
-LOOK_EVERY: Final = 1.0
 
 
 class Settled(HubError):
@@ -131,26 +129,15 @@ class OutboxQueue:
             found: Any = await self._link.commands.hget(self._keys.batch(bot, batch), "sealed")
         return None if found is None else bytes(found)
 
-    def watch(self, bot: str, message: str, over: Callable[[], bool]) -> AsyncIterator[MessageState | None]:
-        """A message's state and each change of it until its end, or until `over`; None is nothing new for a while."""
-        return self._watch(self._keys.msg(bot, message), lambda: self.state(bot, message), over)
+    def watch(self, bot: str, message: str) -> AsyncGenerator[MessageState, None]:
+        """A message's state and each change of it until its end; goes on through an outage of Redis."""
+        name = self._keys.msg(bot, message)
+        return watch(self._link, name, lambda: self.state(bot, message), lambda found: found.is_final)
 
-    def watch_batch(self, bot: str, batch: str, over: Callable[[], bool]) -> AsyncIterator[BatchState | None]:
+    def watch_batch(self, bot: str, batch: str) -> AsyncGenerator[BatchState, None]:
         """The same of a batch."""
-        return self._watch(self._keys.batch(bot, batch), lambda: self.batch(bot, batch), over)
-
-    async def _watch(self, channel: str, ask: Callable[[], Any], over: Callable[[], bool]) -> AsyncIterator[Any]:
-        with guard():
-            async with subscribed(self._link, channel) as changes:
-                told = None
-                while not over():
-                    # Asked anew, not read from what is told: a state that was missed is no longer true.
-                    found = await ask()
-                    yield found if found != told else None
-                    told = found
-                    if found is None or found.is_final:
-                        return
-                    await changes.get_message(timeout=LOOK_EVERY)
+        name = self._keys.batch(bot, batch)
+        return watch(self._link, name, lambda: self.batch(bot, batch), lambda found: found.is_final)
 
     async def depth(self, bot: str) -> int:
         """How many messages could be sent and wait; those whose time has not come do not count."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.channel import listen
-from app.core.errors import Fenced, StoreUnavailable
+from app.core.channel import watch
+from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
@@ -82,29 +81,11 @@ class Tasks:
                     await self._link.commands.zrem(index, name)
         return found
 
-    async def watch(self, bot: str, task: str) -> AsyncIterator[TaskInfo]:
+    def watch(self, bot: str, task: str) -> AsyncGenerator[TaskInfo, None]:
         """The task now and whenever it changes, until it ends or is gone; goes on through an outage of Redis."""
-        changed = asyncio.Event()
-        listening = asyncio.create_task(listen(self._link, self._keys.task(bot, task), lambda _: changed.set()))
-        last: TaskInfo | None = None
-        try:
-            while last is None or last.ended is None:
-                changed.clear()
-                try:
-                    now = await self.show(bot, task)
-                except StoreUnavailable:
-                    now = last  # what changes meanwhile is read when the channel is there again
-                else:
-                    if now is None:
-                        return
-                if now is not None and now != last:
-                    yield now
-                    last = now
-                else:
-                    await changed.wait()
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+        return watch(
+            self._link, self._keys.task(bot, task), lambda: self.show(bot, task), lambda found: found.ended is not None
+        )
 
 
 def task_aad(task: str) -> bytes:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Final
 
-from app.core.channel import subscribed
+from app.core.channel import heard
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink
 from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 
 _REST: Final = 0.5
+# Who missed something asks at the next connection: a channel that hangs may do so for a while.
+_PATIENCE: Final = 30.0
 
 Forget = Callable[[str, frozenset[bytes]], Awaitable[object]]
 """Deletes what a place on this node's disk holds of a bot under data keys of these ids."""
@@ -41,12 +44,11 @@ class ShredNews:
         """Listen until cancelled; whatever was missed is asked for at every connection."""
         while True:
             try:
-                with guard():
-                    async with subscribed(self._link, self._channel) as channel:
-                        for bot in {*self._keyring.bots, *(bot for bot, _ in self._keyring.files.all())}:
+                async with aclosing(heard(self._link, self._channel, patience=_PATIENCE)) as news:
+                    async for said in news:
+                        everyone = {*self._keyring.bots, *(bot for bot, _ in self._keyring.files.all())}
+                        for bot in everyone if said is None else {said.decode()}:
                             await self.take_up(bot)
-                        async for message in channel.listen():
-                            await self.take_up(message["data"].decode())
             except StoreUnavailable:
                 await self._clock.sleep(_REST)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -27,13 +27,13 @@ class Followers:
     def __init__(self, most: int, over: Callable[[], bool]) -> None:
         """`over` says that the node is ending: streams then end too."""
         self._most = most
-        self.over = over
+        self._over = over
         self.count = 0
         """How many there are now."""
         self.refused = 0
         """How many were refused since the start."""
 
-    def stream(self, source: AsyncIterator[Any], *, event: str = "") -> StreamingResponse:
+    def stream(self, source: AsyncGenerator[Any, None], *, event: str = "") -> StreamingResponse:
         """Everything that the source gives, in order, as `data: {…}` until it ends, each under the name `event`.
 
         Raises HubError, which is 503, where too many follow already.
@@ -53,11 +53,11 @@ class Followers:
     def _left(self) -> None:
         self.count -= 1
 
-    async def _lines(self, source: AsyncIterator[Any], head: bytes) -> AsyncIterator[bytes]:
+    async def _lines(self, source: AsyncGenerator[Any, None], head: bytes) -> AsyncIterator[bytes]:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=100)
 
         async def pump() -> None:
-            async with aclosing(source):  # type: ignore[type-var]
+            async with aclosing(source):
                 async for item in source:
                     await queue.put(head + b"data: " + orjson.dumps(item) + b"\n\n")
             await queue.put(None)
@@ -65,7 +65,7 @@ class Followers:
         pumping = asyncio.create_task(pump())
         silent = 0
         try:
-            while not self.over():
+            while not self._over():
                 try:
                     line = await asyncio.wait_for(queue.get(), _LOOK_EVERY)
                 except TimeoutError:

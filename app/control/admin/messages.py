@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from app.control.admin.accept import Acceptance, Accepted
 from app.control.admin.access import Caller
@@ -20,6 +21,8 @@ from app.queue.outbox import OutboxQueue
 from app.queue.outgoing import BatchState, MessageState
 
 _PAGE: Final = 1000
+
+T = TypeVar("T")
 
 _BODY: Final = {
     "requestBody": {
@@ -81,7 +84,7 @@ def messages_router(queue: OutboxQueue, acceptance: Acceptance, followers: Follo
     async def follow(bot: str, message_id: str) -> StreamingResponse:
         """A message's state and each change, as server-sent events, until its end."""
         _found(await queue.state(bot, message_id), bot, message_id)
-        return followers.stream(_shaped(queue.watch(bot, message_id, followers.over), Message.of), event="state")
+        return followers.stream(_shaped(queue.watch(bot, message_id), Message.of), event="state")
 
     @api.get("/batches/{batch_id}", response_model=Batch)
     async def progress(bot: str, batch_id: str) -> Batch:
@@ -112,7 +115,7 @@ def messages_router(queue: OutboxQueue, acceptance: Acceptance, followers: Follo
     async def follow_batch(bot: str, batch_id: str) -> StreamingResponse:
         """A batch's progress as server-sent events, until its end."""
         _found(await queue.batch(bot, batch_id), bot, batch_id)
-        return followers.stream(_shaped(queue.watch_batch(bot, batch_id, followers.over), Batch.of), event="state")
+        return followers.stream(_shaped(queue.watch_batch(bot, batch_id), Batch.of), event="state")
 
     return api
 
@@ -123,11 +126,10 @@ async def _members(queue: OutboxQueue, bot: str, batch: BatchState, after: int, 
     return [one for one in found if one is not None]
 
 
-async def _shaped(states: AsyncIterator[Any], shape: Callable[[Any], Any]) -> AsyncIterator[Any]:
-    async with aclosing(states):  # type: ignore[type-var]
+async def _shaped(states: AsyncGenerator[T, None], shape: Callable[[T], BaseModel]) -> AsyncGenerator[Any, None]:
+    async with aclosing(states):
         async for state in states:
-            if state is not None:
-                yield shape(state).model_dump()
+            yield shape(state).model_dump()
 
 
 def _found(state: Any, bot: str, id: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -56,7 +56,7 @@ def tasks_router(tasks: Tasks, open_note: Open, followers: Followers) -> APIRout
         if await tasks.show(bot, task) is None:
             raise HTTPException(404, f"bot {bot} has no task {task}")
 
-        async def changes() -> AsyncIterator[dict[str, Any]]:
+        async def changes() -> AsyncGenerator[dict[str, Any], None]:
             async for found in tasks.watch(bot, task):
                 yield {**_fields(found), "note": await open_note(found)}
 

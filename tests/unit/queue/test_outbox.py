@@ -234,9 +234,8 @@ async def test_changes_are_seen_until_the_end(queue: OutboxQueue) -> None:
     seen: list[str] = []
 
     async def watch() -> None:
-        async for found in queue.watch("echo", "m1", lambda: False):
-            if found is not None:
-                seen.append(found.state)
+        async for found in queue.watch("echo", "m1"):
+            seen.append(found.state)
 
     watching = asyncio.create_task(watch())
     await until(lambda: seen == ["queued"])
@@ -246,4 +245,4 @@ async def test_changes_are_seen_until_the_end(queue: OutboxQueue) -> None:
     await queue.record(work).record(NAME, "om_1")
     await watching
     assert seen == ["queued", "sending", "sent"]
-    assert [found async for found in queue.watch("echo", "none", lambda: False)] == [None]
+    assert [found async for found in queue.watch("echo", "none")] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 import pytest
@@ -28,7 +28,7 @@ class Scene:
         self.followers = Followers(2, lambda: self.ending)
         self.left = 0
 
-    async def source(self) -> AsyncIterator[dict[str, int]]:
+    async def source(self) -> AsyncGenerator[dict[str, int], None]:
         try:
             yield {"step": 1}
             await self.over.wait()
