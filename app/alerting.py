@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -26,8 +23,9 @@ from app.control.alerts.readings import gone, of_limits, of_nodes, of_quotas
 from app.control.alerts.round import Readings
 from app.control.alerts.states import Timing
 from app.control.cluster.membership import Membership
+from app.control.health.counted import Sums
 from app.control.health.machine import Machine
-from app.control.health.totals import CountFiles, Totals, of_gateway
+from app.control.health.totals import Totals, of_gateway, slots_of
 from app.control.health.vitals import Vitals
 from app.core.clock import SYSTEM_CLOCK
 from app.core.ending import ended
@@ -120,11 +118,10 @@ async def open_alerts(
 async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout, settings: Settings) -> None:
     """Take the node's numbers again and again, in a thread: there may be many of them."""
     machine, vitals = Machine(), Vitals(settings.alerts.window)
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    files = CountFiles(Path(directory)) if directory else None
+    sums = Sums(measures.counted, slots_of)
 
     def totals() -> Totals:
-        counted = files.read() if files else defaultdict(float)
+        counted = sums.read()
         for slot, count in of_gateway(measures.gateway()).items():
             counted[slot] += count
         return counted

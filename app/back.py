@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from app.alerting import Alerting
@@ -30,7 +28,7 @@ from app.control.admin.schedules import schedules_router
 from app.control.admin.stored_messages import stored_messages_router
 from app.control.admin.tasks import tasks_router
 from app.control.cluster.membership import Membership
-from app.control.health.counted import CountedPage
+from app.control.health.counted_page import CountedPage
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
 from app.control.registry.live_settings import LiveSettings
@@ -60,9 +58,7 @@ async def open_back(
     token: str,
 ) -> AsyncIterator[Any]:
     """The admin listener's ASGI app, with the tokens of programs as hub.yaml has them now."""
-
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    counted = CountedPage(Path(directory)) if directory else None
+    counted = CountedPage(measures.counted)
 
     async def metrics() -> tuple[bytes, str]:
         gauges, limits = await measures.gauges(), await measures.limits()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from app.channel.usage import Usage
 from app.control.admin.followers import Followers
-from app.control.health.exporter import GatewayNumbers, Gauges, Spans
+from app.control.health.counted import Counted
+from app.control.health.exporter import Gauges
 from app.control.health.limit_gauges import LimitGauges, limit_gauges
 from app.control.registry.snapshot import Registry
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.front import Front
+from app.gateway.counts import Counts
 from app.queue.depths import Depth, Depths
 from app.sending import limits_of
 from app.wiring import Stores
@@ -32,6 +36,8 @@ class Measures:
         self.followers: Followers | None = None
         self.usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
         """How far Feishu's limits are used."""
+        self.counted = Counted(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        """What the processes of this node have counted."""
 
     async def limits(self) -> LimitGauges:
         """What the metrics page shows of Feishu's limits."""
@@ -83,24 +89,9 @@ class Measures:
         fault = self.lanes.faults.get(bot) if self.lanes else None
         return [] if fault is None else [fault.text]
 
-    def gateway(self) -> GatewayNumbers:
+    def gateway(self) -> Counts:
         """The gateway's own counters."""
-        if self.front is None:
-            return GatewayNumbers()
-        counts = self.front.counts
-        seconds = counts.accept_seconds
-        return GatewayNumbers(
-            requests=counts.requests,
-            accepted=dict(counts.accepted),
-            duplicates=dict(counts.duplicates),
-            spooled=dict(counts.spooled),
-            odd_timestamps=dict(counts.odd_timestamps),
-            calls_answered=dict(counts.calls_answered),
-            calls_unanswered=dict(counts.calls_unanswered),
-            commit_failures=counts.commit_failures,
-            refused=dict(counts.refused),
-            accept_seconds=Spans(seconds.bounds, tuple(seconds.counts), seconds.total),
-        )
+        return self.front.counts.copied() if self.front else Counts()
 
     @property
     def spooled(self) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.alerting import Alerting
+from app.control.health.counted import Sums
+from app.control.health.counted_page import Merged
 from app.control.health.exporter import families
-from app.control.health.statsd import Statsd
+from app.control.health.statsd import Statsd, series_of
 from app.core.clock import SYSTEM_CLOCK
 from app.core.ending import ended
 from app.measures import Measures
@@ -23,15 +24,15 @@ async def open_reporting(measures: Measures, alerting: Alerting) -> AsyncIterato
         yield
         return
     statsd = Statsd(settings.host, settings.port, settings.prefix, tags=settings.tags)
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    sums = Sums(measures.counted, series_of)
 
     async def report() -> None:
         while True:
             await SYSTEM_CLOCK.sleep(settings.interval)
             gauges, limits = await measures.gauges(), await measures.limits()
-            others = (alerting.figures(), limits)
-            found = await asyncio.to_thread(families, gauges, measures.gateway(), directory, *others)
-            await statsd.report(found)
+            others = (alerting.figures(), limits, Merged(measures.counted.others()))
+            found = await asyncio.to_thread(list, families(gauges, measures.gateway(), *others))
+            await statsd.report(found, await asyncio.to_thread(sums.read))
 
     task = asyncio.create_task(report(), name="statsd")
     try:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-KINDS: Final = ("counter", "histogram")
 # How much is used, then entries of a key's length, the key with its padding, value and time.
 _USED: Final = struct.Struct("i")
 _HEAD: Final = 8
@@ -71,24 +69,3 @@ class CountFile:
         stretch.layout = "".join(parts)
         stretch.values = struct.Struct(stretch.layout)
         self._known = at
-
-
-class CountDirectory:
-    """The files of all processes of a node that hold counters and histograms."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._files: dict[Path, CountFile] = {}
-
-    def read(self) -> Iterator[tuple[CountFile, list[float]]]:
-        """Every file with its values."""
-        for path in sorted(self._directory.glob("*.db")):
-            file = self._files.get(path) or CountFile(path)
-            if file.kind not in KINDS:
-                continue
-            self._files[path] = file
-            try:
-                values = file.read()
-            except OSError:
-                continue  # it was swept away meanwhile
-            yield file, values

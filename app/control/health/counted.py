@@ -1,152 +1,83 @@
-"""What all processes of a node count, as the metrics page shows it: only what has changed is written anew."""
+"""What all processes of a node have counted, added up; read over and over, so that each entry is looked at once."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
+from typing import Final, Generic, TypeVar
 
-import orjson
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+from app.control.health.count_file import CountFile
 
-from app.control.health.count_file import KINDS, CountDirectory, CountFile
+_KINDS: Final = ("counter", "histogram")
+
+K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(slots=True)
-class _Child:
-    """The lines of one set of labels; `buckets` are (upper bound, entry), of a histogram."""
-
-    labels: str
-    values: list[tuple[str, int]] = field(default_factory=list)
-    """Name and entry."""
-    buckets: list[tuple[float, int]] = field(default_factory=list)
-    text: str = ""
-
-    def write(self, family: str, totals: list[float]) -> None:
-        lines = [_line(name, self.labels, totals[entry]) for name, entry in self.values]
-        if self.buckets:
-            comma = "," if self.labels else ""
-            seen = 0.0
-            for bound, entry in self.buckets:
-                seen += totals[entry]
-                lines.append(_line(f"{family}_bucket", f'{self.labels}{comma}le="{_shown(bound)}"', seen))
-            lines.append(_line(f"{family}_count", self.labels, seen))
-        self.text = "".join(lines)
-
-
-@dataclass(slots=True)
-class _Family:
-    """A metric with all its children, by their labels."""
-
-    name: str
-    head: str
-    children: dict[str, _Child] = field(default_factory=dict)
-
-
-class CountedPage:
-    """Counters and histograms of hundreds of bots are tens of thousands of lines, of which few change in a while."""
+class Counted:
+    """The counters and histograms in a node's files (PROMETHEUS_MULTIPROC_DIR); for any number of threads."""
 
     def __init__(self, directory: Path) -> None:
-        """`directory` is where the processes of this node write their numbers (PROMETHEUS_MULTIPROC_DIR)."""
         self._directory = directory
-        self._files = CountDirectory(directory)
-        self._entries: dict[bytes, int] = {}
+        self.entries: list[tuple[str, bytes]] = []
+        """`counter` or `histogram`, and a JSON list of family, name, labels and help; entries are only ever added."""
+        self._numbers: dict[bytes, int] = {}
+        self._files: dict[Path, CountFile] = {}
         self._places: dict[CountFile, list[int]] = {}
         """To which entry each value of a file is added."""
-        self._owners: list[tuple[_Family, _Child]] = []
-        self._totals: list[float] = []
-        self._families: dict[str, _Family] = {}
         self._turn = threading.Lock()
 
-    def text(self) -> str:
-        """This part of the page; in a thread, of which any number may come at once."""
+    def totals(self) -> list[float]:
+        """How much each entry has come to, over all files."""
         with self._turn:
-            self._count()
-            parts = []
-            for family in self._families.values():
-                parts.append(family.head)
-                parts += [child.text for child in family.children.values()]
-        return "".join(parts) + self._others()
+            totals = [0.0] * len(self.entries)
+            for path in sorted(self._directory.glob("*.db")):
+                file = self._files.get(path) or CountFile(path)
+                if file.kind not in _KINDS:
+                    continue
+                self._files[path] = file
+                try:
+                    values = file.read()
+                except OSError:
+                    continue  # it was swept away meanwhile
+                places = self._places.setdefault(file, [])
+                places += [self._number(file.kind, key) for key in file.keys[len(places) :]]
+                totals += [0.0] * (len(self.entries) - len(totals))
+                for place, value in zip(places, values, strict=True):
+                    totals[place] += value
+            return totals
 
-    def _count(self) -> None:
-        """Add up what all files say, and write the lines of what is new or another."""
-        read: list[tuple[list[int], list[float]]] = []
-        for file, values in self._files.read():
-            places = self._places.setdefault(file, [])
-            places += [self._entry(key, file.kind) for key in file.keys[len(places) :]]
-            read.append((places, values))
-        totals = [0.0] * len(self._owners)
-        for places, values in read:
-            for place, value in zip(places, values, strict=True):
-                totals[place] += value
-        known = len(self._totals)
-        changed = [entry for entry, (now, then) in enumerate(zip(totals, self._totals, strict=False)) if now != then]
-        for entry in (*changed, *range(known, len(totals))):
-            family, child = self._owners[entry]
-            child.text = ""
-        for family in self._families.values():
-            for child in family.children.values():
-                if not child.text:
-                    child.write(family.name, totals)
-        self._totals = totals
+    def others(self) -> list[str]:
+        """Files in which bots' code counts in other ways."""
+        return [str(path) for path in self._directory.glob("*.db") if path.name.partition("_")[0] not in _KINDS]
 
-    def _entry(self, key: bytes, kind: str) -> int:
-        """The number of an entry, the same in all files; a new one finds its family and its labels."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            return entry
-        entry = self._entries[key] = len(self._owners)
-        name, sample, labels, text = orjson.loads(key)
-        family = self._families.get(name)
-        if family is None:
-            shown = f"{name}_total" if kind == "counter" else name
-            said = text.replace("\\", r"\\").replace("\n", r"\n")
-            family = self._families[name] = _Family(name, f"# HELP {shown} {said}\n# TYPE {shown} {kind}\n")
-        bound = labels.pop("le", None) if kind == "histogram" else None
-        written = _written(labels)
-        child = family.children.setdefault(written, _Child(written))
-        if bound is None:
-            child.values.append((sample, entry))
-        else:
-            child.buckets.append((float(bound), entry))
-            child.buckets.sort()
-        self._owners.append((family, child))
-        return entry
-
-    def _others(self) -> str:
-        """What else a bot's code may count in; the library's own way, which reads every file anew."""
-        files = [str(path) for path in self._directory.glob("*.db") if path.name.partition("_")[0] not in KINDS]
-        if not files:
-            return ""
-        registry = CollectorRegistry()
-        registry.register(_Merged(files))
-        return generate_latest(registry).decode()
+    def _number(self, kind: str, key: bytes) -> int:
+        number = self._numbers.setdefault(key, len(self.entries))
+        if number == len(self.entries):
+            self.entries.append((kind, key))
+        return number
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Merged(Collector):
-    files: list[str]
+class Sums(Generic[K]):
+    """Totals by names of one's own, several of which an entry may count for, or none."""
 
-    def collect(self) -> Iterable[Metric]:
-        return MultiProcessCollector.merge(self.files)  # type: ignore[no-any-return, no-untyped-call]
+    def __init__(self, counted: Counted, names_of: Callable[[bytes], Iterable[K]]) -> None:
+        """`names_of` is asked once for each entry."""
+        self._counted = counted
+        self._names_of = names_of
+        self._wanted: list[tuple[int, tuple[K, ...]]] = []
+        self._known = 0
 
-
-def _written(labels: Mapping[str, str]) -> str:
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items()))
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _line(name: str, labels: str, value: float) -> str:
-    return f"{name}{{{labels}}} {_shown(value)}\n" if labels else f"{name} {_shown(value)}\n"
-
-
-def _shown(value: float) -> str:
-    return floatToGoString(value)  # type: ignore[no-any-return, no-untyped-call]
+    def read(self) -> defaultdict[K, float]:
+        """Everything counted so far."""
+        totals = self._counted.totals()
+        for entry in range(self._known, len(totals)):
+            if names := tuple(self._names_of(self._counted.entries[entry][1])):
+                self._wanted.append((entry, names))
+        self._known = len(totals)
+        found: defaultdict[K, float] = defaultdict(float)
+        for entry, names in self._wanted:
+            for name in names:
+                found[name] += totals[entry]
+        return found

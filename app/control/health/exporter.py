@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from app.control.health.counted import CountedPage
+from app.control.health.counted_page import CountedPage
+from app.gateway.counts import Counts, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,55 +36,29 @@ class Gauges:
     followers_refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Spans:
-    """A histogram that was counted elsewhere: upper bounds in seconds, counts (one more, for the rest), sum."""
-
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    total: float
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayNumbers:
-    """The gateway's counters, by bot; `refused` by bot, public code and failed check."""
-
-    requests: int = 0
-    accepted: Mapping[str, int] = field(default_factory=dict)
-    duplicates: Mapping[str, int] = field(default_factory=dict)
-    spooled: Mapping[str, int] = field(default_factory=dict)
-    odd_timestamps: Mapping[str, int] = field(default_factory=dict)
-    calls_answered: Mapping[str, int] = field(default_factory=dict)
-    calls_unanswered: Mapping[str, int] = field(default_factory=dict)
-    commit_failures: int = 0
-    refused: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    accept_seconds: Spans | None = None
-
-
 class _Node(Collector):
-    def __init__(self, gauges: Gauges, gateway: GatewayNumbers) -> None:
+    def __init__(self, gauges: Gauges, counts: Counts) -> None:
         self._gauges = gauges
-        self._gateway = gateway
+        self._counts = counts
 
     def collect(self) -> Iterable[Metric]:
-        numbers, now = self._gateway, self._gauges
+        counts, now = self._counts, self._gauges
         for name, text, by_bot in (
-            ("hub_events_accepted", "Events kept safe and answered 200", numbers.accepted),
-            ("hub_events_duplicate", "Events that were there already", numbers.duplicates),
-            ("hub_events_spooled", "Accepted events that went to the local spool", numbers.spooled),
-            ("hub_odd_timestamps", "Signed timestamps that are no number", numbers.odd_timestamps),
-            ("hub_callbacks_answered", "Callbacks answered while Feishu waited", numbers.calls_answered),
-            ("hub_callbacks_unanswered", "Callbacks answered late, or with an error", numbers.calls_unanswered),
+            ("hub_events_accepted", "Events kept safe and answered 200", counts.accepted),
+            ("hub_events_duplicate", "Events that were there already", counts.duplicates),
+            ("hub_events_spooled", "Accepted events that went to the local spool", counts.spooled),
+            ("hub_odd_timestamps", "Signed timestamps that are no number", counts.odd_timestamps),
+            ("hub_callbacks_answered", "Callbacks answered while Feishu waited", counts.calls_answered),
+            ("hub_callbacks_unanswered", "Callbacks answered late, or with an error", counts.calls_unanswered),
         ):
             yield _family(CounterMetricFamily(name, text, labels=["bot"]), by_bot)
-        yield CounterMetricFamily("hub_requests", "Requests to the public listener", numbers.requests)
-        yield CounterMetricFamily("hub_commit_failures", "Times Redis took no events", numbers.commit_failures)
+        yield CounterMetricFamily("hub_requests", "Requests to the public listener", counts.requests)
+        yield CounterMetricFamily("hub_commit_failures", "Times Redis took no events", counts.commit_failures)
         refused = CounterMetricFamily("hub_requests_refused", "Requests refused", labels=["bot", "code", "check"])
-        for labels, count in numbers.refused.items():
+        for labels, count in counts.refused.items():
             refused.add_metric(labels, count)
         yield refused
-        if numbers.accept_seconds is not None:
-            yield _histogram("hub_accept_seconds", "From a request's first byte to its answer", numbers.accept_seconds)
+        yield _histogram("hub_accept_seconds", "From a request's first byte to its answer", counts.accept_seconds)
         of_bots: tuple[tuple[str, str, Mapping[str, float]], ...] = (
             ("hub_queue_waiting", "Events that wait or are being handled", now.waiting),
             ("hub_dead_letters", "Dead letters", now.dead),
@@ -102,25 +76,19 @@ class _Node(Collector):
         yield CounterMetricFamily("hub_followers_refused", "Followers refused as too many", now.followers_refused)
 
 
-def exposition(gauges: Gauges, gateway: GatewayNumbers, counted: CountedPage | None, *others: Collector) -> bytes:
-    """The metrics page; `counted` has what the node's processes count (None: this one alone, in memory)."""
-    counts = generate_latest(REGISTRY) if counted is None else counted.text().encode()
-    return counts + generate_latest(_registry(gauges, gateway, None, others))
+def exposition(gauges: Gauges, counts: Counts, counted: CountedPage, *others: Collector) -> bytes:
+    """The metrics page; `counted` has what the node's processes count, `counts` what its gateway does."""
+    return counted.text().encode() + generate_latest(_registry(gauges, counts, others))
 
 
-def families(gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, *others: Collector) -> list[Metric]:
-    """The numbers of the metrics page, unwritten."""
-    alone = list(REGISTRY.collect()) if multiprocess_dir is None else []
-    return [*alone, *_registry(gauges, gateway, multiprocess_dir, others).collect()]
+def families(gauges: Gauges, counts: Counts, *others: Collector) -> Iterable[Metric]:
+    """The numbers of the metrics page but for the counted ones, unwritten."""
+    return _registry(gauges, counts, others).collect()
 
 
-def _registry(
-    gauges: Gauges, gateway: GatewayNumbers, multiprocess_dir: str | None, others: Iterable[Collector]
-) -> CollectorRegistry:
+def _registry(gauges: Gauges, counts: Counts, others: Iterable[Collector]) -> CollectorRegistry:
     registry = CollectorRegistry()
-    if multiprocess_dir is not None:
-        MultiProcessCollector(registry, path=multiprocess_dir)  # type: ignore[no-untyped-call]
-    for collector in (_Node(gauges, gateway), *others):
+    for collector in (_Node(gauges, counts), *others):
         registry.register(collector)
     return registry
 
@@ -133,7 +101,7 @@ def _family(
     return family
 
 
-def _histogram(name: str, text: str, spans: Spans) -> HistogramMetricFamily:
+def _histogram(name: str, text: str, spans: Histogram) -> HistogramMetricFamily:
     buckets: list[tuple[str, float]] = []
     seen = 0
     for bound, count in zip((*map(str, spans.bounds), "+Inf"), spans.counts, strict=True):

@@ -6,8 +6,9 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
+import orjson
 from prometheus_client.metrics_core import Metric
 
 from app.core.logs import get_logger
@@ -15,6 +16,10 @@ from app.core.logs import get_logger
 # What passes every network unbroken: IPv6's least MTU, less its headers.
 _DATAGRAM: Final = 1232
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+
+Labels: TypeAlias = tuple[tuple[str, str], ...]
+Series: TypeAlias = tuple[str, Labels]
+"""One number among those that only grow, by its name and its labels."""
 
 log = get_logger(__name__)
 
@@ -28,12 +33,12 @@ class Statsd:
         self._port = port
         self._prefix = prefix
         self._tags = tags
-        self._before: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._before: dict[Series, float] = {}
         self._away = False
 
-    async def report(self, families: Iterable[Metric]) -> None:
+    async def report(self, families: Iterable[Metric], counted: Mapping[Series, float]) -> None:
         """Send all that changed; a server that is away costs nothing but the numbers."""
-        lines = self.lines(families)
+        lines = self.lines(families, counted)
         try:
             loop = asyncio.get_running_loop()
             [(family, kind, proto, _, address), *_] = await loop.getaddrinfo(
@@ -49,29 +54,37 @@ class Statsd:
                 log.warning("statsd takes no numbers", host=self._host, error=str(error))
             self._away = True
 
-    def lines(self, families: Iterable[Metric]) -> list[str]:
+    def lines(self, families: Iterable[Metric], counted: Mapping[Series, float]) -> list[str]:
         """A line a number; of histograms how many and their sum, for statsd has no buckets."""
         found: list[str] = []
+        counts = dict(counted)
         for family in families:
             for sample in family.samples:
-                if sample.name.endswith("_bucket"):
-                    continue
                 if family.type == "gauge":
-                    found.append(self._line(sample.name, sample.labels, sample.value, "g"))
-                    continue
-                key = sample.name, tuple(sorted(sample.labels.items()))
-                grown = sample.value - self._before.get(key, 0.0)
-                self._before[key] = sample.value
-                if grown > 0:
-                    found.append(self._line(sample.name, sample.labels, grown, "c"))
+                    found.append(self._line(sample.name, tuple(sample.labels.items()), sample.value, "g"))
+                elif not sample.name.endswith("_bucket"):
+                    counts[sample.name, tuple(sample.labels.items())] = sample.value
+        for (name, labels), value in counts.items():
+            if (grown := value - self._before.get((name, labels), 0.0)) > 0:
+                found.append(self._line(name, labels, grown, "c"))
+        self._before.update(counts)
         return found
 
-    def _line(self, name: str, labels: Mapping[str, str], value: float, kind: str) -> str:
+    def _line(self, name: str, labels: Labels, value: float, kind: str) -> str:
         name = f"{self._prefix}{name.removeprefix('hub_').removesuffix('_total')}"
         if not self._tags:
-            name = ".".join([name, *(_NO_NAME.sub("_", label) or "none" for label in labels.values())])
-        tags = ",".join(f"{label}:{_NO_NAME.sub('_', one)}" for label, one in labels.items()) if self._tags else ""
+            name = ".".join([name, *(_NO_NAME.sub("_", label) or "none" for _, label in labels)])
+        tags = ",".join(f"{label}:{_NO_NAME.sub('_', one)}" for label, one in labels) if self._tags else ""
         return f"{name}:{value:.10g}|{kind}{f'|#{tags}' if tags else ''}"
+
+
+def series_of(key: bytes) -> tuple[Series]:
+    """The number that an entry of the counted belongs to; all buckets of a histogram are how many it has."""
+    family, name, labels, _ = orjson.loads(key)
+    if "le" in labels:
+        name = f"{family}_count"
+        del labels["le"]
+    return ((name, tuple(labels.items())),)
 
 
 def packed(lines: Iterable[str]) -> list[bytes]:

@@ -1,16 +1,14 @@
-"""What all processes of a node have counted since its start, of that alone which alerts are about; cheap to read."""
+"""What a node has counted since its start, of that alone which alerts are about."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
 
-from app.control.health.count_file import CountDirectory, CountFile
-from app.control.health.exporter import GatewayNumbers
+from app.gateway.counts import Counts
 
 _FAILED: Final = frozenset({"failed", "timed_out", "died"})
 # Attempts that say nothing of the bot: they are made again, elsewhere or later.
@@ -28,48 +26,22 @@ class Slot(NamedTuple):
 Totals = Mapping[Slot, float]
 
 
-class CountFiles:
-    """The files in which a node's processes count."""
-
-    def __init__(self, directory: Path) -> None:
-        self._files = CountDirectory(directory)
-        self._slots: dict[CountFile, list[tuple[int, tuple[Slot, ...]]]] = {}
-        """Of each file the entries that matter, and what they count for."""
-        self._known: dict[CountFile, int] = {}
-        """How many entries of each file have been looked at."""
-
-    def read(self) -> defaultdict[Slot, float]:
-        """Everything counted so far, over all processes."""
-        totals: defaultdict[Slot, float] = defaultdict(float)
-        for file, values in self._files.read():
-            wanted = self._slots.setdefault(file, [])
-            known = self._known.get(file, 0)
-            for entry, key in enumerate(file.keys[known:], known):
-                if slots := _slots(key):
-                    wanted.append((entry, slots))
-            self._known[file] = len(file.keys)
-            for entry, slots in wanted:
-                for slot in slots:
-                    totals[slot] += values[entry]
-        return totals
-
-
-def of_gateway(numbers: GatewayNumbers) -> dict[Slot, float]:
+def of_gateway(counts: Counts) -> dict[Slot, float]:
     """What the node's own process counted."""
     totals: defaultdict[Slot, float] = defaultdict(float)
-    totals[Slot("requests")] = numbers.requests
-    for (bot, code, _), count in numbers.refused.items():
+    totals[Slot("requests")] = counts.requests
+    for (bot, code, _), count in counts.refused.items():
         if bot and code == "unavailable":
             totals[Slot("handled", bot)] += count
             totals[Slot("errors", bot)] += count
-    if (spans := numbers.accept_seconds) is not None:
-        for bound, count in zip((*spans.bounds, float("inf")), spans.counts, strict=True):
-            totals[Slot("accept", "", bound)] = count
+    spans = counts.accept_seconds
+    for bound, count in zip((*spans.bounds, float("inf")), spans.counts, strict=True):
+        totals[Slot("accept", "", bound)] = count
     return totals
 
 
-def _slots(key: bytes) -> tuple[Slot, ...]:
-    """Which numbers an entry counts for, by its key."""
+def slots_of(key: bytes) -> tuple[Slot, ...]:
+    """Which numbers an entry of the counted counts for, by its key."""
     _, name, labels, *_ = orjson.loads(key)
     bot = labels.get("bot", "")
     match name:

@@ -12,7 +12,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.control.health.count_file import CountFile
-from app.control.health.counted import CountedPage
+from app.control.health.counted import Counted
+from app.control.health.counted_page import CountedPage
 
 COUNTING = """
 import random, sys
@@ -73,7 +74,7 @@ def theirs(directory: Path) -> Samples:
 
 
 def test_every_scrape_is_the_librarys(tmp_path: Path) -> None:
-    page = CountedPage(tmp_path)
+    page = CountedPage(Counted(tmp_path))
     assert page.text() == ""
     counting = [Counting(tmp_path, seed) for seed in (1, 2)]
     try:
@@ -94,7 +95,7 @@ def test_every_scrape_is_the_librarys(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_does_not_count(tmp_path: Path) -> None:
-    page = CountedPage(tmp_path)
+    page = CountedPage(Counted(tmp_path))
     for seed in (1, 2):
         one = Counting(tmp_path, seed)
         one.count(100)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.control.health.exporter import GatewayNumbers, Gauges, Spans, exposition
+from app.control.health.counted import Counted
+from app.control.health.counted_page import CountedPage
+from app.control.health.exporter import Gauges, exposition
 from app.control.health.status import Health, Place
+from app.gateway.counts import Counts, Histogram
 
 
-def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
+def test_counters_gauges_and_histogram_are_there_with_their_labels(tmp_path: Path) -> None:
     page = exposition(
         Gauges(
             waiting={"echo": 3},
@@ -18,13 +24,13 @@ def test_counters_gauges_and_histogram_are_there_with_their_labels() -> None:
             spool_events=7,
             redis_up=False,
         ),
-        GatewayNumbers(
-            accepted={"echo": 5},
-            calls_unanswered={"echo": 1},
-            refused={("echo", "not_verified", "signature"): 2},
-            accept_seconds=Spans((0.1, 1.0), (4, 2, 1), 3.5),
+        Counts(
+            accepted=defaultdict(int, {"echo": 5}),
+            calls_unanswered=defaultdict(int, {"echo": 1}),
+            refused=defaultdict(int, {("echo", "not_verified", "signature"): 2}),
+            accept_seconds=Histogram((0.1, 1.0), [4, 2, 1], 3.5),
         ),
-        None,
+        CountedPage(Counted(tmp_path)),
     ).decode()
     samples = {
         (sample.name, *sorted(sample.labels.items())): sample.value

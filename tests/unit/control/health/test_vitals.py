@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from app.control.health.exporter import GatewayNumbers, Spans
+from app.control.health.counted import Counted, Sums
 from app.control.health.machine import Machine
-from app.control.health.totals import CountFiles, Slot, Totals, of_gateway
+from app.control.health.totals import Slot, Totals, of_gateway, slots_of
 from app.control.health.vitals import Vitals, quantile
+from app.gateway.counts import Counts, Histogram
 
 INF = float("inf")
 
@@ -63,7 +65,7 @@ def test_what_is_over_leaves_the_window() -> None:
 
 
 def test_processes_are_added_up_and_outcomes_told_apart(tmp_path: Path) -> None:
-    files = CountFiles(tmp_path)
+    files = Sums(Counted(tmp_path), slots_of)
     assert files.read() == {}
     counting(tmp_path, "echo")
     found = files.read()
@@ -91,19 +93,16 @@ def test_what_is_read_is_what_the_metrics_page_says(tmp_path: Path) -> None:
         for sample in family.samples
         if sample.name == "hub_response_seconds_count"
     }
-    found = CountFiles(tmp_path).read()
+    found = Sums(Counted(tmp_path), slots_of).read()
     mine = {bot: sum(count for slot, count in found.items() if slot[:2] == ("response", bot)) for bot in page}
     assert mine == page
     assert page == {"echo": 2, "机器人": 1}
 
 
 def test_the_gateway_counts_in_its_own_process() -> None:
-    numbers = GatewayNumbers(
-        requests=9,
-        refused={("page", "unavailable", ""): 2, ("page", "not_verified", "token"): 5, ("", "unknown_bot", ""): 1},
-        accept_seconds=Spans((0.1, 1.0), (8, 0, 1), 3.5),
-    )
-    found = of_gateway(numbers)
+    refused = {("page", "unavailable", ""): 2, ("page", "not_verified", "token"): 5, ("", "unknown_bot", ""): 1}
+    spans = Histogram((0.1, 1.0), [8, 0, 1], 3.5)
+    found = of_gateway(Counts(requests=9, refused=defaultdict(int, refused), accept_seconds=spans))
     assert found[Slot("requests")] == 9
     assert (found[Slot("handled", "page")], found[Slot("errors", "page")]) == (2, 2)
     assert Vitals(60.0).take(0.0, found)["latency"] == 1.0, "beyond the last bound: at least that"
