@@ -28,7 +28,7 @@ from app.control.health.machine import Machine
 from app.control.health.totals import Totals, of_gateway, slots_of
 from app.control.health.vitals import Vitals
 from app.core.clock import SYSTEM_CLOCK
-from app.core.ending import ended
+from app.core.ending import running
 from app.core.settings import Settings
 from app.measures import Measures
 from app.queue.depths import Depths
@@ -105,13 +105,13 @@ async def open_alerts(
             timing=timing,
         )
         alerting = Alerting(book, notifier, evaluator, membership)
-        work = [_keep_vitals(alerting, measures, lookout, settings)]
+        beside = [(_keep_vitals(alerting, measures, lookout, settings), "vitals")]
         if alerts.enabled:
-            work.append(lookout.run())
+            beside.append((lookout.run(), "lookout"))
             if "scheduler" in settings.active_roles:
-                work.append(evaluator.run())
-        for task in map(asyncio.create_task, work):
-            closing.push_async_callback(ended, task)
+                beside.append((evaluator.run(), "alerts"))
+        for work, name in beside:
+            await closing.enter_async_context(running(work, name))
         yield alerting
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from app.control.registry.retains import Retains
 from app.control.registry.snapshot import Registry
-from app.core.ending import ended
+from app.core.ending import running
 from app.core.redis_files import rewrite_files
 from app.storage.archiver import Archiver
 from app.storage.keeping import Keeping
@@ -43,11 +43,10 @@ async def open_archive(stores: Stores, registry: Registry, consumer: str) -> Asy
         expire=stores.letters.expire,
         rewrite_log=rewrite_log if settings.redis.url == "embedded" else None,
     )
-    running = asyncio.create_task(archiver.run(), name="archiver")
-    purging = asyncio.create_task(retention.run(), name="retention")
+    archiving = asyncio.create_task(archiver.run(), name="archiver")
     try:
-        yield
+        async with running(retention.run(), "retention"):
+            yield
     finally:
-        await ended(purging)
         archiver.stop()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.gather(archiving, return_exceptions=True)

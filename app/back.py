@@ -33,7 +33,7 @@ from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
 from app.control.registry.live_settings import LiveSettings
 from app.control.scheduler.firing import Firing
-from app.core.ending import ended
+from app.core.ending import running
 from app.core.redis import guard
 from app.core.settings import Settings
 from app.dashboard import open_dashboard
@@ -82,32 +82,31 @@ async def open_back(
     firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
     access = Access(token, _callers(settings))
     live = LiveSettings(plan.root / "hub.yaml", plan.env, lambda now: access.let_in(_callers(now)))
-    watching = asyncio.create_task(live.run(), name="settings")
-    try:
-        async with open_dashboard(stores, measures, membership, alerting.book, token) as dashboard:
-            yield admin_app(
-                access=access,
-                known=known,
-                routers=[
-                    bots_router(measures, reload),
-                    dead_router(stores.letters, stores.reveals),
-                    stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
-                    nodes_router(membership.nodes),
-                    schedules_router(stores.timetable, firing, registry),
-                    tasks_router(stores.tasks, open_note, followers),
-                    limits_router(measures.usage),
-                    cache_router(partial(cache_stats, stores.link, stores.keys)),
-                    alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
-                ],
-                sending=[messages_router(stores.outbox.queue, acceptance, followers)],
-                dashboard=dashboard,
-                metrics=metrics,
-                health=health,
-                metrics_path=plan.metrics_path,
-                health_path=plan.health_path,
-            )
-    finally:
-        await ended(watching)
+    async with (
+        running(live.run(), "settings"),
+        open_dashboard(stores, measures, membership, alerting.book, token) as dashboard,
+    ):
+        yield admin_app(
+            access=access,
+            known=known,
+            routers=[
+                bots_router(measures, reload),
+                dead_router(stores.letters, stores.reveals),
+                stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
+                nodes_router(membership.nodes),
+                schedules_router(stores.timetable, firing, registry),
+                tasks_router(stores.tasks, open_note, followers),
+                limits_router(measures.usage),
+                cache_router(partial(cache_stats, stores.link, stores.keys)),
+                alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
+            ],
+            sending=[messages_router(stores.outbox.queue, acceptance, followers)],
+            dashboard=dashboard,
+            metrics=metrics,
+            health=health,
+            metrics_path=plan.metrics_path,
+            health_path=plan.health_path,
+        )
 
 
 def _callers(settings: Settings) -> Sequence[Caller]:

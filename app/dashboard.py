@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from app.control.dashboard.traffic import Traffic
 from app.control.dashboard.view import AlertRow
 from app.core.alert_rules import Rule
 from app.core.clock import SYSTEM_CLOCK
-from app.core.ending import ended
+from app.core.ending import running
 from app.measures import Measures
 from app.wiring import Stores
 
@@ -30,12 +29,9 @@ async def open_dashboard(
     """The ASGI app to be mounted at `/dashboard`, with its samples running; `token` is the admin token."""
     traffic = Traffic(stores.link, stores.keys, lambda: tuple(measures.registry.statuses))
     alerts = _Alerts(book, stores.settings.alerts.effective())
-    sampling = asyncio.create_task(traffic.run(), name="traffic")
-    try:
-        sight = Sight(_Bots(measures, membership), traffic, measures.usage, alerts)
+    sight = Sight(_Bots(measures, membership), traffic, measures.usage, alerts)
+    async with running(traffic.run(), "traffic"):
         yield Dashboard(sight, token).app
-    finally:
-        await ended(sampling)
 
 
 @dataclass(frozen=True, slots=True)

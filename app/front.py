@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from app.control.health.status import Health, Place
-from app.core.ending import ended
+from app.core.ending import running
 from app.core.redis import guard
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
@@ -70,8 +69,7 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
         floods = Floods(rates, refusals, stores.link, stores.keys)
         beside = ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers"), (floods.run(), "floods"))
         for work, name in beside:
-            task = asyncio.create_task(work, name=name)
-            closing.push_async_callback(ended, task)
+            await closing.enter_async_context(running(work, name))
         security = settings.security
         admission = Admission(
             allow=security.allow_ips,

@@ -21,6 +21,7 @@ from app.control.health.status import Health
 from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
 from app.control.registry.watch import Watch
+from app.control.scheduler.firing import Firing
 from app.core.channel import heard
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
@@ -40,7 +41,6 @@ from app.model.bot import BotSpec
 from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
 from app.reporting import open_reporting
-from app.schedules import open_schedules
 from app.sending import open_sender
 from app.wiring import Stores, stores_at
 from app.worker.lanes import Lanes
@@ -148,7 +148,8 @@ class Node:
         if "channel" in roles:
             await closing.enter_async_context(open_outgoing(stores, self.registry, sender, self._name, self._boot))
         if "scheduler" in roles:
-            await closing.enter_async_context(open_schedules(stores, self.registry))
+            firing = Firing(stores.timetable, stores.mailbox, stores.keyring, self.registry)
+            self._task(closing, firing.run(), "schedules")
         if self._workers is not None:
             self._lanes = await closing.enter_async_context(
                 open_lanes(stores, self.registry, self._workers, f"{self._name}:{self._boot}")

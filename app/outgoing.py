@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.channel.deliver import Delivery
 from app.channel.drain import Drainer
 from app.channel.sender import Sender
-from app.core.ending import ended
+from app.core.ending import running
 from app.core.errors import StoreUnavailable
 from app.model.catalog import Catalog
 from app.queue.leases import Leases
@@ -29,11 +28,9 @@ async def open_outgoing(stores: Stores, catalog: Catalog, sender: Sender, node: 
         await leases.abandon_node(node, tuple(catalog.bots))
     except StoreUnavailable:
         pass  # those leases run out by themselves
-    takeover = asyncio.create_task(Takeover(leases, catalog, owner).run(), name="outbox takeover")
-    draining = asyncio.create_task(drainer.run(), name="outbox")
-    try:
-        yield
-    finally:
-        await drainer.stop(stores.settings.drain_timeout)
-        await ended(draining)
-        await ended(takeover)
+    takeover = Takeover(leases, catalog, owner)
+    async with running(takeover.run(), "outbox takeover"), running(drainer.run(), "outbox"):
+        try:
+            yield
+        finally:
+            await drainer.stop(stores.settings.drain_timeout)

@@ -12,7 +12,7 @@ from app.control.health.counted_page import Merged
 from app.control.health.exporter import families
 from app.control.health.statsd import Statsd, series_of
 from app.core.clock import SYSTEM_CLOCK
-from app.core.ending import ended
+from app.core.ending import running
 from app.measures import Measures
 
 
@@ -34,8 +34,5 @@ async def open_reporting(measures: Measures, alerting: Alerting) -> AsyncIterato
             found = await asyncio.to_thread(list, families(gauges, measures.gateway(), *others))
             await statsd.report(found, await asyncio.to_thread(sums.read))
 
-    task = asyncio.create_task(report(), name="statsd")
-    try:
+    async with running(report(), "statsd"):
         yield
-    finally:
-        await ended(task)

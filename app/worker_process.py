@@ -21,7 +21,7 @@ from app.control.registry.modules import handler_directories
 from app.control.registry.shelf import Shelf
 from app.control.registry.snapshot import Registry
 from app.control.registry.watch import Watch
-from app.core.ending import ended
+from app.core.ending import running
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
 from app.redis_stores import redis_stores_at
@@ -72,7 +72,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
         registry.load(everything=False)
         sender = await closing.enter_async_context(open_sender(stores, birth.env))
         for work, name in ((_watch(registry), "watch"), (stores.shreds.run(), "shreds")):
-            closing.push_async_callback(ended, asyncio.create_task(work, name=name))
+            await closing.enter_async_context(running(work, name))
         # An event that runs alone has its bot's code imported before it, and nobody else's.
         shelf = Shelf(registry, handler_directories(birth.bots_dir), at_once=lane.kind == "solo")
         if lane.kind != "solo":

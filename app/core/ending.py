@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +15,16 @@ async def ended(task: asyncio.Task[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.5)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator[None]:
+    """Work beside what the block does, ended with it."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        await ended(task)
 
 
 async def within(seconds: float, asked: Awaitable[T]) -> T:
