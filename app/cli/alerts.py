@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir
+from app.cli.stores import with_stores
 from app.cli.tables import instant, print_json, print_rows
 
 if TYPE_CHECKING:
     from app.control.alerts.book import Book
-    from app.core.settings import Settings
     from app.wiring import Stores
 
 app = typer.Typer(help="Alerts: list, silence, test.", no_args_is_help=True)
@@ -123,15 +122,9 @@ def try_channel(
 
 def _with_book(config: Path, data_dir: Path | None, work: Callable[[Stores, Book], Awaitable[Any]]) -> Any:
     from app.control.alerts.book import Book
-    from app.core.logs import configure_logs
-    from app.core.settings import load_settings
-    from app.wiring import open_stores
 
-    configure_logs("console", "warning")
-    settings: Settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
-
-    async def run() -> Any:
-        async with open_stores(settings) as stores:
-            return await work(stores, Book(stores.link, stores.keys, history=settings.alerts.history))
-
-    return asyncio.run(run())
+    return with_stores(
+        config,
+        data_dir,
+        lambda stores: work(stores, Book(stores.link, stores.keys, history=stores.settings.alerts.history)),
+    )

@@ -4,53 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.known_bots import fail, must_know, read_bots
+from app.cli.faults import counted, fail, report
+from app.cli.known_bots import must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
-from app.cli.tables import print_json
+from app.cli.tables import print_json, print_rows, print_values
 
 if TYPE_CHECKING:
     from app.control.registry.loader import Reading
     from app.control.registry.snapshot import BotStatus, Registry
-    from app.core.errors import Fault
 
 app = typer.Typer(help="Bots: list, show, add, check, reload.", no_args_is_help=True)
 
-_COLOURS = {"ready": "green", "disabled": "dim", "outdated": "yellow"}
+_COLUMNS = ("id", "state", "app_id", "handler", "problems")
+_COLOURS = {
+    "ready": "green",
+    "disabled": "dim",
+    "outdated": "yellow",
+    "broken": "red",
+    "missing credentials": "red",
+}
 
 
 @app.command("list")
 def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Every bot of the configuration, its state and its problems."""
-    from rich.table import Table
-
     registry = read_bots(config)
     rows = [_row(registry, status) for status in registry.statuses.values()]
     if as_json:
         print_json(rows)
         return
-    if not rows:
-        typer.echo(f"no bots in {config}: `feishu-hub bots add NAME` makes one")
-        return
-    table = Table("bot", "state", "app id", "handler", "problems")
-    for row in rows:
-        colour = _COLOURS.get(row["state"], "red")
-        # Without the directory, which the first column names already.
-        problems = "\n".join(one.replace(f"{row['directory']}/", "") for one in (*row["faults"], *row["warnings"]))
-        table.add_row(
-            row["id"], f"[{colour}]{row['state']}[/]", *map(_plain, (row["app_id"], row["handler"], problems))
-        )
-    _print(table)
+    none = f"no bots in {config}: `feishu-hub bots add NAME` makes one"
+    print_rows(_lines(rows), _COLUMNS, none=none, folds=("problems",), colours=_COLOURS)
 
 
 @app.command()
 def show(name: str, config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """One bot in full: state, faults, and every key with its present value; secrets are not shown."""
-    from rich.table import Table
-
     registry = read_bots(config)
     must_know(registry, name)
     status = registry.statuses[name]
@@ -59,13 +53,8 @@ def show(name: str, config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False)
     if as_json:
         print_json({**row, "values": values})
         return
-    table = Table("key", "value", title=f"{name}: {row['state']}")
-    table.add_row("directory", row["directory"])
-    table.add_row("webhook", row["webhook"])
-    table.add_row("revision", row["revision"] or "none")
-    for key, value in values.items():
-        table.add_row(key, _plain(value))
-    _print(table)
+    about = {name: row[name] or "none" for name in ("state", "directory", "webhook", "revision")}
+    print_values(about | values)
     for problem in (*row["faults"], *row["warnings"]):
         typer.echo(problem)
 
@@ -90,7 +79,7 @@ def add(
     try:
         written = add_bot(config, name, chosen, place)
     except ConfigError as exc:
-        fail(list(exc.faults))
+        fail(exc.faults)
     for path in written:
         typer.echo(f"wrote {path}")
     where = "" if config == DEFAULT_CONFIG else f" -c {config}"
@@ -113,32 +102,14 @@ def check(
     registry = read_bots(config, stand_in=without_credentials)
     for name in names or ():
         must_know(registry, name)
-    report = check_all(registry, bots, frozenset(names or registry.statuses))
-    if as_json:
-        print_json(
-            {
-                "ok": not report.faults,
-                "bots": sorted(report.bots),
-                "faults": [_fault(one) for one in report.faults],
-                "warnings": list(report.warnings),
-            }
-        )
-    else:
-        for warning in report.warnings:
-            typer.echo(f"warning: {warning}")
-        for fault in report.faults:
-            typer.echo(str(fault))
-        count = len(report.bots)
-        faults = f"{len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'}"
-        typer.echo(f"{count} {'bot' if count == 1 else 'bots'} checked, {faults}")
-    if report.faults:
-        raise typer.Exit(1)
+    found = check_all(registry, bots, frozenset(names or registry.statuses))
+    said = f"{counted(len(found.bots), 'bot')} checked, {counted(len(found.faults), 'fault')}"
+    report(found.faults, found.warnings, said, as_json, bots=sorted(found.bots))
 
 
 @app.command()
 def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
     """Have every running node read its bots again, with the code of their handlers."""
-    from app.core.errors import HubError
     from app.core.settings import load_settings
 
     async def publish() -> int:
@@ -160,11 +131,7 @@ def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
         finally:
             await link.close()
 
-    try:
-        heard = asyncio.run(publish())
-    except HubError as exc:
-        typer.echo(str(exc), err=True)
-        raise typer.Exit(1) from None
+    heard = asyncio.run(publish())
     if not heard:
         typer.echo("no hub is running here; one of `feishu-hub dev` is found with --data-dir data/dev", err=True)
         raise typer.Exit(1)
@@ -193,17 +160,11 @@ def _values(reading: Reading, status: BotStatus) -> dict[str, str]:
     return values | (shown_values(status.spec.credentials) if status.spec else {})
 
 
-def _fault(fault: Fault) -> dict[str, str]:
-    return {"file": fault.file, "key": fault.key, "problem": fault.problem}
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)  # what stands in a file is no markup
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    Console().print(table)
+def _lines(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A line a bot, and one more for each further problem that it has."""
+    for row in rows:
+        # Without the directory, which the first column names already.
+        problems = [one.replace(f"{row['directory']}/", "") for one in (*row["faults"], *row["warnings"])]
+        yield row | {"problems": problems[0] if problems else ""}
+        for problem in problems[1:]:
+            yield dict.fromkeys(_COLUMNS, "") | {"problems": problem}

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.faults import counted, fail, report
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir
-from app.cli.tables import print_json
+from app.cli.tables import print_json, print_values
 
 app = typer.Typer(help="Settings: validate, get.", no_args_is_help=True)
 
@@ -34,23 +35,13 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
         warnings += unknown_bots(settings, registry.statuses)
     except ConfigError as exc:
         faults += exc.faults
-    report = check_all(registry, bots, frozenset(registry.statuses))
-    faults += report.faults
-    warnings += report.warnings
-    if as_json:
-        found = [{"file": one.file, "key": one.key, "problem": one.problem} for one in faults]
-        print_json({"ok": not faults, "faults": found, "warnings": warnings})
-    else:
-        for warning in warnings:
-            typer.echo(f"warning: {warning}")
-        for fault in faults:
-            typer.echo(str(fault))
-        count = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
-        bots_right = f"{len(report.bots)} {'bot' if len(report.bots) == 1 else 'bots'}"
-        typer.echo(count if faults else f"settings and {bots_right} are right")
-        typer.echo("a running hub takes up bots and api_tokens by itself, all other settings when it is started anew")
-    if faults:
-        raise typer.Exit(1)
+    found = check_all(registry, bots, frozenset(registry.statuses))
+    faults += found.faults
+    warnings += found.warnings
+    right = f"settings and {counted(len(found.bots), 'bot')} are right"
+    said = counted(len(faults), "fault") if faults else right
+    later = "a running hub takes up bots and api_tokens by itself, all other settings when it is started anew"
+    report(faults, warnings, f"{said}\n{later}", as_json)
 
 
 @app.command()
@@ -72,9 +63,7 @@ def get(
     try:
         settings = load_settings(config / "hub.yaml", os.environ)
     except ConfigError as exc:
-        for fault in exc.faults:
-            typer.echo(str(fault), err=True)
-        raise typer.Exit(1) from None
+        fail(exc.faults)
     values = shown_values(settings)
     chosen = {name: value for name, value in values.items() if key in (None, name) or name.startswith(f"{key}.")}
     if not chosen:
@@ -87,7 +76,7 @@ def get(
     elif key in chosen:
         typer.echo(chosen[key])
     else:
-        _table(chosen)
+        print_values(chosen)
 
 
 def _typed(text: str) -> Any:
@@ -98,14 +87,3 @@ def _typed(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-
-
-def _table(values: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("key", "value")
-    for name, value in values.items():
-        table.add_row(name, Text(value))
-    Console().print(table)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
-from app.cli.tables import print_json
+from app.cli.tables import print_json, print_rows
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
@@ -51,10 +51,11 @@ def doctor(
 
     configure_logs("console", "error")  # every finding has a line of its own
     findings = list(_examine(config, bots, data_dir))
+    rows = [asdict(one) for one in findings]
     if as_json:
-        print_json([asdict(one) for one in findings])
+        print_json(rows)
     else:
-        _print(findings)
+        print_rows(rows, ("what", "level", "found", "to_do"), folds=("found", "to_do"), colours=_COLOURS)
     if any(one.level == "fail" for one in findings):
         raise typer.Exit(1)
 
@@ -225,16 +226,3 @@ def _port(what: str, host: str, port: int) -> Finding:
             found = f"{host}:{port}: {exc.strerror}"
             return Finding(what, "warn", found, "fine if it is this hub that runs; else choose another port")
     return Finding(what, "ok", f"{host}:{port} is free")
-
-
-def _print(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("what", "", "found", "to do")
-    for one in findings:
-        table.add_row(
-            one.what, f"[{_COLOURS[one.level]}]{one.level}[/]", Text(one.found, overflow="fold"), Text(one.to_do)
-        )
-    Console().print(table)

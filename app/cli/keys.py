@@ -9,7 +9,7 @@ import typer
 
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, somebody
 from app.cli.stores import with_stores
-from app.cli.tables import print_json
+from app.cli.tables import print_json, print_rows
 
 if TYPE_CHECKING:
     from app.storage.key_export import Imported
@@ -178,21 +178,16 @@ async def _status(stores: Stores) -> dict[str, Any]:
 
 
 def _show(document: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    masters = Table("MASTER KEY", "REDIS", "DATABASE", "THIS NODE", "PROOF", "NODES", box=SIMPLE_HEAD)
-    for row in document["master_keys"]:
-        counts = (str(row[place]) for place in ("redis", "database", "files"))
-        name = "none of them" if row["master_key"] == "?" else row["master_key"]
-        masters.add_row(name, *counts, "yes" if row["proof"] else "", ", ".join(row["nodes"]))
-    console.print(f"master key from {document['source']}; wrapped data keys by master key:", highlight=False)
-    console.print(masters)
-    keys = Table("BOT", "DATA KEYS", "STORED", "WAITING", "DEAD", box=SIMPLE_HEAD)
-    for row in document["data_keys"]:
-        keys.add_row(row["bot"], " ".join(row["keys"]), *(str(row[count]) for count in ("stored", "waiting", "dead")))
-    console.print(keys)
+    typer.echo(f"master key from {document['source']}; wrapped data keys by master key:")
+    masters = [
+        row | {"master_key": row["master_key"].replace("?", "none of them"), "nodes": ", ".join(row["nodes"])}
+        for row in document["master_keys"]
+    ]
+    print_rows(
+        [row | {"this_node": row["files"]} for row in masters],
+        ("master_key", "redis", "database", "this_node", "proof", "nodes"),
+    )
+    bots = [row | {"data_keys": " ".join(row["keys"])} for row in document["data_keys"]]
+    print_rows(bots, ("bot", "data_keys", "stored", "waiting", "dead"), none="no bot has a data key yet")
     if document["retirable"]:
-        console.print("nothing is wrapped under an old master key any more: it can go (`feishu-hub keys retire`)")
+        typer.echo("nothing is wrapped under an old master key any more: it can go (`feishu-hub keys retire`)")

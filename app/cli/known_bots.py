@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import typer
 
+from app.cli.faults import fail
+
 if TYPE_CHECKING:
     from app.control.registry.snapshot import Registry
-    from app.core.errors import Fault
     from app.wiring import Stores
 
 
@@ -24,7 +25,7 @@ def read_bots(config: Path, *, stand_in: bool = False) -> Registry:
     registry = Registry(config, os.environ, stand_in_credentials if stand_in else None)
     registry.load()
     if registry.root_faults:
-        fail(list(registry.root_faults))
+        fail(registry.root_faults)
     return registry
 
 
@@ -42,10 +43,3 @@ async def must_have_heard_of(stores: Stores, config: Path, bot: str) -> None:
 
     if not await Traces(stores.link, stores.keys, stores.messages).left_by(bot):
         must_know(read_bots(config), bot)
-
-
-def fail(faults: list[Fault]) -> NoReturn:
-    """Print every fault; exit status 1."""
-    for fault in faults:
-        typer.echo(str(fault), err=True)
-    raise typer.Exit(1)

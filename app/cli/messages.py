@@ -15,6 +15,7 @@ from app.cli.known_bots import must_have_heard_of
 from app.cli.message_pages import as_csv, as_document, as_page, print_audit, print_page
 from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, Why, somebody
 from app.cli.stores import with_stores
+from app.cli.tables import print_json
 
 if TYPE_CHECKING:
     from app.storage.audit import Reveal
@@ -94,7 +95,7 @@ def search(
 
     page = with_stores(config, data_dir, work)
     if as_json:
-        typer.echo(orjson.dumps([as_document(info) for info in page], option=orjson.OPT_INDENT_2))
+        print_json([as_document(info) for info in page])
     else:
         print_page(page)
 
@@ -115,7 +116,7 @@ def show(
     opened, about = found
     if as_json:
         document = as_document(opened.info, opened) | {"about": [as_document(info) for info in about]}
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        print_json(document)
     else:
         typer.echo(as_page(opened, about))
     if opened.fault is not None:
@@ -176,7 +177,7 @@ def audit(
     page = with_stores(config, data_dir, work)
     if as_json:
         shown = [asdict(one) | {"created": datetime.fromtimestamp(one.created / 1000, UTC)} for one in page]
-        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+        print_json(shown)
     else:
         print_audit(page)
 
@@ -195,7 +196,7 @@ def _by_words(
     found = with_stores(config, data_dir, work)
     if as_json:
         shown = [as_document(one.info, one) for one in found.messages]
-        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+        print_json(shown)
     elif not found.messages:
         typer.echo("no messages found; only those that came while the bot had `word_index: true` are")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import typer
@@ -13,9 +14,17 @@ _LEAST: Final = 14
 
 
 def print_rows(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, none: str, folds: Sequence[str] = ()
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    none: str = "",
+    folds: Sequence[str] = (),
+    colours: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """A table, or the sentence `none` where there is nothing to show; in a narrow terminal only `folds` are folded."""
+    """A table, or the sentence `none` where there is nothing to show; in a narrow terminal only `folds` are folded.
+
+    `colours` are of cells, by what stands in them.
+    """
     rows = list(rows)
     if not rows:
         typer.echo(none)
@@ -34,7 +43,7 @@ def print_rows(
     )
     for line in cells:
         # Text, not str: what stands here is no markup.
-        table.add_row(*(Text(cell, overflow="fold") for cell in line))
+        table.add_row(*(Text(cell, colours.get(cell, ""), overflow="fold") for cell in line))
     widths = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
     console = Console()
     # A line may be longer than the terminal: an id that is cut or folded could not be copied into the next command.
@@ -46,6 +55,11 @@ def print_rows(
     width = max(console.width, sum(least) + 3 * len(columns) + 1)
     # With a height too: of the width alone rich takes no notice on a dumb terminal.
     Console(width=width, height=console.height).print(table)
+
+
+def print_values(values: Mapping[str, Any]) -> None:
+    """A table of names, each with its value."""
+    print_rows(({"key": key, "value": value} for key, value in values.items()), ("key", "value"), folds=("value",))
 
 
 def print_json(value: Any) -> None:
