@@ -66,8 +66,7 @@ async def open_back(
         return page, CONTENT_TYPE
 
     async def open_note(task: TaskInfo) -> str | None:
-        cipher = await stores.keyring.cipher(task.bot)
-        return cipher.open(task.note, task_aad(task.id)).decode() if task.note else None
+        return (await stores.keyring.open(task.bot, task.note, task_aad(task.id))).decode() if task.note else None
 
     async def reload(bot: str | None) -> None:
         with guard():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from app.channel.outbox import Outbox
 from app.core.keys import Keys
@@ -23,9 +24,12 @@ from app.queue.outbox import OutboxQueue
 from app.queue.tasks import Tasks
 from app.queue.timetable import Timetable
 from app.storage.cache import CacheTiers
-from app.storage.keyring import Keyring, KeyVault
+from app.storage.keyring import Keyring
 from app.storage.master_key import KEYS_DIRECTORY, MasterKey, load_master
 from app.storage.shred_news import ShredNews
+
+if TYPE_CHECKING:
+    from app.storage.vault import DatabaseVault
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ async def redis_stores_at(
     *,
     group: str = "",
     master: MasterKey | None = None,
-    vault: KeyVault | None = None,
+    vault: DatabaseVault | None = None,
 ) -> AsyncIterator[RedisStores]:
     """What lies in a Redis whose URL is known; nothing is sent before its first use.
 
@@ -101,22 +105,9 @@ async def redis_stores_at(
             Calls(link, keys),
             EventLog(link, keys),
             DeadLetters(link, keys),
-            Outbox(OutboxQueue(link, keys), Seal(keyring), max_waiting=settings.outbox.max_waiting),
+            Outbox(OutboxQueue(link, keys), keyring, max_waiting=settings.outbox.max_waiting),
             Tasks(link, keys),
             Timetable(link, keys),
             cache,
             shreds,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """Seals what the channel shares through Redis, under the bot's own key."""
-
-    keyring: Keyring
-
-    async def seal(self, bot: str, plain: bytes, identity: bytes) -> bytes:
-        return (await self.keyring.cipher(bot)).seal(plain, identity)
-
-    async def open(self, bot: str, sealed: bytes, identity: bytes) -> bytes:
-        return (await self.keyring.cipher(bot)).open(sealed, identity)

@@ -13,7 +13,7 @@ from app.channel.sent_log import SentLog
 from app.channel.tokens import Tokens
 from app.core.settings import Settings
 from app.feishu.client import FeishuApi
-from app.redis_stores import RedisStores, Seal
+from app.redis_stores import RedisStores
 
 
 @asynccontextmanager
@@ -21,7 +21,7 @@ async def open_sender(stores: RedisStores, env: Mapping[str, str]) -> AsyncItera
     """A process' way out to Feishu; what it sends goes into the log, for the store."""
     async with AsyncExitStack() as closing:
         api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(env)))
-        tokens = Tokens(api, stores.link, stores.keys, Seal(stores.keyring))
+        tokens = Tokens(api, stores.link, stores.keys, stores.keyring)
         closing.push_async_callback(tokens.close)
         limiter = Limiter(stores.link, stores.keys, limits_of(stores.settings))
         closing.push_async_callback(limiter.close)

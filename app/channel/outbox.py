@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import orjson
 from cachetools import LRUCache
@@ -19,6 +19,7 @@ from app.queue.envelope import CALL_PREFIX, Entry, batch_aad, fingerprint_aad, m
 from app.queue.outbox import OutboxQueue
 from app.queue.outgoing import BatchState, Kept, Outgoing
 from app.queue.work import Work
+from app.storage.cipher import Seal
 
 # Batches that a node works on keep their content opened: each of the messages needs it.
 _OPENED: Final = 64
@@ -28,14 +29,6 @@ _AT_ONCE: Final = 200
 
 Put = Literal["queued", "known", "other", "full"]
 """What became of what was to be put: `known` is there already, `other` is there with another content under the id."""
-
-
-class Seal(Protocol):
-    """Seals and opens what is kept of a bot, under its own key."""
-
-    async def seal(self, bot: str, plain: bytes, identity: bytes, /) -> bytes: ...
-
-    async def open(self, bot: str, sealed: bytes, identity: bytes, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -28,6 +28,7 @@ from app.core.redis import RedisLink, guard
 from app.feishu.client import FeishuApi
 from app.feishu.codes import error_for
 from app.model.bot import BotSpec
+from app.storage.cipher import Seal
 
 _DROP: Final = Script(Path(__file__).parent / "drop_token.lua")
 
@@ -52,18 +53,6 @@ _PATHS: Final[Mapping[TokenKind, str]] = {
 }
 
 log = get_logger(__name__)
-
-
-class TokenSeal(Protocol):
-    """Seals what is shared through Redis under a bot's data key."""
-
-    async def seal(self, bot: str, plain: bytes, identity: bytes, /) -> bytes:
-        """Seal `plain` for the record named `identity`."""
-        ...
-
-    async def open(self, bot: str, sealed: bytes, identity: bytes, /) -> bytes:
-        """What was sealed; SealBroken when it does not open."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +86,7 @@ class _Place:
 class Tokens:
     """Gives access tokens; in the common case a dictionary look-up."""
 
-    def __init__(
-        self, api: FeishuApi, link: RedisLink, keys: Keys, seal: TokenSeal, *, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
+    def __init__(self, api: FeishuApi, link: RedisLink, keys: Keys, seal: Seal, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._api = api
         self._link = link
         self._keys = keys
@@ -108,8 +95,6 @@ class Tokens:
         self._held: dict[_Place, _Token] = {}
         self._refused: dict[_Place, tuple[float, FeishuRefused]] = {}
         self._flights: dict[_Place, asyncio.Task[_Token]] = {}
-        self.fetches = 0
-        """Tokens fetched from Feishu by this process."""
 
     async def token(self, spec: BotSpec, kind: TokenKind = "tenant") -> str:
         """A token that is good for half a minute at least; FeishuError when none can be had."""
@@ -218,7 +203,6 @@ class Tokens:
     async def _ask(self, place: _Place, spec: BotSpec) -> _Token:
         label = f"the token of bot {spec.id} (app {place.app_id})"
         asked = self._clock.now()
-        self.fetches += 1
         answer = await self._api.request(
             place.base_url,
             "POST",

@@ -62,7 +62,7 @@ def show(
         found = await stores.tasks.show(bot, task)
         if found is None:
             return None
-        note = (await stores.keyring.cipher(bot)).open(found.note, task_aad(task)).decode() if found.note else None
+        note = (await stores.keyring.open(bot, found.note, task_aad(task))).decode() if found.note else None
         return {**_row(found), "note": note}
 
     row = with_stores(config, data_dir, work)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
 from app.core.wire import Arg
 from app.model.outbound import Begun, Opened, SendName
-from app.queue.work import Work
+from app.queue.work import Work, unless_lost
 
 _HERE = Path(__file__).parent
 _SENT = Script(_HERE / "sent.lua")
@@ -54,7 +53,7 @@ class SentRecord:
             [self._keys.root(work.bot)],
             [work.conversation, work.claim, work.entry.event_id, what, name.field, message_id, SENT_TTL],
         )
-        return bytes(_unless_lost(work, reply))
+        return bytes(unless_lost(work, reply))
 
 
 class Ledgers:
@@ -106,10 +105,4 @@ class Ledgers:
             [self._keys.root(work.bot)],
             [work.conversation, work.claim, self._keys.state(work.bot, scope), what, sealed, ttl_ms, *seen],
         )
-        return _unless_lost(work, reply)
-
-
-def _unless_lost(work: Work, reply: Any) -> Any:
-    if reply == b"lost":
-        raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
-    return reply
+        return unless_lost(work, reply)

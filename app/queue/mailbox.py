@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from app.core.errors import Fenced, HubError, StoreUnavailable
+from app.core.errors import HubError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard, unavailable
 from app.queue.envelope import Entry
 from app.queue.replicas import Replicas
-from app.queue.work import Incoming, Receipt, Work
+from app.queue.work import Incoming, Receipt, Work, unless_lost
 
 _HERE = Path(__file__).parent
 _ACCEPT = Script(_HERE / "accept.lua")
@@ -221,9 +221,7 @@ class Mailbox:
         await self._after(work, reply)
 
     async def _after(self, work: Work, reply: Any) -> None:
-        if reply == b"lost":
-            raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
-        if reply == [b"wake"]:
+        if unless_lost(work, reply) == [b"wake"]:
             await self._push_wake({work.bot})
 
     async def _push_wake(self, bots: set[str]) -> None:

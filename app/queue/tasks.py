@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.core.channel import watch
-from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
-from app.queue.work import Work
+from app.queue.work import Work, unless_lost
 
 _TASK = Script(Path(__file__).parent / "task.lua")
 
@@ -58,8 +57,7 @@ class Tasks:
                 *(max(1, int(ttl * 1000)), int(LONGEST * 1000)),
             ],
         )
-        if reply == b"lost":
-            raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
+        unless_lost(work, reply)
 
     async def show(self, bot: str, task: str) -> TaskInfo | None:
         """One task, or None where there is none."""

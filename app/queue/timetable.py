@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
 from app.core.wire import Arg
 from app.model.schedule import Schedule
 from app.queue.envelope import Entry
-from app.queue.work import Work
+from app.queue.work import Work, unless_lost
 
 _HERE = Path(__file__).parent
 _CLAIM = Script(_HERE / "timer_claim.lua")
@@ -184,9 +183,7 @@ class Timetable:
         kept = entry.packed() + b"\n" + entry.sealed
         args: list[Arg] = [work.conversation, work.claim, reminder, max(0, int(delay * 1000)), kept]
         due = await _REMIND(self._redis, [self._keys.root(work.bot)], args)
-        if due == b"lost":
-            raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
-        await self._note({work.bot: float(due)})
+        await self._note({work.bot: float(unless_lost(work, due))})
 
     async def mend(self, bots: Sequence[str], *, not_before: float = 0.0) -> None:
         """Note when each bot's next timer is due, anew: a process that died may not have said so."""

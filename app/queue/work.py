@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from app.core.errors import Fenced
 from app.queue.envelope import Entry
 
 
@@ -51,3 +52,10 @@ class Work(NamedTuple):
     def deaths(self) -> int:
         """How often the process that handled it ended without a word."""
         return max(0, self.starts - 1 - self.failures)
+
+
+def unless_lost(work: Work, reply: Any) -> Any:
+    """A script's reply; Fenced where it says that the claim is another's."""
+    if reply == b"lost":
+        raise Fenced(f"conversation {work.conversation} of bot {work.bot} was taken over by another worker")
+    return reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,6 +20,18 @@ _NONCE_LENGTH: Final = 12
 _TAG_LENGTH: Final = 16
 _HEADER_LENGTH: Final = len(_VERSION) + KEY_ID_LENGTH
 _SHORTEST: Final = _HEADER_LENGTH + _NONCE_LENGTH + _TAG_LENGTH
+
+
+class Seal(Protocol):
+    """Seals and opens what is kept of any bot, under that bot's own key: the keyring."""
+
+    async def seal(self, bot: str, plain: bytes, identity: bytes) -> bytes:
+        """Seal `plain` for the record named `identity`."""
+        ...
+
+    async def open(self, bot: str, sealed: bytes, identity: bytes) -> bytes:
+        """What was sealed for it; SealBroken when it does not open."""
+        ...
 
 
 class Cipher:

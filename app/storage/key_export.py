@@ -14,7 +14,7 @@ from app.storage.data_key import DataKey, unwrap
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 from app.storage.private_files import create_private
-from app.storage.vault_copies import Keeper
+from app.storage.vault import DatabaseVault
 
 _FORMAT: Final = 1
 
@@ -40,7 +40,7 @@ class Imported:
     """Keys that were shredded here: they are not brought back."""
 
 
-async def read_export(path: Path, keyring: Keyring, vault: Keeper) -> Imported:
+async def read_export(path: Path, keyring: Keyring, vault: DatabaseVault) -> Imported:
     """Take the keys of an export into Redis and the database; those that are there already stay as they are.
 
     HubError, and nothing changed, when one of them does not open under the master key.

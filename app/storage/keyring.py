@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import within
@@ -21,6 +21,10 @@ from app.storage.key_record import KeyRecord
 from app.storage.master_key import MasterKey
 from app.storage.shared_keys import SharedKeys
 from app.storage.vault_copies import VaultCopies
+
+if TYPE_CHECKING:
+    # Workers have no database, and none of the memory that SQLAlchemy takes.
+    from app.storage.vault import DatabaseVault
 
 PROOF: Final = b"feishu-hub keycheck 1"
 """What every master key of the cluster has to open."""
@@ -42,22 +46,6 @@ class _Found:
 _NOTHING: Final = _Found()
 
 
-class KeyVault(Protocol):
-    """The database's copies of wrapped data keys."""
-
-    async def of(self, bot: str) -> KeyRecord:
-        """The bot's record, newest key first."""
-        ...
-
-    async def some(self, limit: int) -> Sequence[tuple[str, KeyRecord]]:
-        """Some bots with a wrapped key of each."""
-        ...
-
-    async def keep(self, keys: Sequence[DataKey]) -> None:
-        """Store what is not yet there."""
-        ...
-
-
 class Keyring:
     """Hands out each bot's cipher: from memory, else Redis, else the node's own copy, else a new key.
 
@@ -70,7 +58,7 @@ class Keyring:
         link: RedisLink,
         keys: Keys,
         cache_dir: Path,
-        database: KeyVault | None = None,
+        database: DatabaseVault | None = None,
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -116,6 +104,14 @@ class Keyring:
                 cipher = self._ciphers[bot] = await self._load(bot, _NOTHING)
         self._loading.pop(bot, None)
         return cipher
+
+    async def seal(self, bot: str, plain: bytes, identity: bytes) -> bytes:
+        """Seal for a record of the bot's; raises as `cipher` does."""
+        return (await self.cipher(bot)).seal(plain, identity)
+
+    async def open(self, bot: str, sealed: bytes, identity: bytes) -> bytes:
+        """What was sealed for it; raises as `cipher` does, and SealBroken."""
+        return (await self.cipher(bot)).open(sealed, identity)
 
     async def refresh(self, bot: str) -> Cipher:
         """The cipher read anew, with every key that Redis, the database and the node have of the bot.

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from app.storage.data_key import DataKey, unwrap_good
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
+from app.storage.vault import DatabaseVault
 
 
-class AllKeys(Protocol):
-    """The database's copies of wrapped data keys."""
-
-    async def all(self) -> Sequence[tuple[str, KeyRecord]]:
-        """Every bot's record."""
-        ...
-
-
-async def known_keys(keyring: Keyring, vault: AllKeys) -> Mapping[str, Sequence[DataKey]]:
+async def known_keys(keyring: Keyring, vault: DatabaseVault) -> Mapping[str, Sequence[DataKey]]:
     """Every bot's data keys, the one that seals first; shredded ones and those that do not open are left out.
 
     StoreUnavailable when Redis or the database is away: a list that misses some would be taken for the whole.

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from app.core.errors import SealBroken
 from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
+from app.storage.vault import DatabaseVault
 
 log = get_logger(__name__)
-
-
-class WrapVault(Protocol):
-    """The database's copies of wrapped data keys."""
-
-    async def all(self) -> Sequence[tuple[str, KeyRecord]]:
-        """Every bot's record."""
-        ...
-
-    async def replace(self, bot: str, old: bytes, new: bytes) -> bool:
-        """Write another wrapping of a key in place of the one that was read; False when it is not there any more."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +37,7 @@ class Rewrap:
     Every call raises StoreUnavailable when Redis or the database is away: what was done until then is done.
     """
 
-    def __init__(self, keyring: Keyring, vault: WrapVault) -> None:
+    def __init__(self, keyring: Keyring, vault: DatabaseVault) -> None:
         self._keyring = keyring
         self._vault = vault
 

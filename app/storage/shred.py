@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError
@@ -18,6 +18,7 @@ from app.core.redis_files import rewrite_files
 from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
+from app.storage.vault import DatabaseVault
 
 # What stays of a bot in Redis: that its keys are gone, and numbers that must never go back.
 _KEPT: Final = frozenset({"key", "fence", "out:fence"})
@@ -25,22 +26,6 @@ _KEPT: Final = frozenset({"key", "fence", "out:fence"})
 _HEARD_WITHIN: Final = 1.0
 
 log = get_logger(__name__)
-
-
-class ShredVault(Protocol):
-    """The database's copies of wrapped data keys."""
-
-    async def of(self, bot: str) -> KeyRecord:
-        """The bot's record."""
-        ...
-
-    async def ids(self, bot: str) -> frozenset[bytes]:
-        """The ids of the bot's keys, whatever wraps them."""
-        ...
-
-    async def destroy(self, bot: str, ids: frozenset[bytes]) -> None:
-        """Keep that these keys are gone, in place of the keys."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +48,7 @@ class Shredder:
     def __init__(
         self,
         keyring: Keyring,
-        vault: ShredVault,
+        vault: DatabaseVault,
         link: RedisLink,
         keys: Keys,
         scratch: Path,

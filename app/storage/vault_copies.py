@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError
 from app.core.logs import get_logger
 from app.storage.data_key import DataKey
+
+if TYPE_CHECKING:
+    from app.storage.vault import DatabaseVault
 
 _RETRY_FIRST: Final = 1.0
 _RETRY_LONGEST: Final = 60.0
@@ -18,18 +21,10 @@ _LAST_WRITE: Final = 1.0
 log = get_logger(__name__)
 
 
-class Keeper(Protocol):
-    """Where they are kept."""
-
-    async def keep(self, keys: Sequence[DataKey]) -> None:
-        """Store what is not yet there."""
-        ...
-
-
 class VaultCopies:
     """Data keys on their way into the database; what is not there at the end is tried again at the next start."""
 
-    def __init__(self, vault: Keeper, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, vault: DatabaseVault, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._vault = vault
         self._clock = clock
         self._waiting: dict[DataKey, None] = {}

@@ -88,10 +88,10 @@ def cache_of(link: RedisLink, keys: Keys, clock: Clock = SYSTEM_CLOCK) -> CacheT
 class PlainSeal:
     """Seals by writing bot and identity in front; opens only in its own place."""
 
-    async def seal(self, bot: str, plain: bytes, identity: bytes, /) -> bytes:
+    async def seal(self, bot: str, plain: bytes, identity: bytes) -> bytes:
         return b"|".join((bot.encode(), identity, plain[::-1]))
 
-    async def open(self, bot: str, sealed: bytes, identity: bytes, /) -> bytes:
+    async def open(self, bot: str, sealed: bytes, identity: bytes) -> bytes:
         start = b"|".join((bot.encode(), identity, b""))
         if not sealed.startswith(start):
             raise SealBroken("not sealed here")

@@ -15,7 +15,7 @@ from app.core.redis import RedisLink, connect
 from app.storage.data_key import DataKey
 from app.storage.database import Database
 from app.storage.key_record import KeyRecord
-from app.storage.keyring import Keyring, KeyVault
+from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
 from app.storage.vault import DatabaseVault
 from tests.waiting import until
@@ -38,7 +38,7 @@ def modes(directory: Path) -> dict[str, int]:
     return {name: stat.S_IMODE(path.stat().st_mode) for name, path in found.items()}
 
 
-class DeadVault:
+class DeadVault(DatabaseVault):
     """A database that is away."""
 
     def __init__(self) -> None:
@@ -189,8 +189,7 @@ async def test_a_database_that_hangs_is_given_a_second(
             await asyncio.Event().wait()
             return KeyRecord()
 
-    vault: KeyVault = Hanging()
-    keyring = Keyring(master, link, keys, disk, vault)
+    keyring = Keyring(master, link, keys, disk, Hanging())
     async with asyncio.timeout(3):
         assert (await keyring.cipher("echo")).bot == "echo"
     await keyring.close()
