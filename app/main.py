@@ -22,7 +22,7 @@ class Listener(uvicorn.Server):
         yield
 
 
-def listener(app: Any, *, protocol: type[HttpToolsProtocol] = HttpToolsProtocol, keep_alive: int = 75) -> Listener:
+def listener(app: Any, *, protocol: type[HttpToolsProtocol] = HttpToolsProtocol) -> Listener:
     """A listener for an ASGI app, as fast as Python has it: uvloop, httptools, no access log.
 
     `protocol` is httptools' in uvicorn, or a subclass of it.
@@ -38,7 +38,7 @@ def listener(app: Any, *, protocol: type[HttpToolsProtocol] = HttpToolsProtocol,
         date_header=False,
         # Who the client is, the admission rules decide: the server must not believe a header.
         proxy_headers=False,
-        timeout_keep_alive=keep_alive,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
         backlog=4096,
     )

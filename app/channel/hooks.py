@@ -36,19 +36,17 @@ class Hooks:
         self._clock = clock
         self._chance = chance or random.Random()
 
-    async def send(
-        self, url: str, secret: str | None, message: Mapping[str, Any], *, deadline: float | None = None
-    ) -> None:
+    async def send(self, url: str, secret: str | None, message: Mapping[str, Any]) -> None:
         """Send a message (`msg_type` and `content` or `card`) to the custom bot at `url`, signed where it has a secret.
 
         Tried four times where Feishu says that it is too much, or cannot be reached. Nothing makes a repetition
         harmless: where an answer was lost FeishuUnavailable is raised with `sent`, and its caller decides. Raises
-        FeishuError or SlotTimeout (`deadline` in seconds since the epoch).
+        FeishuError.
         """
         bounds = self._limiter.bounds.hook(url)
         label = f"custom bot {bounds[0].name}"
         for attempt in range(1, _TRIES + 1):
-            slot = await self._limiter.slot(bounds, priority="alert", deadline=deadline)
+            slot = await self._limiter.slot(bounds, priority="alert")
             try:
                 return await self._once(url, secret, message, label)
             except FeishuLimited as error:

@@ -154,18 +154,10 @@ class Sender:
         call = Call("interactive.card.update", "POST", "/open-apis/interactive/v1/card/update", json=body)
         await self.exchange.run(spec, call, **patience)
 
-    async def update_previews(
-        self,
-        spec: BotSpec,
-        tokens: Sequence[str],
-        open_ids: Sequence[str] = (),
-        **patience: Unpack[Patience],
-    ) -> None:
-        """Have clients ask for link previews again; without `open_ids` those of all members do."""
+    async def update_previews(self, spec: BotSpec, tokens: Sequence[str], **patience: Unpack[Patience]) -> None:
+        """Have the clients of all members ask for link previews again."""
         for start in range(0, len(tokens), _PREVIEWS_A_CALL):
-            body: dict[str, Any] = {"preview_tokens": list(tokens[start : start + _PREVIEWS_A_CALL])}
-            if open_ids:
-                body["open_ids"] = list(open_ids)
+            body = {"preview_tokens": list(tokens[start : start + _PREVIEWS_A_CALL])}
             call = Call(UPDATE_PREVIEWS, "POST", "/open-apis/im/v2/url_previews/batch_update", json=body)
             await self.exchange.run(spec, call, **patience)
 
@@ -186,16 +178,10 @@ class Sender:
         answer = await self._change(spec, Call("im.message.reaction.create", "POST", path, json=body), **patience)
         return str(answer.data.get("reaction_id") or "")
 
-    async def upload_image(
-        self,
-        spec: BotSpec,
-        data: bytes,
-        image_type: Literal["message", "avatar"] = "message",
-        **patience: Unpack[Patience],
-    ) -> str:
+    async def upload_image(self, spec: BotSpec, data: bytes, **patience: Unpack[Patience]) -> str:
         """Upload an image of at most 10 MB; its key."""
         _check_size("image", data, IMAGE_LIMIT)
-        form = (Part("image_type", image_type), Part("image", data))
+        form = (Part("image_type", "message"), Part("image", data))
         call = Call("im.image.create", "POST", "/open-apis/im/v1/images", form=form, timeout=_FILE_TIMEOUT)
         answer = await self.exchange.run(spec, call, **patience)
         return str(answer.data.get("image_key") or "")
@@ -237,11 +223,9 @@ class Sender:
         )
         return (await self.exchange.run(spec, call, **patience)).raw
 
-    async def send_hook(
-        self, url: str, secret: str | None, message: Mapping[str, Any], *, deadline: float | None = None
-    ) -> None:
+    async def send_hook(self, url: str, secret: str | None, message: Mapping[str, Any]) -> None:
         """Send a message to the custom bot at `url`, signed where it has a secret; see `Hooks.send`."""
-        await self._hooks.send(url, secret, message, deadline=deadline)
+        await self._hooks.send(url, secret, message)
 
     async def bot_info(self, spec: BotSpec) -> BotInfo:
         """The bot's own open_id and name; five minutes old at most while Feishu answers."""

@@ -20,6 +20,8 @@ FILE_LIMIT: Final = 100 * 1000 * 1000
 """Bytes of the largest file that Feishu lets a bot download (message resources: 100 MB)."""
 NO_CODE: Final = -1
 """Stands where an answer with HTTP status 429 had no readable code."""
+_CONNECTIONS: Final = 256
+_CONNECT_TIMEOUT: Final = 5.0
 # Answers other than files are small; what is larger is not Feishu's.
 _ANSWER_LIMIT: Final = 16 * 1024 * 1024
 # Shorter than what servers keep an idle connection open for: a POST on one that was just closed cannot
@@ -62,14 +64,10 @@ class FeishuApi:
     def __init__(
         self,
         *,
-        connections: int = 256,
-        connect_timeout: float = 5.0,
         file_limit: int = FILE_LIMIT,
         trust_env: bool = False,
     ) -> None:
         """`trust_env` obeys HTTPS_PROXY and its like, which costs a look at the environment a request."""
-        self._connections = connections
-        self._connect_timeout = connect_timeout
         self._file_limit = file_limit
         self._trust_env = trust_env
         self._session: aiohttp.ClientSession | None = None
@@ -122,7 +120,7 @@ class FeishuApi:
                 _url(base_url, path, tuple(query)),
                 data=body,
                 headers=sent,
-                timeout=_timeout(timeout, self._connect_timeout),
+                timeout=_timeout(timeout),
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
             ) as response:
@@ -148,7 +146,7 @@ class FeishuApi:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_IDLE),
+                connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEP_IDLE),
                 # One bot's cookies must never travel with another's call.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "feishu-hub"},
@@ -171,8 +169,8 @@ def _url(base_url: str, path: str, query: tuple[tuple[str, str], ...]) -> URL:
 
 
 @lru_cache(maxsize=64)
-def _timeout(total: float, connect: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, connect=min(connect, total))
+def _timeout(total: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, connect=min(_CONNECT_TIMEOUT, total))
 
 
 def _body(json: Any, form: Sequence[Part]) -> Any:

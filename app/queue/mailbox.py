@@ -206,17 +206,17 @@ class Mailbox:
 
     async def retry(self, work: Work, delay: float) -> None:
         """The event is tried again after `delay` seconds; its conversation waits meanwhile."""
-        await self._park(work, "retry", int(delay * 1000), "0")
+        await self._park(work, "retry", int(delay * 1000))
 
-    async def release(self, work: Work, *, undo_start: bool = True) -> None:
+    async def release(self, work: Work) -> None:
         """Hand the conversation back as it was taken, so that another goes on with it at once."""
-        await self._park(work, "release", 0, "1" if undo_start else "0")
+        await self._park(work, "release")
 
-    async def _park(self, work: Work, how: str, delay_ms: int, undo: str) -> None:
+    async def _park(self, work: Work, how: str, delay_ms: int = 0) -> None:
         reply = await self._pipe.run(
             _PARK,
             [self._keys.root(work.bot)],
-            [self._wake, work.bot, work.conversation, work.claim, work.log_id, how, delay_ms, undo],
+            [self._wake, work.bot, work.conversation, work.claim, work.log_id, how, delay_ms],
         )
         await self._after(work, reply)
 

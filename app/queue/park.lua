@@ -1,7 +1,7 @@
 -- Let go of a conversation whose event is not finished: to wait for a retry, or to be taken at once by another.
 --
 -- KEYS[1]  root of the bot's keys
--- ARGV     wake list or '', bot, conversation, claim, log id, 'retry' | 'release', delay ms, '1' to take the start back
+-- ARGV     wake list or '', bot, conversation, claim, log id, 'retry' | 'release' (takes the start back), delay ms
 -- Returns  'lost', {} or {'wake'} (the caller wakes the bot)
 local root, wake, conversation, claim, id = KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 if redis.call('HGET', root .. 'claim', conversation) ~= claim then return 'lost' end
@@ -15,7 +15,7 @@ if ARGV[6] == 'retry' then
   return {}
 end
 local list = string.sub(conversation, 1, 5) == 'call:' and 'calls' or 'ready'
-if ARGV[8] == '1' then redis.call('HINCRBY', root .. 'tries', id, -1) end
+redis.call('HINCRBY', root .. 'tries', id, -1)
 redis.call('HSET', root .. 'claim', conversation, 'r')
 if redis.call('LPUSH', root .. list, conversation) == 1 then
   if wake == '' then return {'wake'} end

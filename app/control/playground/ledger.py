@@ -70,9 +70,9 @@ class Turn:
 class Ledger:
     """Calls and accepted messages, in order of arrival, with the questions that tests ask of them."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self.calls: deque[Call] = deque(maxlen=kept)
-        self.accepted: deque[tuple[Call, Message]] = deque(maxlen=kept)
+    def __init__(self) -> None:
+        self.calls: deque[Call] = deque(maxlen=KEPT)
+        self.accepted: deque[tuple[Call, Message]] = deque(maxlen=KEPT)
         self.dropped = 0
         self._seq = 0
         self._said: dict[tuple[str, str], tuple[str, str, float]] = {}
@@ -134,9 +134,9 @@ class Ledger:
             if (chat is None or message.chat.chat_id == chat) and (app is None or call.app_id == app)
         ]
 
-    def texts(self, chat: str | None = None, app: str | None = None) -> list[str]:
+    def texts(self, chat: str | None = None) -> list[str]:
         """The contents of `messages`, in order."""
-        return [message.content for message in self.messages(chat, app)]
+        return [message.content for message in self.messages(chat)]
 
     def duplicates(self, by: Literal["uuid", "content", "reply"] = "uuid") -> list[list[Message]]:
         """Groups of accepted messages that share app and uuid; or app, chat and content; or app and parent."""

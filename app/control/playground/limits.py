@@ -66,13 +66,15 @@ class Limits:
         for bound in bounds:
             self._take(("app", app_id, api, str(bound.window)))
 
-    def target(self, kind: str, name: str, bound: Bound = PER_CHAT, code: int = CHAT_FREQUENCY) -> None:
+    def target(self, kind: str, name: str, bound: Bound = PER_CHAT) -> None:
         """Count one message to a chat or user (over all apps), or one change of a message or card."""
         if not self.enabled:
             return
         key = (kind, name)
         if self._wait(key, bound) is not None:
-            raise Refusal(code, f"The request triggered the frequency limit, ext={kind} rate limit", violation=kind)
+            raise Refusal(
+                CHAT_FREQUENCY, f"The request triggered the frequency limit, ext={kind} rate limit", violation=kind
+            )
         self._take(key)
 
     def reset(self) -> None:

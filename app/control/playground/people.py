@@ -194,13 +194,15 @@ class People:
         event_id: str | None = None,
     ) -> Delivery:
         """Send an app any event."""
+        return self._send(app, event_type, body, schema, event_id)
+
+    def _send(
+        self, app: App, event_type: str, body: dict[str, Any], schema: str = "2.0", event_id: str | None = None
+    ) -> Delivery:
         event_id = event_id or self.world.new_id("")
-        now = self.clock.now()
         build = event_v1 if schema == "1.0" else event_v2
-        chat_id = str(body.get("chat_id", ""))
-        return self.deliveries.send(
-            app, event_type, event_id, build(app, event_type, body, event_id, now), chat_id=chat_id
-        )
+        document = build(app, event_type, body, event_id, self.clock.now())
+        return self.deliveries.send(app, event_type, event_id, document, chat_id=str(body.get("chat_id", "")))
 
     def _tell(self, message: Message) -> list[Delivery]:
         """One event for every app that may hear a message."""
@@ -229,12 +231,7 @@ class People:
     def _notify(self, app: App, event_type: str, body: dict[str, Any], schema: str = "2.0") -> Delivery | None:
         if not app.event_url or (app.subscriptions is not None and event_type not in app.subscriptions):
             return None
-        event_id, now = self.world.new_id(""), self.clock.now()
-        build = event_v1 if schema == "1.0" else event_v2
-        chat_id = str(body.get("chat_id", ""))
-        return self.deliveries.send(
-            app, event_type, event_id, build(app, event_type, body, event_id, now), chat_id=chat_id
-        )
+        return self._send(app, event_type, body, schema)
 
     def _changed(self, message: Message) -> None:
         self.feed.put(lambda: {"type": "changed", "message_id": message.message_id, "chat_id": message.chat.chat_id})

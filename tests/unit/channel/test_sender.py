@@ -104,10 +104,10 @@ async def test_a_clicked_card_is_updated_by_its_token(sender: Sender, feishu: St
 
 async def test_previews_go_ten_at_a_time(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["POST /open-apis/im/v2/url_previews/batch_update"] = {"code": 0}
-    await sender.update_previews(spec, [f"pt-{n}" for n in range(12)], ["ou_1"])
+    await sender.update_previews(spec, [f"pt-{n}" for n in range(12)])
     first, second = feishu.calls("url_previews")
     assert len(first.json["preview_tokens"]) == 10
-    assert second.json == {"preview_tokens": ["pt-10", "pt-11"], "open_ids": ["ou_1"]}
+    assert second.json == {"preview_tokens": ["pt-10", "pt-11"]}
 
 
 async def test_an_ephemeral_card_is_never_repeated_blindly(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
