@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from app.core.alert_rules import DEFAULT_RULES, Rule, Severity, parse_when
 from app.core.shape import Frozen
-from app.core.values import Span, Whole, Words
+from app.core.values import Span, Whole, Words, read_switch
 
 _NAME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
@@ -19,11 +19,6 @@ _NAME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 def _when(text: str) -> str:
     parse_when(text)
     return text
-
-
-def _switch(value: Any) -> Any:
-    # `HighCPU: off` is how an operator says it.
-    return {"enabled": value} if isinstance(value, bool) else value
 
 
 def _named(value: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +96,7 @@ class Alerts(Frozen):
     settle: Span = Field(60.0, description="how long a condition must be over before its alert counts as resolved")
     repeat: Span = Field(3600.0, ge=1, description="how often an alert that stays is sent again")
     history: Whole = Field(10_000, ge=1, le=1_000_000, description="how many past alerts are kept")
-    rules: Annotated[dict[str, Annotated[RuleSettings, BeforeValidator(_switch)]], AfterValidator(_named)] = Field(
+    rules: Annotated[dict[str, Annotated[RuleSettings, BeforeValidator(read_switch)]], AfterValidator(_named)] = Field(
         {}, description="over the built-in rules, by name, and rules of one's own: docs/alerts.md"
     )
     channels: Annotated[dict[str, ChannelSettings], AfterValidator(_named)] = Field(

@@ -27,7 +27,7 @@ from app.core.sections import (
     WorkerSettings,
 )
 from app.core.shape import Frozen, fit, keys_of
-from app.core.values import Size, Span, split_words
+from app.core.values import Reserved, Size, Span, read_switch, split_words
 
 Role = Literal["gateway", "worker", "channel", "archiver", "scheduler"]
 AnyRole = Literal["all", "gateway", "worker", "channel", "archiver", "scheduler"]
@@ -46,12 +46,6 @@ _NO_SETTINGS: Final = frozenset({"HUB_ENGINE_BINARY"})
 """Variables that are no settings and not unknown either: which server program the embedded engine runs."""
 
 
-def _reserved(value: dict[str, Any]) -> dict[str, Any]:
-    if value:
-        raise ValueError("not part of this version: remove it")
-    return value
-
-
 def _roles(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError(f"name at least one of all, {', '.join(ROLES)}")
@@ -62,11 +56,6 @@ def _by_name(value: tuple[ApiToken, ...]) -> tuple[ApiToken, ...]:
     if len({token.name for token in value}) < len(value):
         raise ValueError("two tokens have the same name: each has to have its own")
     return value
-
-
-def _switch(value: Any) -> Any:
-    # `spool: off` is how an operator says it.
-    return {"enabled": value} if isinstance(value, bool) else value
 
 
 def _command(value: Any) -> Any:
@@ -89,7 +78,7 @@ class Settings(Frozen):
     server: Server = Server()
     redis: RedisSettings = RedisSettings()
     database: Database = Database()
-    spool: Annotated[SpoolSettings, BeforeValidator(_switch)] = SpoolSettings()
+    spool: Annotated[SpoolSettings, BeforeValidator(read_switch)] = SpoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
     worker: WorkerSettings = WorkerSettings()
     outbox: OutboxSettings = OutboxSettings()
@@ -118,7 +107,7 @@ class Settings(Frozen):
     )
     alerts: Alerts = Alerts()
     metrics: MetricsSettings = MetricsSettings()
-    pools: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field({}, description="reserved for a later version")
+    pools: Reserved = Field({}, description="reserved for a later version")
 
     _unknown_env: tuple[str, ...] = PrivateAttr(())
 

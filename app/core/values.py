@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
 _SPAN = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -78,6 +78,17 @@ def split_words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
+def read_switch(value: Any) -> Any:
+    """`spool: off` and `HighCPU: off` are how an operator says it of a whole section."""
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
+def _no_content(value: dict[str, Any]) -> dict[str, Any]:
+    if value:
+        raise ValueError("not part of this version: remove it")
+    return value
+
+
 def _no_bool(value: Any) -> Any:
     # Python's True is an int, so that `port: yes` would silently become port 1.
     if isinstance(value, bool):
@@ -92,3 +103,5 @@ Number = Annotated[float, BeforeValidator(_no_bool)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(split_words)]
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words)]
+Reserved = Annotated[dict[str, Any], AfterValidator(_no_content)]
+"""A key that is kept for a later version."""

@@ -16,6 +16,7 @@ import orjson
 from app.queue.envelope import Entry
 from app.queue.work import Incoming
 from app.storage.cipher import KEY_ID_LENGTH
+from app.storage.private_files import sync_directory
 
 _FORMAT: Final = 1
 _SCHEMA: Final = """
@@ -62,7 +63,7 @@ class SpoolFile:
         except BaseException:
             self.close()
             raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
     def close(self) -> None:
         """Let the file and its lock go."""
@@ -159,12 +160,3 @@ def _owned(path: Path) -> int:
         os.close(lock)
         raise sqlite3.OperationalError("another process has it open") from error
     return lock
-
-
-def _sync_directory(directory: Path) -> None:
-    # Without it a power loss may forget the names of files that were synced.
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from app.core.shape import Frozen
-from app.core.values import Networks, Number, Span, Whole, Words
+from app.core.values import Networks, Number, Reserved, Span, Whole, Words
 from app.model.schedule import BotSchedule, each_once
 
 BOT_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
@@ -21,12 +21,6 @@ HANDLER_MODULES: Final = "feishu_hub_handler_"
 Conversation = Literal["chat", "thread", "sender", "none"]
 
 _DOMAINS: Final = {"feishu": "https://open.feishu.cn", "lark": "https://open.larksuite.com"}
-
-
-def _reserved(value: Any) -> Any:
-    if value:
-        raise ValueError("not part of this version: remove it")
-    return value
 
 
 def _domain(value: str) -> str:
@@ -144,9 +138,7 @@ class BotConfig(Frozen):
     handler: str | None = Field(
         None, pattern=HANDLER_NAME, description="module in bots/ that answers this bot's events; required"
     )
-    agents: Annotated[dict[str, Any], AfterValidator(_reserved)] = Field(
-        default_factory=dict, description="reserved for a later version"
-    )
+    agents: Reserved = Field(default_factory=dict, description="reserved for a later version")
     enabled: bool = Field(True, description="false: the bot answers 404 and its mail waits")
     owners: Words = Field((), description="open ids of the people responsible for the bot")
     # Not in repr: a handler's settings may be resolved secrets.

@@ -15,7 +15,7 @@ def replace_private(path: Path, data: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def create_private(path: Path, data: bytes) -> None:
@@ -26,7 +26,7 @@ def create_private(path: Path, data: bytes) -> None:
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _draft(path: Path, data: bytes) -> Path:
@@ -40,8 +40,8 @@ def _draft(path: Path, data: bytes) -> Path:
     return draft
 
 
-def _sync_directory(directory: Path) -> None:
-    # The new name itself lies in the directory: without this a power cut can take it back.
+def sync_directory(directory: Path) -> None:
+    """Write the names in a directory to the disk: without it a power cut can take back that of a synced file."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -45,6 +45,12 @@ def spec(feishu: StandIn) -> BotSpec:
 
 
 @pytest.fixture
+def ledger() -> MemoryLedger:
+    """What has been sent, as far as a ledger that is lost with the test knows."""
+    return MemoryLedger()
+
+
+@pytest.fixture
 def clock() -> FastClock:
     """A clock on which waiting takes no time."""
     return FastClock()
