@@ -14,7 +14,7 @@ ALONE  := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 run: $(VENV)/.runtime ## hub + playground on this machine
 	$(BIN)/feishu-hub dev
 
-test: $(VENV)/.dev ## all tests but the long ones; those that open a database on SQLite and on PostgreSQL
+test: $(VENV)/.dev ## all tests but the long ones; those that are about the database on SQLite and on PostgreSQL
 	$(BIN)/python tests/servers.py
 	$(BESIDE) || $(ALONE)
 

@@ -72,7 +72,7 @@ def postgres(postgres_programs: None) -> Iterator[PostgresServer]:
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of an empty database of the test's own; the test runs once with each kind.
 
-    A test that is of one kind only says so: `@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
+    One that has nothing to do with the database is run on one kind: `tests.system.world.ON_SQLITE`.
     """
     if request.param == "sqlite":
         yield "sqlite"  # the file hub.db in the data directory, as shipped

@@ -80,7 +80,7 @@ class Dashboard:
                 Route("/parts/{part}", known(self._part)),
                 Route("/traffic", known(self._traffic)),
                 Route("/silence", form(self._silence), methods=["POST"]),
-                Mount("/static", StaticFiles(directory=_HERE / "static")),
+                Mount("/static", StaticFiles(directory=_HERE / "static", packages=[("app.control", "static")])),
             ],
         )
 

@@ -10,7 +10,9 @@ from typing import Final
 from app.control.playground.control import Control
 from app.control.playground.wire import Answer, Request, json_answer
 
-_HERE: Final = Path(__file__).parent / "static"
+_OWN: Final = Path(__file__).parent / "static"
+# Colours and the icon are the dashboard's too.
+_SHARED: Final = Path(__file__).parent.parent / "static"
 _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -51,11 +53,16 @@ class Page:
             return Answer(200, page.encode(), "text/html; charset=utf-8", dict(HEADERS))
         name = path.removeprefix("/static/")
         suffix = Path(name).suffix
-        if path.startswith("/static/") and suffix in _TYPES and name in {file.name for file in _HERE.iterdir()}:
+        if path.startswith("/static/") and suffix in _TYPES and name in _files():
             return Answer(200, _file(name), _TYPES[suffix], dict(HEADERS))
         return json_answer(404, {"error": "there is no such page"})
 
 
 @cache
+def _files() -> dict[str, Path]:
+    return {file.name: file for directory in (_SHARED, _OWN) for file in directory.iterdir()}
+
+
+@cache
 def _file(name: str) -> bytes:
-    return (_HERE / name).read_bytes()
+    return _files()[name].read_bytes()
