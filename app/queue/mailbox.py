@@ -28,6 +28,8 @@ _WAKE = Script(_HERE / "wake.lua")
 
 # A claim is extended every second; three missed and it is free, so that work goes on elsewhere within 5 s.
 LEASE_MS: Final = 3_500
+# Of a commit's time on Cluster (s): a node that hangs would else fail it for the bots of all others.
+_SLOT_TIMEOUT: Final = 0.5
 # Bots fetched in one blocking read; more would be fairer to nobody and lost with a killed worker for a sweep's time.
 _WAKE_BATCH: Final = 8
 
@@ -70,7 +72,9 @@ class Mailbox:
 
         async def accept(places: Sequence[int]) -> bool:
             try:
-                replies = await self._accept_slot([batch[place] for place in places])
+                with guard():
+                    async with asyncio.timeout(_SLOT_TIMEOUT):
+                        replies = await self._accept_slot([batch[place] for place in places])
             except StoreUnavailable as error:
                 results.update(dict.fromkeys(places, error))
                 return False

@@ -15,7 +15,7 @@ from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard
 from app.core.wire import Arg, exchange
 
 # How long replicas have to say so (ms), within the time of a commit.
-_WITHIN: Final = 500
+_WITHIN: Final = 400
 _MARKER_TTL: Final = 10
 
 

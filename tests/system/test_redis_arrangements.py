@@ -19,16 +19,12 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from app.core.errors import StoreUnavailable
-from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, check_external, connect, guard
-from app.queue.mailbox import Mailbox
-from app.queue.work import Incoming
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.servers import needed
 from tests.system.same_everywhere import depths_and_alerts, events_of_bots
-from tests.unit.queue.incoming import incoming, statuses
 from tests.waiting import until
 
 pytestmark = pytest.mark.system
@@ -168,7 +164,7 @@ async def test_sentinel_follows_the_primary(push: Script) -> None:
 
 async def copies(replica: RedisLink) -> bool:
     info: Any = await replica.commands.info("replication")
-    return bool(info.get("master_link_status") == "up")
+    return bool(info["master_link_status"] == "up")
 
 
 async def knows_replica(watcher: RedisLink) -> bool:
@@ -261,34 +257,3 @@ async def test_a_cluster_that_is_not_there_is_an_outage(push: Script) -> None:
             await push(link.commands, ["log"], ["x"])
         with pytest.raises(StoreUnavailable):
             await Pipeliner(link.commands, cluster=True).run(push, ["log"], ["x"])
-
-
-async def test_on_a_cluster_the_replicas_of_a_bots_own_primary_count(cluster: list[Server]) -> None:
-    followed = cluster[0]
-    flags = (*SYNC_AT_ONCE, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port")
-    bus = free_port()
-    with Server(*flags, str(bus), port=free_port()) as replica:
-        async with linked(cluster_url(cluster)) as link, linked(replica.url) as copy, linked(followed.url) as first:
-            name = bytes(await first.commands.execute_command("CLUSTER", "MYID")).decode()
-            await first.commands.execute_command("CLUSTER", "MEET", "127.0.0.1", replica.port, bus)
-
-            async def replicates() -> bool:
-                with contextlib.suppress(ResponseError):  # it has not heard of the primary yet
-                    await copy.commands.execute_command("CLUSTER", "REPLICATE", name)
-                return await copies(copy)
-
-            await until(replicates, timeout=30)
-            assert isinstance(link.commands, RedisCluster)
-            keys = Keys()
-            bots = {link.commands.keyslot(keys.root(f"bot{n}")) * 3 // 16384: f"bot{n}" for n in range(50)}
-            mailbox = Mailbox(link, keys, replicas_ack=1)
-            batch = [incoming(f"e{n}", bot=bots[n]) for n in range(3)]
-            await until(lambda: follows(mailbox, incoming("first", bot=bots[0])))
-            assert statuses(await mailbox.accept(batch)) == ["accepted", "unavailable", "unavailable"]
-            replica.signal(signal.SIGSTOP)
-            assert statuses(await mailbox.accept(batch)) == ["unavailable"] * 3
-            replica.signal(signal.SIGCONT)
-
-
-async def follows(mailbox: Mailbox, event: Incoming) -> bool:
-    return statuses(await mailbox.accept([event])) != ["unavailable"]

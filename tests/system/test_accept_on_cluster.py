@@ -1,0 +1,75 @@
+"""Accepting on a Redis Cluster: what one primary lacks, or a primary that hangs, is that of its own bots alone."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import pytest
+from redis.asyncio import RedisCluster
+from redis.exceptions import ResponseError
+
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.gateway.accept import Acceptor
+from app.queue.mailbox import Mailbox
+from app.queue.work import Incoming
+from tests.ports import free_port
+from tests.redis_servers import Server
+from tests.system import test_redis_arrangements as arrangements
+from tests.unit.gateway.taking import take
+from tests.unit.queue.incoming import incoming, statuses
+from tests.waiting import until
+
+pytestmark = pytest.mark.system
+cluster = arrangements.cluster
+
+
+async def test_the_replicas_of_a_bots_own_primary_count(cluster: list[Server]) -> None:
+    flags = (*arrangements.SYNC_AT_ONCE, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+    bus = free_port()
+    with Server(*flags, "--cluster-port", str(bus), port=free_port()) as replica:
+        async with (
+            arrangements.linked(arrangements.cluster_url(cluster)) as link,
+            arrangements.linked(replica.url) as copy,
+        ):
+            await until(lambda: follows(replica, bus, copy, cluster[0]), timeout=30)
+            mailbox = Mailbox(link, Keys(), replicas_ack=1)
+            batch = one_each(link)
+            await until(lambda: kept(mailbox, batch[0]))
+            assert statuses(await mailbox.accept(batch)) == ["duplicate", "unavailable", "unavailable"]
+            replica.signal(signal.SIGSTOP)
+            assert statuses(await mailbox.accept(batch)) == ["unavailable"] * 3
+            replica.signal(signal.SIGCONT)
+
+
+async def test_a_primary_that_hangs_keeps_no_events_of_the_others_out(cluster: list[Server]) -> None:
+    async with arrangements.linked(arrangements.cluster_url(cluster)) as link:
+        mailbox = Mailbox(link, Keys())
+        await until(lambda: kept(mailbox, *one_each(link)))
+        acceptor = Acceptor(mailbox, None)
+        cluster[0].signal(signal.SIGSTOP)
+        assert await take(acceptor, *one_each(link, "again")) == ["refused", "accepted", "accepted"]
+        assert acceptor.place == "queue"
+        cluster[0].signal(signal.SIGCONT)
+
+
+def one_each(link: RedisLink, name: str = "first") -> list[Incoming]:
+    """An event of a bot on each primary."""
+    assert isinstance(link.commands, RedisCluster)
+    bots = {link.commands.keyslot(Keys().root(f"bot{n}")) * 3 // 16384: f"bot{n}" for n in range(50)}
+    return [incoming(name, bot=bots[n]) for n in range(3)]
+
+
+async def follows(replica: Server, bus: int, copy: RedisLink, primary: Server) -> bool:
+    """Whether the replica has its first copy; asked for again until it has heard of the primary."""
+    async with arrangements.linked(primary.url) as link:
+        name = bytes(await link.commands.execute_command("CLUSTER", "MYID")).decode()
+        await link.commands.execute_command("CLUSTER", "MEET", "127.0.0.1", replica.port, bus)
+    with contextlib.suppress(ResponseError):
+        await copy.commands.execute_command("CLUSTER", "REPLICATE", name)
+    return bool((await copy.commands.info("replication")).get("master_link_status") == "up")
+
+
+async def kept(mailbox: Mailbox, *events: Incoming) -> bool:
+    return "unavailable" not in statuses(await mailbox.accept(events))
