@@ -67,10 +67,9 @@ class Apart:
         for process in self._processes:
             if process.lane.kind != "solo":
                 process.tell({"do": "bots", "bots": list(apart)})
-        if apart:
-            self.have_lane()
-        elif (lane := self._processes.of_kind("quarantine")) is not None:
-            lane.retire()
+            if process.lane.kind == "quarantine" and not apart:
+                process.retire()
+        self.have_lane()
 
     def _revision(self, bot: str) -> str:
         spec = self._catalog.bots.get(bot)

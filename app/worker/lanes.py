@@ -128,7 +128,7 @@ class Lanes:
         for process in self._all:
             if process.spare:
                 process.retire()
-            elif process.lane.kind != "solo" and process.state != "retiring":
+            elif process.lane.kind != "solo" and process.state != "retiring" and not self._all.has_heir(process):
                 successor = self._all.spawn(process.lane.kind, self._apart.bots)
                 if successor is not None:
                     successor.replaces = process.lane.number
@@ -246,7 +246,7 @@ class Lanes:
                 lane = self._all.of_kind("quarantine")
                 if lane is not None and message["bot"] in self._apart.bots:
                     lane.tell({"do": "take", "bot": message["bot"]})
-            case "solo":
+            case "solo" if self._all.find(process.lane.number) is not None:  # else its events are another's already
                 self._solos.ask(process.lane.number, message)
             case "outcome":
                 self._solos.outcome(process.lane.number, message)
@@ -254,15 +254,17 @@ class Lanes:
     def _served(self, process: WorkerProcess) -> None:
         if process.state == "starting":
             process.state = "ready"
-        old = self._all.find(process.replaces)
-        if old is not None and old.state == "ready" and (worse := process.faults.keys() - old.faults.keys()):
+        before = list(self._all.replaced_by(process))
+        old = next((one for one in before if one.state == "ready"), None)
+        if old is not None and (worse := process.faults.keys() - old.faults.keys()):
             # Code that works is not given up for code that cannot be read.
             log.error("handlers could not be read anew, the last good code goes on", bots=sorted(worse))
             self._refused = process.faults
             process.retire()
-        elif old is not None:
+        elif before:
             self._refused = {}
-            old.retire()
+            for one in before:
+                one.retire()
         self._apart.have_lane()
         self._all.notify()
 

@@ -121,6 +121,15 @@ class Processes:
             process.serve()
         return process
 
+    def replaced_by(self, process: WorkerProcess) -> Iterator[WorkerProcess]:
+        """Those that retire as soon as it is ready: whom it replaces, and whom that one was to replace."""
+        while (old := self._all.get(process.replaces)) is not None:
+            yield (process := old)
+
+    def has_heir(self, process: WorkerProcess) -> bool:
+        """Whether another is on its way that replaces it."""
+        return any(one.replaces == process.lane.number and one.state != "retiring" for one in self._all.values())
+
     def tell(self, number: int, message: Message) -> None:
         """Say something to a process that may be gone."""
         if (process := self._all.get(number)) is not None:

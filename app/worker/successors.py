@@ -62,6 +62,8 @@ class Successors:
         kind = process.lane.kind
         if kind == "solo" or process.spare or (kind == "quarantine" and not self._apart.bots):
             return
+        if self._processes.has_heir(process):
+            return
         if self._clock.monotonic() - process.ordered > _SHORT_LIFE:
             self._short_lives = 0
         elif not (culprit and kind == "shared"):  # the culprit is apart now: the next one lives
@@ -69,15 +71,15 @@ class Successors:
         pause = min(_LONGEST_PAUSE, 0.1 * 2**self._short_lives) if self._short_lives > 1 else 0.0
         if pause:
             log.warning("worker processes die young, the next one waits", seconds=pause, lane=kind)
-            self._go(self._start_later(kind, pause))
+            self._go(self._start_later(process, pause))
         else:
-            self._start_again(kind)
+            self._start_again(process)
 
-    async def _start_later(self, kind: LaneKind, pause: float) -> None:
+    async def _start_later(self, process: WorkerProcess, pause: float) -> None:
         await self._clock.sleep(pause)
-        self._start_again(kind)
+        self._start_again(process)
 
-    def _start_again(self, kind: LaneKind) -> None:
-        if kind == "shared":
-            self.start(kind)
+    def _start_again(self, process: WorkerProcess) -> None:
+        if process.lane.kind == "shared" and (another := self.start("shared")) is not None:
+            another.replaces = process.replaces
         self._apart.have_lane()
