@@ -31,8 +31,6 @@ from app.worker.dial import Dials
 from app.worker.lane import Lane
 from app.worker.worker import Parts, Worker
 
-# A worker that says it is ready should have its handlers; one that never ends its import must not keep the others.
-_IMPORT_PATIENCE: Final = 2.0
 # What was read just now has not changed; to begin to watch it takes as long as a fifth of all that is done until then.
 _FIRST_LOOK: Final = 0.5
 # Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
@@ -74,9 +72,12 @@ async def _work(birth: Birth, lane: Lane) -> int:
         for work, name in ((_watch(registry), "watch"), (stores.shreds.run(), "shreds")):
             await closing.enter_async_context(running(work, name))
         # An event that runs alone has its bot's code imported before it, and nobody else's.
-        shelf = Shelf(registry, handler_directories(birth.bots_dir), at_once=lane.kind == "solo")
-        if lane.kind != "solo":
-            await shelf.ready(_IMPORT_PATIENCE)
+        shelf = Shelf(
+            registry,
+            handler_directories(birth.bots_dir),
+            at_once=lane.kind == "solo",
+            note=partial(birth.dials.note_import, lane.slot),
+        )
         worker = Worker(
             lane,
             Parts(

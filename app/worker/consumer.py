@@ -150,8 +150,9 @@ class Consumer:
         rooms: dict[str, tuple[int, int]] = {}
         for bot in tuple(self._narrow):
             desk = self._desk(bot)
-            free, calls = self._free(desk)
-            if self._roster.place_of(bot) != "here" or desk.token or desk.taking or free <= 0:
+            here = self._roster.place_of(bot) == "here"
+            free, calls = self._free(desk) if here else (0, 0)
+            if desk.token or desk.taking or free <= 0:
                 # With all slots in use the token is held for a moment: it would come back at once.
                 rooms[bot] = 0, 0
             elif free < self._usual or calls < _LEAST_CALL_SLOTS:

@@ -21,7 +21,8 @@ _NAME: Final = struct.Struct("=B64s")
 _NAME_AT: Final = _SINCE.size
 _CELL_SIZE: Final = 128
 _TICK_AT: Final = _CELL_SIZE * (1 + THREADS)
-_SLOT_SIZE: Final = _TICK_AT + _CELL_SIZE
+_IMPORT_AT: Final = _TICK_AT + _CELL_SIZE
+_SLOT_SIZE: Final = _IMPORT_AT + _CELL_SIZE
 NANO: Final = 1_000_000_000
 
 TICK: Final = 0.05
@@ -66,6 +67,16 @@ class Dials:
         """When the loop of the worker in `slot` last turned (monotonic nanoseconds); 0 before it runs and after."""
         (at,) = _SINCE.unpack_from(self.memory, slot * _SLOT_SIZE + _TICK_AT)
         return int(at)
+
+    def note_import(self, slot: int, bot: str) -> None:
+        """Show whose code the worker in `slot` imports now; an empty name for nobody's."""
+        name = bot.encode()
+        _NAME.pack_into(self.memory, slot * _SLOT_SIZE + _IMPORT_AT + _NAME_AT, len(name), name)
+
+    def importing(self, slot: int) -> str:
+        """Whose code the worker in `slot` imports, if any."""
+        length, name = _NAME.unpack_from(self.memory, slot * _SLOT_SIZE + _IMPORT_AT + _NAME_AT)
+        return str(name[:length].decode(errors="replace"))
 
     def wipe(self, slot: int) -> None:
         """Forget what a process left behind, before another gets its slot."""

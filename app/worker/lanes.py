@@ -74,7 +74,7 @@ class Lanes:
             self._successors,
             catalog,
             clock,
-            lambda owner, bots: self._free(owner, bots, alive=True),
+            self._free,
         )
         self._solos = SoloDesk(self._spawn_solo, self._all.tell, self._all.kill)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -207,7 +207,8 @@ class Lanes:
                 await process.line.heard_out()
             if status == -signal.SIGTERM:
                 await asyncio.wait({self._go(self._ending.wait())}, timeout=_SAME_SIGNAL)
-            self._solos.gone(process.lane.number, told_to_end=self._ending.is_set())
+            # One that could not even be forked says nothing of the event.
+            self._solos.gone(process.lane.number, told_to_end=self._ending.is_set() or not process.pid)
         finally:
             self._all.hang_up(process)
 
@@ -224,7 +225,7 @@ class Lanes:
             return holder.bot
         # With several bots in threads nobody can say whose it was: the counted deaths find out, alone.
         threads = {one.bot for one in self._dials.in_threads(slot)}
-        return threads.pop() if len(threads) == 1 else ""
+        return threads.pop() if len(threads) == 1 else self._dials.importing(slot)
 
     def _spawn_solo(self, asker: int) -> int | None:
         """A process for an event alone, under the claim of who asked for it."""
@@ -270,7 +271,7 @@ class Lanes:
 
     # -- tasks ---------------------------------------------------------------------------------------------
 
-    def _free(self, owner: str, bots: list[str], *, alive: bool = False) -> None:
+    def _free(self, owner: str, bots: list[str], alive: bool = False) -> None:
         self._go(give_free(self._leases, self._clock, owner, bots, alive=alive))
 
     def _go(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:

@@ -15,6 +15,8 @@ HAND_OVER: Final = 0.1
 """Seconds of a held loop after which the other bots' work goes on in that process."""
 # Whose thread keeps the interpreter to itself is only concluded from ticks, each of which may be late by itself.
 _TURNS_NO_MORE: Final = 0.2
+# A callback that bot code gave the loop, or a thread of its own, is seen by nothing but that the loop stands still.
+_NOBODY_KNOWN: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Blocked:
     """A worker whose loop does not turn."""
 
     bots: tuple[str, ...]
-    """Who blocks it; of several in threads nobody can say which."""
+    """Who blocks it; of several in threads nobody can say which, and of what runs unseen nobody at all."""
     since: int
     """Monotonic nanoseconds."""
     seconds: float
@@ -59,4 +61,4 @@ class Looks:
         if seconds <= _TURNS_NO_MORE:
             return None
         bots = tuple(sorted({one.bot for one in self._dials.in_threads(self._slot)}))
-        return Blocked(bots, since, seconds) if bots else None
+        return Blocked(bots, since, seconds) if bots or seconds > _NOBODY_KNOWN else None

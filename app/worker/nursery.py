@@ -38,7 +38,7 @@ class Parent(Protocol):
         ...
 
     def died(self, number: int, pid: int, status: int) -> None:
-        """A worker process ended; `status` as subprocess has it: negative for a signal."""
+        """A worker process ended; `status` as subprocess has it: negative for a signal. Pid 0: it was never born."""
         ...
 
     def lost(self) -> None:
@@ -204,10 +204,16 @@ class _Forker:
         return True
 
     def _fork(self, order: dict[str, Any], inherited: tuple[Any, ...]) -> None:
-        node_end, worker_end = socket.socketpair()
         nursery = os.getpid()
         _flush()
-        pid = os.fork()
+        try:
+            node_end, worker_end = socket.socketpair()
+            pid = os.fork()
+        except OSError as error:
+            # No memory, or too many processes or files: the others live on, and the node will ask again.
+            log.error("worker process could not be forked", error=error.strerror)
+            self._say({"say": "died", "number": order["number"], "pid": 0, "status": error.errno or 1})
+            return
         if pid == 0:
             status = 1
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -35,8 +35,8 @@ class Handlers(Protocol):
         """What is wrong with the code of each bot that has none for it, by bot."""
         ...
 
-    async def ready(self, patience: float) -> None:
-        """Have the code of every bot at hand, as far as that takes no longer than `patience` seconds."""
+    async def ready(self, bots: Sequence[str], patience: float) -> None:
+        """Have the code of these bots at hand, as far as that takes no longer than `patience` seconds."""
         ...
 
 
@@ -80,6 +80,13 @@ class Roster:
         """The node's list of bots that the quarantine lane serves, and no other."""
         self._apart = frozenset(bots)
 
+    def mine(self) -> list[str]:
+        """The bots of the catalog that are this worker's: nobody else's code may end it, not even by its import."""
+        bots = self._catalog.bots
+        if self._kind == "solo":
+            return list(bots)
+        return [bot for bot in bots if (bot in self._apart) is (self._kind == "quarantine")]
+
     def place_of(self, bot: str) -> Literal["here", "elsewhere", "nowhere"]:
         """Where a bot is served on this node: here, in its quarantine lane, or by no process."""
         if self._kind == "shared" and bot in self._apart:
@@ -118,8 +125,8 @@ class Roster:
         return list(self._residents.values())
 
     def everyone(self) -> list[Resident]:
-        """Every bot of the catalog whose handlers are here."""
-        found = (self.find(bot) for bot in self._catalog.bots)
+        """Every bot of this worker whose handlers are here."""
+        found = (self.find(bot) for bot in self.mine())
         return [resident for resident in found if resident is not None]
 
     async def me(self, resident: Resident) -> Me:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ class Successors:
         self._apart = apart
         self._clock = clock
         self._go = go
-        self._short_lives = 0
+        self._short_lives: Counter[LaneKind] = Counter()
         self._spare_until = 0.0
 
     def start(self, kind: LaneKind) -> WorkerProcess | None:
@@ -65,10 +66,11 @@ class Successors:
         if self._processes.has_heir(process):
             return
         if self._clock.monotonic() - process.ordered > _SHORT_LIFE:
-            self._short_lives = 0
+            self._short_lives[kind] = 0
         elif not (culprit and kind == "shared"):  # the culprit is apart now: the next one lives
-            self._short_lives += 1
-        pause = min(_LONGEST_PAUSE, 0.1 * 2**self._short_lives) if self._short_lives > 1 else 0.0
+            self._short_lives[kind] += 1
+        lives = self._short_lives[kind]
+        pause = min(_LONGEST_PAUSE, 0.1 * 2**lives) if lives > 1 else 0.0
         if pause:
             log.warning("worker processes die young, the next one waits", seconds=pause, lane=kind)
             self._go(self._start_later(process, pause))

@@ -22,6 +22,7 @@ KILL_GRACE: Final = 5.0
 # A look comes when something is due, and not a moment before.
 _JUST_AFTER: Final = 0.001
 _REST: Final = 1.0
+_DEFAULT_TIMEOUT: Final = 60.0
 
 log = get_logger(__name__)
 
@@ -36,9 +37,9 @@ class Watch:
         successors: Successors,
         catalog: Catalog,
         clock: Clock,
-        give_free: Callable[[str, list[str]], object],
+        give_free: Callable[[str, list[str], bool], object],
     ) -> None:
-        """`give_free(owner, bots)` gives claims of a worker free that lives and blocks."""
+        """`give_free(owner, bots, alive)` gives claims of a worker free that blocks; see `app.worker.abandon`."""
         self._processes = processes
         self._apart = apart
         self._successors = successors
@@ -77,7 +78,7 @@ class Watch:
     def _judge(self, process: WorkerProcess, blocked: Blocked) -> None:
         held, culprit = blocked.seconds, blocked.culprit
         serving = process.lane.kind == "shared" and process.state == "ready"
-        if held > max(map(self._timeout, blocked.bots)) + KILL_GRACE:
+        if held > max(map(self._timeout, blocked.bots), default=_DEFAULT_TIMEOUT) + KILL_GRACE:
             log.error("worker process killed, a bot blocks it", bots=blocked.bots, seconds=round(held, 1))
             self._processes.kill(process.lane.number)
         elif held > OFFENCE and culprit and process.judged != blocked.since and process.lane.kind != "solo":
@@ -93,8 +94,10 @@ class Watch:
                 return  # no room for a successor: one that blocks is better than none
             process.retire()
             # The blocked bot keeps its own conversations: they stay in order behind the step that blocks.
-            self._give_free(process.lane.owner, [bot for bot in self._catalog.bots if bot not in blocked.bots])
+            # Where nobody can say whose step that is, each counts a death: one that does it again will run alone.
+            free = [bot for bot in self._catalog.bots if bot not in blocked.bots]
+            self._give_free(process.lane.owner, free, bool(blocked.bots))
 
     def _timeout(self, bot: str) -> float:
         spec = self._catalog.bots.get(bot)
-        return spec.config.timeout if spec else 60.0
+        return spec.config.timeout if spec else _DEFAULT_TIMEOUT

@@ -50,8 +50,7 @@ _STOP_HOOKS_TIME: Final = 5.0
 _RELEASE_TIME: Final = 2.0
 # More than a read takes that Redis answers in time.
 _LAST_READ: Final = 1.5
-
-# How long new bots' code may take before the node is told without it.
+# A worker that says it is ready should have its handlers; one that never ends its import must not keep the others.
 _IMPORT_PATIENCE: Final = 2.0
 
 log = get_logger(__name__)
@@ -159,6 +158,7 @@ class Worker:
         return 0
 
     async def _serve(self) -> None:
+        await self._parts.handlers.ready(self._roster.mine(), _IMPORT_PATIENCE)
         heartbeat = Heartbeat(self._claims, self._parts.keys, self._parts.open_heartbeat, lease_ms=LEASE_MS)
         heartbeat.start()
         self._consumer.refit()
@@ -181,8 +181,8 @@ class Worker:
         self._go(self._tell_faults())
 
     async def _tell_faults(self) -> None:
-        """The bots have changed: the node shows what is wrong with their code."""
-        await self._parts.handlers.ready(_IMPORT_PATIENCE)
+        """The bots have changed, or which are this worker's: the node shows what is wrong with their code."""
+        await self._parts.handlers.ready(self._roster.mine(), _IMPORT_PATIENCE)
         self._line.tell({"say": "faults", "faults": self._roster.faults()})
 
     async def _serve_one(self) -> None:
@@ -238,6 +238,7 @@ class Worker:
         match message["do"]:
             case "bots":
                 self._roster.keep_apart(message["bots"])
+                self._go(self._tell_faults())
             case "serve":
                 self._take.set()
             case "take":

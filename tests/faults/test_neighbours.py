@@ -148,6 +148,23 @@ async def test_bot_that_ends_its_process(site: Site, hub: HubProcess, how: str) 
     assert await site.asks("good", "after") == "echo after"
 
 
+async def test_bot_whose_import_ends_the_process(site: Site, hub: HubProcess) -> None:
+    site.handler("deadly", "import os\nos._exit(3)\n")
+    site.bot("worse", handler="deadly")
+
+    async def apart() -> bool:
+        return "worse" in (await hub.health())["quarantined"]
+
+    number = 0
+    while number < 20 or not await apart():
+        assert await site.asks("good", str(number), person=f"person {number}") == f"echo {number}"
+        number += 1
+    await hub.kill()
+    await hub.start()
+    assert await site.asks("good", "after a restart") == "echo after a restart"
+    no_accept_waited(site, at_least=number + 2)
+
+
 async def test_bot_whose_configuration_breaks(site: Site, hub: HubProcess) -> None:
     (site.config / "bad" / "config.yaml").write_text("handler: [\n")
     (site.config / "bad" / "credentials.yaml").write_bytes(b"\xff\xfe")

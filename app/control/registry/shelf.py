@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,16 @@ class Shelf:
     and nobody else. With `at_once` the caller waits, for a process that serves one event.
     """
 
-    def __init__(self, catalog: Catalog, directories: Sequence[Path], *, at_once: bool = False) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        directories: Sequence[Path],
+        *,
+        at_once: bool = False,
+        note: Callable[[str], object] = str,
+    ) -> None:
+        """`note` is told whose code is imported, since that may end the process; an empty name where nobody can say."""
+        self._note = note
         self._catalog = catalog
         self._directories = directories
         self._at_once = at_once
@@ -43,17 +52,11 @@ class Shelf:
         if name is None:
             return None
         if name not in self._loaded:
-            self._loaded[name] = None
             if self._at_once:
                 self._load(name)
             else:
-                # Not an executor's: the interpreter's end would wait for it.
-                thread = self._imports[name] = threading.Thread(
-                    target=self._load, args=(name,), name=f"import {name}", daemon=True
-                )
-                thread.start()
                 # Most modules take a few milliseconds: their bots need not be looked for a second time.
-                thread.join(_IMPORT_AT_ONCE)
+                self._begin(name, bot_id).join(_IMPORT_AT_ONCE)
         return self._loaded[name]
 
     def faults(self) -> dict[str, str]:
@@ -61,11 +64,13 @@ class Shelf:
         handlers = {bot: spec.config.handler for bot, spec in self._catalog.bots.items()}
         return {bot: self._faults[name] for bot, name in handlers.items() if name in self._faults}
 
-    async def ready(self, patience: float) -> None:
-        """Import every bot's code; waits for what is done within `patience` seconds."""
-        for bot in self._catalog.bots:
-            self.get(bot)
-            await asyncio.sleep(0)
+    async def ready(self, bots: Sequence[str], patience: float) -> None:
+        """Import the code of these bots; waits for what is done within `patience` seconds."""
+        # One after the other, and others may be served meanwhile: the loop turns.
+        for bot in bots:
+            name = spec.config.handler if (spec := self._catalog.bots.get(bot)) is not None else None
+            if name is not None and name not in self._loaded:
+                await asyncio.to_thread(self._begin(name, bot).join, _IMPORT_AT_ONCE)
         until = asyncio.get_running_loop().time() + patience
         while slow := [name for name, thread in self._imports.items() if thread.is_alive()]:
             if asyncio.get_running_loop().time() >= until:
@@ -73,9 +78,22 @@ class Shelf:
                 return
             await asyncio.sleep(0.002)
 
+    def _begin(self, name: str, bot: str) -> threading.Thread:
+        self._loaded[name] = None
+        self._note("" if any(thread.is_alive() for thread in self._imports.values()) else bot)
+        # Not an executor's: the interpreter's end would wait for it.
+        thread = self._imports[name] = threading.Thread(
+            target=self._load, args=(name,), name=f"import {name}", daemon=True
+        )
+        thread.start()
+        return thread
+
     def _load(self, name: str) -> None:
+        self._loaded[name] = None
         try:
             self._loaded[name] = load_handler(name, self._directories).bot
         except ConfigError as error:
             self._faults[name] = str(error)
             log.error("handler cannot be imported, its bots' mail waits", handler=name, faults=str(error))
+        finally:
+            self._note("")

@@ -61,7 +61,7 @@ class Bots:
     def faults(self) -> dict[str, str]:
         return {}
 
-    async def ready(self, patience: float) -> None:
+    async def ready(self, bots: Sequence[str], patience: float) -> None:
         pass
 
     def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:

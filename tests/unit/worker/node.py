@@ -46,6 +46,8 @@ def rogue() -> Bot[Any]:
             await asyncio.wait([asyncio.create_task(leave())])
         if word == "hang-beside":
             asyncio.get_running_loop().run_in_executor(None, time.sleep, 60.0)
+        if word == "block-unseen" and first_time(Path(f"{rest}-seen")):
+            asyncio.get_running_loop().call_soon(Path(rest).read_text)
         if word == "block":
             Path(rest).read_text()  # noqa: ASYNC240 - what a careless author writes; a pipe that says nothing yet
         return f"{os.getpid()}"

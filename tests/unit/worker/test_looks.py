@@ -96,6 +96,16 @@ async def test_of_several_in_threads_nobody_is_to_blame(watch: Watch) -> None:
     watch.dial.rest()
 
 
+async def test_a_loop_that_stands_still_is_seen_though_nobody_knows_of_whom(watch: Watch) -> None:
+    watch.dial.tick()
+    tick = watch.now
+    assert watch.look(40) is None  # a busy machine may be as late as that
+    seen = watch.look(3)
+    assert seen is not None
+    assert (seen.bots, seen.culprit, seen.since) == ((), "", tick)
+    watch.dial.rest()
+
+
 async def test_a_worker_that_has_not_begun_or_runs_no_bot_code_is_left_alone(watch: Watch) -> None:
     watch.in_thread("imports")
     assert watch.look(10) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -105,6 +106,31 @@ async def test_many_workers_each_have_a_line_of_their_own(nursery: Nursery, seen
     nursery.kill(3, signal.SIGKILL)
     await until(lambda: seen.ends == {3: -signal.SIGKILL})
     assert all(psutil.pid_exists(pid) for number, pid in seen.pids.items() if number != 3)
+
+
+async def test_a_fork_that_fails_is_told_and_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    forks = 0
+
+    def fork() -> int:
+        # The first is the nursery's own; its memory, this number too, goes on there.
+        nonlocal forks
+        forks += 1
+        if forks == 3:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        return real()
+
+    real = os.fork
+    monkeypatch.setattr(os, "fork", fork)
+    nursery, seen = Nursery.start(obey), Seen()
+    nursery.listen(seen)
+    for number in (1, 2, 3):
+        nursery.spawn(lane(number))
+    await until(lambda: seen.ends == {2: errno.ENOMEM} and set(seen.lines) == {1, 3})
+    for line in seen.lines.values():
+        line.recv(100)
+        line.close()
+    await until(lambda: seen.ends == {1: 0, 2: errno.ENOMEM, 3: 0})
+    nursery.close()
 
 
 async def test_ctrl_c_and_a_groups_sigterm_do_not_end_the_nursery(nursery: Nursery, seen: Seen) -> None:

@@ -56,6 +56,10 @@ class Midwife:
             pass
         return [json.loads(line)["do"] for line in self._heard.get(number, "").splitlines()]
 
+    def last(self, number: int) -> dict[str, Any]:
+        """The last of that, whole."""
+        return dict(json.loads(self._heard[number].splitlines()[-1]))
+
     def dies(self, number: int, status: int = -9) -> None:
         self.dead.add(number)
         self.parent.died(number, 1000 + number, status)
@@ -133,6 +137,14 @@ async def test_one_that_dies_while_its_successor_starts_is_not_replaced_twice(la
     assert midwife.orders == [1, 2]
     midwife.dies(2)
     await until(lambda: midwife.orders == [1, 2, 3])
+
+
+async def test_an_event_is_not_to_blame_where_no_process_could_be_forked_for_it(lanes: Lanes, midwife: Midwife) -> None:
+    midwife.say(1, say="solo", id=1, work={})
+    await until(lambda: midwife.orders == [1, 2])
+    midwife.dies(2, 12)
+    await until(lambda: "solo" in midwife.heard(1))
+    assert midwife.last(1)["outcome"]["ending"] == "put_back"
 
 
 @pytest.mark.parametrize("turns", range(5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -60,15 +60,15 @@ class Stand:
         self.processes = Processes(cast(Nursery, self.orders), dials, name="n:b", shared=1, clock=self.clock)
         catalog = Bots(spec("good"), spec("slow"))
         self.apart = Apart(Quarantine(clock=self.clock), self.processes, catalog)
-        later: list[Any] = []
-        self.successors = Successors(self.processes, self.apart, self.clock, later.append)
+        self.successors = Successors(self.processes, self.apart, self.clock, lambda pause: pause.close())
         self._watch = Watch(self.processes, self.apart, self.successors, catalog, self.clock, self._free)
         first = self.successors.start("shared")
         assert first is not None
         self.first = ready(first)
         self.dial = Dial(dials, self.first.lane.slot)
 
-    def _free(self, owner: str, bots: list[str]) -> None:
+    def _free(self, owner: str, bots: list[str], alive: bool) -> None:
+        assert alive
         self.freed.append((owner, bots, self.clock.time))
 
     async def look(self, seconds: float) -> None:
@@ -175,6 +175,17 @@ async def test_who_did_nothing_is_served_again_before_the_culprit(stand: Stand) 
     ready(second)
     stand.apart.have_lane()
     assert stand.orders.kinds == ["shared", "shared", "quarantine"]
+
+
+async def test_who_did_nothing_never_waits_for_what_the_culprits_do_again_and_again(stand: Stand) -> None:
+    stand.apart.offend("slow", "it ended its process")
+    for _ in range(3):
+        apart = stand.processes.of_kind("quarantine")
+        assert apart is not None
+        stand.dies(apart, "slow")
+        stand.apart.have_lane()
+    stand.dies(stand.first, "good")
+    assert stand.orders.kinds[-1] == "shared"
 
 
 async def test_a_fault_in_one_look_ends_no_other(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from app.control.registry.shelf import Shelf
 from tests.unit.worker.kit import Bots, spec
 from tests.waiting import until
 
+BOTS = ("quick", "slow", "broken")
 CODE = "from app.sdk import Bot\nbot = Bot()\n"
 
 
@@ -26,7 +27,7 @@ def waits_for(go: Path) -> str:
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(Bots(spec("quick"), spec("slow"), spec("broken")), (tmp_path,))
+    return Shelf(Bots(*map(spec, BOTS)), (tmp_path,))
 
 
 async def test_a_handler_is_imported_once(shelf: Shelf, tmp_path: Path) -> None:
@@ -56,10 +57,23 @@ async def test_what_never_ends_its_import_does_not_keep_a_worker_from_being_read
     (tmp_path / "quick.py").write_text(CODE)
     (tmp_path / "slow.py").write_text(waits_for(tmp_path / "go"))
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    await shelf.ready(patience=0.2)
+    await shelf.ready(BOTS, patience=0.2)
     assert shelf.get("quick") is not None
     assert shelf.get("slow") is None
     (tmp_path / "go").touch()
+
+
+async def test_the_loop_turns_while_all_are_imported(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.control.registry.shelf._IMPORT_AT_ONCE", 30.0)
+    (tmp_path / "quick.py").write_text(CODE)
+    (tmp_path / "slow.py").write_text(waits_for(tmp_path / "go"))
+    getting_ready = asyncio.create_task(shelf.ready(BOTS, patience=20))
+    await until((tmp_path / "begun").exists)
+    (tmp_path / "go").touch()
+    await asyncio.wait_for(getting_ready, 20)
+    assert shelf.get("slow") is not None
 
 
 async def test_a_process_of_one_event_waits_for_the_import(tmp_path: Path) -> None:
