@@ -94,6 +94,7 @@ class TestCommit:
             await acceptor.accept(incoming(8), due())
         queue.gate.set()
         await asyncio.gather(*tasks)
+        assert await many(acceptor, range(10, 12)) == ["accepted"] * 2  # what was kept takes no more room
 
 
 class TestOutage:
@@ -149,6 +150,7 @@ class TestOutage:
         acceptor = Acceptor(queue, spool)
         assert await take(acceptor, incoming(1)) == ["accepted"]
         assert await take(acceptor, incoming(2, size=5000)) == ["refused"]
+        assert acceptor.place == "none"
         await spool.close()
 
     async def test_callbacks_are_never_spooled(self, queue: StubQueue, spool: Spool) -> None:

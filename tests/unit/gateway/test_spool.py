@@ -89,6 +89,17 @@ async def test_full(tmp_path: Path) -> None:
     await spool.close()
 
 
+async def test_what_waits_for_the_disk_is_bounded(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.gateway.spool._LARGEST_PENDING", 3000)
+    for number in range(3):
+        await spool.put([incoming(number, size=2000)])
+    written = spool.put([incoming(3, size=2000)])
+    with pytest.raises(StoreUnavailable, match="too slow"):
+        spool.put([incoming(4, size=2000)])
+    await written
+    assert await ids(spool) == ["e0", "e1", "e2", "e3"]
+
+
 async def test_writes_that_arrive_together_are_one(spool: Spool) -> None:
     written = [spool.put([incoming(number)]) for number in range(100)]
     await asyncio.gather(*written)

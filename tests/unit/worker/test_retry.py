@@ -30,6 +30,7 @@ def test_a_failure_waits_with_its_conversation_and_the_wait_doubles() -> None:
 def test_jitter_spreads_waits_by_a_quarter_to_either_side() -> None:
     assert backoff(1.0, 2, 0.0) == pytest.approx(3.0)
     assert backoff(1.0, 2, 1.0) == pytest.approx(5.0)
+    assert backoff(1.0, 10_000, 0.5) == 3600.0
 
 
 def test_used_up_attempts_are_buried_with_where_it_failed() -> None:
@@ -54,6 +55,8 @@ def test_the_authors_wait_is_taken_as_it_is_and_the_hubs_as_the_least() -> None:
     assert next_step(Outcome("retry", after=0.0), POLICY, failures=0, held=0).delay == 0.0
     limited = Outcome("failed", after=3.0)
     assert next_step(limited, POLICY, failures=0, held=0, chance=lambda: 0.5).delay == 3.0
+    for outcome in (Outcome("failed", after=0.1), Outcome("retry")):
+        assert next_step(outcome, POLICY, failures=0, held=0, chance=lambda: 0.5).delay == 0.5
 
 
 def test_nothing_is_counted_when_the_store_is_away_or_the_claim_is_lost() -> None:
