@@ -48,7 +48,7 @@ def test_a_wait_beyond_max_hold_lets_the_event_come_back_alone() -> None:
     outcome = Outcome("retry", "not yet", after=11.0)
     assert next_step(outcome, POLICY, failures=0, held=0).do == "later"
     assert next_step(Outcome("retry", after=4.0), POLICY, failures=0, held=7).do == "later"
-    assert next_step(Outcome("retry", after=2.5), POLICY, failures=0, held=7).do == "retry"
+    assert next_step(Outcome("retry", after=3.0), POLICY, failures=0, held=7).do == "retry"
 
 
 def test_the_authors_wait_is_taken_as_it_is_and_the_hubs_as_the_least() -> None:
