@@ -32,6 +32,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
         pytest.param("::ffff:10.0.0.1", [b"198.51.100.9"], "198.51.100.9", id="IPv4 on a dual-stack socket"),
         pytest.param("fd00::1", [b"198.51.100.9"], "198.51.100.9", id="IPv6 proxy"),
         pytest.param("", [b"198.51.100.9"], "198.51.100.9", id="unix socket"),
+        pytest.param("no address", [b"198.51.100.9"], "no address", id="a peer that is no address"),
     ],
 )
 def test_source(peer: str, forwarded: list[bytes], source: str) -> None:

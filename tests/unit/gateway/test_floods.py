@@ -186,26 +186,42 @@ async def test_without_redis_each_gateway_keeps_to_its_part(
     assert all(allowed(rates, 100, 200) > 0 for rates in gateways.rates)
 
 
+async def test_nothing_is_told_where_nothing_came(link: RedisLink, keys: Keys) -> None:
+    gateways = Gateways(link, keys, 1)
+    assert allowed(gateways.rates[0], 100, 5) == 5
+    assert refused(gateways.refusals[0], 1) == 0
+    await gateways.share()
+    assert await link.commands.delete(keys.rate(bot().id), keys.refused("a")) == 2
+    await gateways.share()
+    assert not await link.commands.exists(keys.rate(bot().id), keys.refused("a"))
+
+
 async def test_refusals_count_over_all_gateways(link: RedisLink, keys: Keys, no_key_without_ttl: None) -> None:
     gateways = Gateways(link, keys, 3, most=20)
     for refusals in gateways.refusals:
         assert refused(refusals, 7) == 0
     await gateways.share()
     await gateways.share()
+    assert await link.commands.hvals(keys.refused("a")) == [b"21"]
     # The last to tell knows of all; who told before learns it with its next one.
     assert refused(gateways.refusals[2], 1) == 1
+    assert refused(gateways.refusals[1], 1) == 0
     assert refused(gateways.refusals[0], 1) == 0
     await gateways.share()
     assert refused(gateways.refusals[0], 1) == 1
     assert refused(gateways.refusals[0], 1, source="192.0.2.2") == 0
-    assert 0 < await link.commands.pttl(keys.refused("a")) <= 60_000
+    assert 50_000 < await link.commands.pttl(keys.refused("a")) <= 60_000
 
 
 async def test_addresses_in_redis_are_bounded_and_not_in_clear(link: RedisLink, keys: Keys) -> None:
-    gateways = Gateways(link, keys, 1)
+    gateways = Gateways(link, keys, 2)
     for number in range(11_000):
         gateways.refusals[0].note("a", f"2001:db8::{number:x}")
     for _ in range(25):
         await gateways.share()
-    assert await link.commands.hlen(keys.refused("a")) <= 10_000
+    assert await link.commands.hlen(keys.refused("a")) == 10_000
     assert b"2001:db8::1" not in await link.commands.hkeys(keys.refused("a"))
+    # Who finds no room there any more is still counted here.
+    assert refused(gateways.refusals[1], 20) == 0
+    await gateways.share()
+    assert refused(gateways.refusals[1], 1) == 1

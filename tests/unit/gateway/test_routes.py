@@ -103,8 +103,12 @@ async def test_signature_headers_are_passed_on(door: Door) -> None:
     for doubled in headers:
         await door.ask(headers=[*headers, doubled])
         assert door.webhook.seen[-1][1] == Signed(None, None, None)
-    await door.ask(headers=[(b"x-lark-request-timestamp", b""), *headers[1:]])
-    assert door.webhook.seen[-1][1].timestamp is None
+    others = [(name, value) for name in (b"accept", b"x-request-id", b"x-forwarded-for") for value in (b"a", b"b")]
+    await door.ask(headers=[*headers, *others])
+    assert door.webhook.seen[-1][1] == Signed(b"1", b"n", b"s")
+    for place, (name, _) in enumerate(headers):
+        await door.ask(headers=[*headers[:place], (name, b""), *headers[place + 1 :]])
+        assert door.webhook.seen[-1][1][place] is None
     await door.ask()
     assert door.webhook.seen[-1][1] == Signed(None, None, None)
 

@@ -229,6 +229,9 @@ class TestLegacyCards:
                 verify(spec, UNSIGNED, vectors.LEGACY_CARD_BODY, NOW)
             with pytest.raises(NotVerified):
                 verify(spec, self.SIGNED, vectors.LEGACY_CARD_BODY + b" ", NOW)
+            for missing in Signed._fields:
+                with pytest.raises(NotVerified):
+                    verify(spec, self.SIGNED._replace(**{missing: None}), vectors.LEGACY_CARD_BODY, NOW)
 
     def test_age_counts(self) -> None:
         with pytest.raises(NotVerified):

@@ -22,11 +22,14 @@ async def taken(mailbox: Mailbox, bot: str = "echo", owner: str = "n1", limit: i
     return await mailbox.take(bot, owner, limit, calls=limit)
 
 
-async def test_who_lets_go_gets_no_other_conversation_and_stands_behind_them(mailbox: Mailbox) -> None:
+async def test_who_lets_go_gets_no_other_conversation_and_stands_behind_them(
+    mailbox: Mailbox, link: RedisLink, keys: Keys
+) -> None:
     await mailbox.accept([incoming("e1"), incoming("e2"), incoming("e3", conversation="oc_2")])
     (first,) = await mailbox.take("echo", "n1", 1)
 
     assert await mailbox.finish(first, go_on=False, another=True) is None
+    assert await Leases(link, keys).abandon("n1", ["echo"]) == 0, "it is nobody's now"
     assert [work.entry.event_id for work in await taken(mailbox)] == ["e3", "e2"]
 
 

@@ -36,13 +36,15 @@ async def test_a_conversation_is_worked_through_in_order_by_whoever_has_it(mailb
     await mailbox.accept([incoming(f"e{n}") for n in range(5)])
     (work,) = await taken(mailbox)
     assert await taken(mailbox, owner="n2") == []  # one owner at a time
+    await mailbox.accept([incoming("e5")])
+    assert await taken(mailbox, owner="n2") == []
 
     order = [work.entry.event_id]
     following: Work | None = work
     while following is not None and (following := await mailbox.finish(following)) is not None:
         order.append(following.entry.event_id)
 
-    assert order == ["e0", "e1", "e2", "e3", "e4"]
+    assert order == ["e0", "e1", "e2", "e3", "e4", "e5"]
     assert await mailbox.depth("echo") == 0
 
 
@@ -120,6 +122,17 @@ async def test_the_last_event_of_a_conversation_can_bring_another_conversation(m
     assert [work.entry.event_id for work in await taken(mailbox)] == ["c1"]
     with pytest.raises(Fenced):
         await mailbox.finish(first)
+
+
+async def test_events_that_are_gone_from_the_log_are_passed_over(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    gone = [log_id(one) for one in await mailbox.accept([incoming(f"e{n}") for n in range(6)])]
+    await link.commands.xdel(keys.bot("echo", "log"), *gone[0:2], *gone[3:5])
+    (work,) = await taken(mailbox)
+    following = await mailbox.finish(work)
+
+    assert following is not None
+    assert (work.entry.event_id, following.entry.event_id) == ("e2", "e5")
+    assert await mailbox.depth("echo") == 1
 
 
 async def test_another_conversation_without_mail_is_passed_over(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
