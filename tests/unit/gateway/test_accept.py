@@ -82,8 +82,9 @@ class TestCommit:
             raise RuntimeError("a bug")
 
         queue.accept = broken  # type: ignore[method-assign, assignment]
-        assert await many(Acceptor(queue, spool), range(3)) == ["accepted"] * 3
-        assert spool.depth == 3
+        acceptor = Acceptor(queue, spool)
+        assert await many(acceptor, range(3)) == ["accepted"] * 3
+        assert (spool.depth, acceptor.down) == (3, True)
 
     async def test_memory_is_bounded(self, queue: StubQueue) -> None:
         acceptor = Acceptor(queue, None)
@@ -129,6 +130,7 @@ class TestOutage:
         assert await many(acceptor, range(3)) == ["accepted"] * 3
         assert SYSTEM_CLOCK.monotonic() - start < 1.5
         assert spool.depth == 3
+        assert acceptor.down, "the next ones do not wait for it"
 
     async def test_a_deadline_is_kept_even_where_the_disk_hangs(self, queue: StubQueue, spool: Spool) -> None:
         queue.away = True
