@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
+from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.queue.leases import Leases, keep_alive
@@ -18,11 +20,13 @@ async def expire(link: RedisLink, keys: Keys, conversation: str) -> None:
 async def test_an_expired_claim_goes_to_the_next_worker(link: RedisLink, keys: Keys) -> None:
     mailbox, leases = Mailbox(link, keys), Leases(link, keys)
     await mailbox.accept([incoming("e1")])
-    await mailbox.take("echo", "n1", 1)
+    (asleep,) = await mailbox.take("echo", "n1", 1)
     assert (await leases.sweep(["echo"])).expired == 0
     await expire(link, keys, "oc_1")
 
     assert (await leases.sweep(["echo"])).expired == 1
+    with pytest.raises(Fenced):
+        await mailbox.finish(asleep)
     assert await mailbox.next_bot(1) == "echo"
     (work,) = await mailbox.take("echo", "n2", 1)
     assert work.deaths == 1
@@ -64,9 +68,10 @@ async def test_only_one_sweeps_within_the_span(link: RedisLink, keys: Keys) -> N
     assert await leases.sweep_in_turn([], "n2", 30) is None
 
 
-async def test_a_lost_wake_token_is_made_again(link: RedisLink, keys: Keys) -> None:
+@pytest.mark.parametrize("conversation", ["oc_1", "call:c1"])
+async def test_a_lost_wake_token_is_made_again(link: RedisLink, keys: Keys, conversation: str) -> None:
     mailbox, leases = Mailbox(link, keys), Leases(link, keys)
-    await mailbox.accept([incoming("e1")])
+    await mailbox.accept([incoming("e1", conversation=conversation)])
     await link.commands.delete(keys.wake)
 
     await leases.sweep(["echo"])

@@ -51,6 +51,8 @@ async def test_a_retry_holds_its_conversation_and_counts(mailbox: Mailbox, link:
     await mailbox.accept([incoming("e1"), incoming("e2")])
     (work,) = await taken(mailbox)
     await mailbox.retry(work, 0.001)
+    with pytest.raises(Fenced):
+        await mailbox.finish(work)
     await mailbox.accept([incoming("e3")])
     assert await taken(mailbox) == []  # nobody overtakes
 
@@ -67,6 +69,7 @@ async def test_later_lets_the_conversation_go_on(mailbox: Mailbox, link: RedisLi
     async def due() -> None:
         while (await Leases(link, keys).sweep(["echo"])).later == 0:
             pass
+        assert (await Leases(link, keys).sweep(["echo"])).later == 0, "it comes back once"
 
     await mailbox.accept([incoming("e1"), incoming("e2")])
     (work,) = await taken(mailbox)
