@@ -114,6 +114,19 @@ async def test_what_a_living_but_blocked_worker_held_counts_no_death(link: Redis
     assert await leases.abandon("n1", ["echo"], alive=True) == 0
 
 
+async def test_a_callback_that_was_held_is_a_callback_again(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("c1", conversation="call:c1", kind="call")])
+    for owner in ("n1", "n2"):
+        assert len(await mailbox.take("echo", owner, 0, calls=1)) == 1
+        await leases.abandon(owner, ["echo"])
+    assert len(await mailbox.take("echo", "n3", 0, calls=1)) == 1
+    await expire(link, keys, "call:c1")
+    await leases.sweep(["echo"])
+
+    assert len(await mailbox.take("echo", "n4", 0, calls=1)) == 1
+
+
 async def test_who_abandons_one_owner_expires_nobody_elses_claims(link: RedisLink, keys: Keys) -> None:
     mailbox, leases = Mailbox(link, keys), Leases(link, keys)
     await mailbox.accept([incoming("e1")])

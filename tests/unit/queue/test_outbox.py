@@ -13,10 +13,11 @@ from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.outbound import SendName
+from app.queue import outbox
 from app.queue.depths import Depths
 from app.queue.envelope import CALL_PREFIX, Entry
 from app.queue.leases import Leases
-from app.queue.outbox import OutboxQueue, Settled
+from app.queue.outbox import KEPT, OutboxQueue, Settled
 from app.queue.outgoing import Kept, MessageState, Outgoing
 from app.queue.work import Work
 from tests.waiting import until
@@ -86,6 +87,7 @@ async def test_the_way_of_a_message_leaves_only_its_state_behind(
     assert await queue.mailbox.delete(following) is None
 
     assert await link.commands.ttl(keys.msg("echo", "m1")) > 3600
+    assert not await link.commands.exists(keys.batch("echo", ""))
     box = keys.outbox()
     for part in ("log", "half", "claim", "lease", "tries", "due"):
         assert await link.commands.type(box.bot("echo", part)) in (b"none", b"stream"), part
@@ -96,10 +98,14 @@ async def test_one_chat_waits_for_nobody_and_keeps_its_order(queue: OutboxQueue)
     await put(queue, outgoing("m1"), outgoing("m2"), outgoing("m3", "oc_2"))
     first, other = await taken(queue)
     assert (first.entry.event_id, other.entry.event_id) == ("m1", "m3")
+    await put(queue, outgoing("m4", "oc_2"))
     assert await taken(queue, "n2:out") == []
 
     await queue.mailbox.retry(first, 3600)
-    assert await queue.mailbox.delete(other) is None
+    following = await queue.mailbox.delete(other)
+    assert following is not None
+    assert following.entry.event_id == "m4"
+    assert await queue.mailbox.delete(following) is None
     assert await taken(queue) == []  # m2 stays behind m1
 
 
@@ -132,6 +138,7 @@ async def test_a_message_with_a_time_waits_for_it(queue: OutboxQueue, link: Redi
 async def test_a_full_outbox_refuses(queue: OutboxQueue) -> None:
     assert await put(queue, outgoing("m1"), outgoing("m2"), outgoing("m1"), room=1) == ["queued", "full", "known"]
     assert await queue.state("echo", "m2") is None
+    assert await queue.depth("echo") == 1
 
 
 async def test_a_queued_message_is_cancelled_and_its_content_goes(
@@ -207,7 +214,9 @@ async def test_what_many_share_outlives_the_time_for_which_they_wait(
     assert await link.commands.ttl(keys.batch("echo", "b")) > year
 
 
-async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(queue: OutboxQueue) -> None:
+async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(
+    queue: OutboxQueue, link: RedisLink, keys: Keys
+) -> None:
     assert (await queue.open_batch("echo", "b", b"f", 3, b"shared")).how == "queued"
     assert await queue.open_batch("echo", "b", b"g", 3, b"shared") == Kept("known", b"f")
     assert await queue.fingerprint("echo", "b") == b"f"
@@ -221,15 +230,18 @@ async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(
     assert found is not None
     assert (found.total, found.sent, found.failed, found.cancelled, found.waiting) == (3, 1, 1, 0, 1)
     assert await queue.batch_content("echo", "b") == b"shared"
+    assert await link.commands.ttl(keys.batch("echo", "b")) > KEPT
     await queue.cancel("echo", "b-2")
     found = await queue.batch("echo", "b")
     assert found is not None
     assert found.is_final
     assert found.cancelled == 1
     assert await queue.batch_content("echo", "b") is None
+    assert await link.commands.ttl(keys.batch("echo", "b")) <= KEPT
 
 
-async def test_changes_are_seen_until_the_end(queue: OutboxQueue) -> None:
+async def test_changes_are_seen_until_the_end(queue: OutboxQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "LOOK_EVERY", 60.0)  # they are told, and not only found by looking again
     await put(queue, outgoing("m1"))
     seen: list[str] = []
 
