@@ -93,6 +93,29 @@ async def owners(site: Site) -> set[str]:
     return {claim.decode().partition(" ")[0] for claim in await claims}
 
 
+async def test_what_has_no_room_here_is_another_workers(site: Site) -> None:
+    bot, gate, began = Bot(), asyncio.Event(), []
+
+    @bot.message()
+    async def hold(message: Message, ctx: Context) -> None:
+        began.append(message.text)
+        await gate.wait()
+
+    async def absorbed() -> bool:
+        return not await site.link.commands.exists(site.keys.wake)
+
+    site.add(bot, server={"workers": 1})
+    await site.worker()
+    await site.accept(message(0, "word 0", site.cipher))
+    await until(lambda: began == ["word 0"])
+    await site.accept(message(1, "word 1", site.cipher, chat="oc_2"))
+    await until(absorbed)
+    await site.worker()
+    await until(lambda: began == ["word 0", "word 1"])
+    gate.set()
+    await until(site.done)
+
+
 async def test_draining_waits_for_handlers_and_hands_the_rest_back_unstarted(site: Site) -> None:
     bot, gate, began = Bot(), asyncio.Event(), []
     stopped = []
