@@ -16,6 +16,7 @@ from app.core.errors import NotVerified, SealBroken, StoreUnavailable, Unavailab
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks
+from app.gateway.counts import Counts
 from app.gateway.head import Head
 from app.gateway.routes import Gateway
 from app.gateway.webhook import Outcome, Webhook
@@ -35,10 +36,10 @@ from tests.unit.gateway.kit import (
 from tests.unit.gateway.test_calls import Worker
 
 
-def webhook(queue: StubQueue, ciphers: Any = None) -> Webhook:
+def webhook(queue: StubQueue, ciphers: Any = None, counts: Counts | None = None) -> Webhook:
     acceptor = Acceptor(queue, None)
     callbacks = Callbacks(acceptor, Worker(None))
-    return Webhook(Admission(), ciphers or Ciphers(), acceptor, callbacks)
+    return Webhook(Admission(), ciphers or Ciphers(), acceptor, callbacks, counts=counts)
 
 
 async def post(hook: Webhook, request: Request, **config: Any) -> bytes:
@@ -97,6 +98,16 @@ async def test_nothing_is_accepted_that_cannot_be_sealed(
     with pytest.raises(Unavailable):
         await post(webhook(queue, Locked(error)), sealed_request(message()))
     assert queue.events == []
+
+
+async def test_times_that_are_no_numbers_are_counted_and_warned_of_once() -> None:
+    counts = Counts()
+    hook = webhook(StubQueue(), counts=counts)
+    with structlog.testing.capture_logs() as logs:
+        for timestamp in (None, "soon", "later"):
+            assert await post(hook, sealed_request(message(), timestamp=timestamp)) == b"{}"
+    assert counts.odd_timestamps == {"support": 2}
+    assert [line["bot"] for line in logs if line["log_level"] == "warning"] == ["support"]
 
 
 async def test_a_flood_of_refusals_is_a_line_now_and_then() -> None:

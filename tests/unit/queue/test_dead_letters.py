@@ -43,9 +43,13 @@ async def test_a_replay_is_handled_again_under_a_new_count(link: RedisLink, keys
     assert await mailbox.bury(work, "failed") is None
     (letter,) = await letters.list("echo")
 
+    await mailbox.accept([incoming("e2")])
     assert await letters.replay("echo", letter.id)
     assert not await letters.replay("echo", letter.id)
-    (again,) = await mailbox.take("echo", "n1", 1)
+    (behind,) = await mailbox.take("echo", "n1", 1)
+    assert behind.entry.event_id == "e2"
+    again = await mailbox.finish(behind)
+    assert again is not None
     assert (again.entry.replay, again.entry.sealed, again.starts) == (1, work.entry.sealed, 1)
     assert await letters.count("echo") == 0
 

@@ -103,14 +103,20 @@ async def test_who_knows_other_bots_does_not_take_their_turn(link: RedisLink, ke
 
 async def test_what_a_living_but_blocked_worker_held_counts_no_death(link: RedisLink, keys: Keys) -> None:
     mailbox, leases = Mailbox(link, keys), Leases(link, keys)
-    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    await mailbox.accept([incoming(f"e{n}", conversation=f"oc_{n}") for n in range(1, 4)])
     await mailbox.take("echo", "n1", 1)
     await mailbox.take("echo", "n2", 1)
-    assert await leases.abandon("n1", ["echo"], alive=True) == 1
     assert await leases.abandon("n2", ["echo"]) == 1
+    assert await leases.abandon("n1", ["echo"], alive=True) == 1
+    # A lease that stayed would make ready once more what stands ready, and two would have it.
+    assert not await link.commands.exists(keys.bot("echo", "lease"))
 
     works = await mailbox.take("echo", "n3", 5)
-    assert {work.entry.event_id: work.deaths for work in works} == {"e1": 0, "e2": 1}
+    assert [(work.entry.event_id, work.starts, work.deaths) for work in works] == [
+        ("e1", 1, 0),
+        ("e2", 2, 1),
+        ("e3", 1, 0),
+    ]
     assert await leases.abandon("n1", ["echo"], alive=True) == 0
 
 
@@ -118,6 +124,7 @@ async def test_a_callback_that_was_held_is_a_callback_again(link: RedisLink, key
     mailbox, leases = Mailbox(link, keys), Leases(link, keys)
     await mailbox.accept([incoming("c1", conversation="call:c1", kind="call")])
     for owner in ("n1", "n2"):
+        assert await mailbox.next_bot(1) == "echo"
         assert len(await mailbox.take("echo", owner, 0, calls=1)) == 1
         await leases.abandon(owner, ["echo"])
     assert len(await mailbox.take("echo", "n3", 0, calls=1)) == 1

@@ -48,6 +48,17 @@ async def test_archived_then_handled_leaves_nothing(link: RedisLink, keys: Keys)
     assert not await link.commands.exists(keys.bot("echo", "half"))
 
 
+async def test_a_sent_message_is_gone_when_it_is_archived(link: RedisLink, keys: Keys) -> None:
+    log, sent = EventLog(link, keys), incoming("e1").entry._replace(kind="sent")
+    await log.append_sent("echo", sent)
+    found = await log.read(["echo"], "a1", 10, 10)
+    assert [entry for _, _, entry in found] == [sent]
+    await archive(log, found)
+
+    assert await link.commands.xlen(keys.bot("echo", "log")) == 0
+    assert not await link.commands.exists(keys.bot("echo", "half"))
+
+
 async def test_entries_of_several_bots_are_ticked_off_at_once(link: RedisLink, keys: Keys) -> None:
     mailbox, log, bots = Mailbox(link, keys), EventLog(link, keys), ["echo", "support"]
     await mailbox.accept([incoming("e1"), incoming("e2"), incoming("e3", bot="support")])
