@@ -99,11 +99,20 @@ def test_the_reset_header_is_clamped(reset: str, seconds: float | None) -> None:
 
 def test_a_custom_bot_that_posts_too_much_is_limited() -> None:
     assert isinstance(error_for(answer(9499, msg="too many request"), "x"), FeishuLimited)
-    assert type(error_for(answer(9499, msg="Bad Request"), "x")) is FeishuRefused
+    for other in (answer(9499, msg="Bad Request"), answer(230001, msg="too many parameters")):
+        assert type(error_for(other, "x")) is FeishuRefused
 
 
 def test_content_that_could_not_be_made_is_tried_again_only_on_an_internal_error() -> None:
     assert isinstance(error_for(answer(11246, msg="service internal error"), "x"), FeishuUnavailable)
+    for other in (answer(11246, msg="bad card"), answer(230001, msg="internal id")):
+        assert type(error_for(other, "x")) is FeishuRefused
+
+
+def test_a_message_that_is_still_being_sent_is_asked_about_soon() -> None:
+    error = error_for(answer(230049), "x")
+    assert isinstance(error, FeishuUnavailable)
+    assert (error.retryable, error.retry_after) == (True, 0.5)
 
 
 @pytest.mark.parametrize(

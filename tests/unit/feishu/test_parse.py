@@ -119,6 +119,7 @@ def test_schema_1() -> None:
     assert (event.id, event.type, event.schema, event.app_id) == ("bc01", "p2p_chat_create", "1.0", "cli_1")
     assert (event.chat_id, event.user_id) == ("oc_1", "ou_1")
     assert event.created == pytest.approx(1700000000.1234567)
+    assert is_event({"type": "event_callback"})
 
 
 def test_legacy_card() -> None:

@@ -50,6 +50,7 @@ async def test_a_replay_is_handled_again_under_a_new_count(link: RedisLink, keys
     assert behind.entry.event_id == "e2"
     again = await mailbox.finish(behind)
     assert again is not None
+    assert await mailbox.depth("echo") == 1
     assert (again.entry.replay, again.entry.sealed, again.starts) == (1, work.entry.sealed, 1)
     assert await letters.count("echo") == 0
 

@@ -120,6 +120,9 @@ async def test_a_message_with_a_time_waits_for_it(queue: OutboxQueue, link: Redi
     [work] = await taken(queue)
     assert work.entry.event_id == "soon"
     assert await queue.depth("echo") == 1  # what is not due does not wait
+    late = await state(queue, "late")
+    assert (late.state, late.due) == ("queued", 4_000_000_000.0)
+    assert late.created == late.changed == pytest.approx(SYSTEM_CLOCK.now(), abs=60)
     depth = (await Depths(link, keys).read(["echo"]))["echo"]
     assert depth.to_send == 1
     assert 0 <= time.time() - (depth.to_send_since or 0) < 60
@@ -178,7 +181,7 @@ async def test_a_second_owner_learns_that_it_was_begun_and_the_first_is_fenced(
     await Leases(link, keys.outbox()).abandon_node("n1", ["echo"])
     [second] = await taken(queue, "n2:out")
 
-    assert (await queue.record(second).begin(NAME)).since is not None
+    assert (await queue.record(second).begin(NAME)).since == pytest.approx(SYSTEM_CLOCK.now(), abs=60)
     with pytest.raises(Fenced):
         await queue.record(first).record(NAME, "om_1")
     await queue.record(second).record(NAME, "om_1")
@@ -229,6 +232,7 @@ async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(
     found = await queue.batch("echo", "b")
     assert found is not None
     assert (found.total, found.sent, found.failed, found.cancelled, found.waiting) == (3, 1, 1, 0, 1)
+    assert found.created == pytest.approx(SYSTEM_CLOCK.now(), abs=60)
     assert await queue.batch_content("echo", "b") == b"shared"
     assert await link.commands.ttl(keys.batch("echo", "b")) > KEPT
     await queue.cancel("echo", "b-2")
