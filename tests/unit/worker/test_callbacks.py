@@ -6,16 +6,22 @@ import asyncio
 import time
 from typing import Any
 
+import orjson
 import pytest
 
 from app.core.clock import SYSTEM_CLOCK
 from app.core.errors import StoreUnavailable
+from app.queue.envelope import event_aad
+from app.queue.work import Incoming
 from app.sdk.bot import Bot
 from app.sdk.card import Card
 from app.sdk.card_action import CardAction
 from app.sdk.context import Context
+from app.sdk.link import Link
 from app.sdk.message import Message
+from app.sdk.preview import Preview
 from app.sdk.toast import Toast
+from app.storage.cipher import Cipher
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import click, echo, message
 from tests.waiting import until
@@ -65,8 +71,54 @@ async def test_a_late_answer_comes_by_its_own_ways(site: Site, private: bool) ->
     await until(site.done)
     kinds = [kind for kind, _ in site.mouth.other]
     assert kinds == (["update_card"] if private else ["update_card", "ephemeral"])
-    assert site.mouth.other[0][1][0] == "c-1"
+    token, card = site.mouth.other[0][1]
+    assert token == "c-1"
+    assert not card.keys() & {"type", "data"}, "an update takes the card itself"
     assert site.mouth.said == ([("echo", "ou_1", "late, but done")] if private else [])
+
+
+def called(cipher: Cipher, kind: str, plain: dict[str, Any]) -> Incoming:
+    """A callback of another kind than a click on a card of today."""
+    one = click(5, "", cipher, received=SYSTEM_CLOCK.now())
+    return one._replace(entry=one.entry._replace(type=kind, sealed=cipher.seal(orjson.dumps(plain), event_aad("e5"))))
+
+
+async def test_a_legacy_card_gets_its_new_card_at_the_top(site: Site) -> None:
+    bot = Bot()
+
+    @bot.card("ok")
+    async def press(action: CardAction, ctx: Context) -> tuple[Toast, Card]:
+        return Toast.info("done"), Card.raw({"elements": []})
+
+    site.add(bot)
+    action = {"tag": "button", "value": {"action": "ok"}}
+    plain = {"open_id": "ou_1", "open_message_id": "om_card", "token": "c-1", "action": action}
+    await site.accept(called(site.cipher, "card.action.trigger_v1", plain))
+    await site.worker()
+    sealed = await site.calls.wait("echo", "e5", time.monotonic() + 5)
+    assert sealed is not None
+    found = orjson.loads(site.cipher.open(sealed, b"result\ne5"))
+    assert found == {"toast": {"type": "info", "content": "done"}, "elements": []}
+    await until(site.done)
+
+
+async def test_a_late_preview_comes_by_its_token(site: Site) -> None:
+    bot = Bot()
+
+    @bot.preview(r"tickets/(\d+)")
+    async def show(preview: Preview, ctx: Context) -> Link:
+        return Link(f"Ticket {preview.groups['1']}")
+
+    site.add(bot)
+    context = {"url": "https://example.com/tickets/7", "preview_token": "pt-1"}
+    header = {"event_id": "e5", "event_type": "url.preview.get"}
+    plain = {"schema": "2.0", "header": header, "event": {"operator": {"open_id": "ou_1"}, "context": context}}
+    await site.accept(called(site.cipher, "url.preview.get", plain))
+    assert await site.calls.wait("echo", "e5", time.monotonic()) is None  # the gateway gives up
+    await site.worker()
+    await until(site.done)
+    assert site.mouth.other == [("update_previews", ["pt-1"])]
+    assert site.mouth.said == []
 
 
 async def test_a_callback_that_fails_is_answered_at_once_and_buried(site: Site) -> None:
