@@ -68,6 +68,7 @@ def test_a_few_run_at_once_and_the_others_wait_their_turn(node: Node) -> None:
     assert len(node.spawned) == SOLO_AT_ONCE
     node.desk.gone(101)
     assert len(node.spawned) == SOLO_AT_ONCE + 1
+    assert node.killed == [], "who asked for the others is alive"
 
 
 def test_without_room_they_wait_for_the_next_death(node: Node) -> None:
