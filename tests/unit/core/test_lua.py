@@ -147,15 +147,30 @@ async def test_a_caller_that_gives_up_disturbs_nobody(pipeliner: Pipeliner, keys
     assert sorted(result for result in results if isinstance(result, int))[:9] == list(range(1, 10))
     # Nothing unread is left behind: the next reply is its caller's own.
     assert await pipeliner.run(push, [name], ["last"]) == 10
+    # What its call has done by then is told to whom it named.
+    told: list[int] = []
+    given_up = pipeliner.submit(push, [name], ["more"], told.append)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await pipeliner.settled()
+    assert told == [11]
 
 
 async def test_round_trips_are_bounded_in_calls_and_bytes(link: RedisLink, keys: Keys, push: Script) -> None:
     name = keys.seen("bot", "daily")
     narrow = Pipeliner(link.commands, cluster=False, max_calls=2, max_bytes=1000)
+    send, round_trips = narrow._send, []
+
+    async def counted(batch: list[Any]) -> None:
+        round_trips.append(len(batch))
+        await send(batch)
+
+    narrow._send = counted  # type: ignore[method-assign]
     sizes = [10, 10, 10, 900, 900, 5000, 10]
     assert await asyncio.gather(*(narrow.run(push, [name], [b"x" * size]) for size in sizes)) == list(range(1, 8))
     stored = await link.commands.lrange(name, 0, -1)
     assert [len(item) for item in stored] == sizes
+    assert round_trips == [2, 1, 1, 1, 1, 1]
 
 
 async def blocked(link: RedisLink) -> bool:
