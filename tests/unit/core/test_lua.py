@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +187,24 @@ async def test_when_redis_hangs_everyone_is_told(link: RedisLink, keys: Keys, pu
     results = await asyncio.gather(*in_flight, *behind, return_exceptions=True)
     assert all(isinstance(result, StoreUnavailable) for result in results)
     assert len({id(result) for result in results}) == 6
+
+
+@pytest.mark.usefixtures("paused")
+@pytest.mark.parametrize("together", [True, False], ids=["group commit", "one script"])
+async def test_a_reply_that_came_too_late_is_nobody_elses(
+    link: RedisLink, keys: Keys, echo: Script, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    name = keys.seen("bot", "daily")
+
+    def say(word: str, seconds: float) -> Awaitable[Any]:
+        if together:
+            return Pipeliner(link.commands, cluster=False, timeout=seconds).run(echo, [name], [word, "x"])
+        monkeypatch.setattr("app.core.lua.COMMAND_TIMEOUT", seconds)
+        return echo(link.commands, [name], [word, "x"])
+
+    with pytest.raises(StoreUnavailable):
+        await say("late", 0.2)
+    behind = asyncio.ensure_future(say("behind", 10.0))
+    await until(lambda: blocked(link))
+    await link.commands.execute_command("CLIENT", "UNPAUSE")
+    assert (await behind)[1] == b"behind"
