@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis._parsers.base import BaseParser
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from app.core.errors import ConfigError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, check_external, connect, guard, unavailable
+from app.core.redis import RedisLink, check_external, connect, guard, many_hosts, unavailable
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.waiting import until
@@ -32,6 +33,14 @@ async def own(server: Server) -> AsyncIterator[RedisLink]:
     link = await connect(server.url)
     yield link
     await link.close()
+
+
+def test_a_url_of_many_hosts_is_read_whole() -> None:
+    url = urlsplit("rediss+cluster://hub:p%40ss@one:7000,two,[::1]:7001?ssl_ca_certs=ca.pem")
+    options, hosts = many_hosts(url, 6379)
+    assert hosts == [("one", 7000), ("two", 6379), ("::1", 7001)]
+    assert options == {"username": "hub", "password": "p@ss", "ssl": True, "ssl_ca_certs": "ca.pem"}
+    assert many_hosts(urlsplit("redis+cluster://one"), 6379) == ({}, [("one", 6379)])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from app.core.errors import Misused
+from app.core.errors import FeishuRefused, Misused
 from app.model.bot import HANDLER_MODULES, BotMessage, RetryPolicy
 from app.worker.outcome import DONE, FENCED, UNHANDLED, Outcome, place_of
 from app.worker.retry import backoff, next_step
@@ -87,6 +87,12 @@ def test_a_use_that_can_never_work_is_told_in_full() -> None:
     assert place_of(error) == "Misused (handler a: a bot cannot say a dict: give text)"
 
 
+def test_of_what_feishu_answered_code_and_log_id_are_told() -> None:
+    assert place_of(FeishuRefused("no", code=230002, log_id="log-9")) == "FeishuRefused 230002 (log id log-9)"
+    assert place_of(FeishuRefused("no")) == "FeishuRefused"
+
+
 def test_an_outcome_survives_the_line() -> None:
     outcome = Outcome("failed", "x", 2.0, True, b'{"toast":1}')
-    assert Outcome.of_message(outcome.message()) == outcome
+    for one in (outcome, DONE):
+        assert Outcome.of_message(one.message()) == one
