@@ -30,6 +30,6 @@ async def test_who_finds_no_work_rests_longer_and_longer_and_never_ends() -> Non
 
     reads: Any = Reads()
     lane = Lane(1, 0, "shared", "n1")
-    consumer = Consumer(lane, unused, reads, unused, unused, unused, unused, clock=Clock())
+    consumer = Consumer(lane, unused, reads, unused, unused, unused, stalls=lambda: 0, clock=Clock())
     await consumer.run()
     assert rests == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 0.1, 2.0]

@@ -23,7 +23,7 @@ from tests.unit.worker.kit import spec
 
 
 class Desk:
-    """Roster and attempts in one: every event succeeds, and what is held meanwhile is noted."""
+    """Roster, attempts and dial in one: every event succeeds, and what is held meanwhile is noted."""
 
     def __init__(self, link: RedisLink, keys: Keys) -> None:
         self.mailbox = Mailbox(link, keys)
@@ -34,15 +34,21 @@ class Desk:
         self.resident: Any = SimpleNamespace(spec=spec())
         self.place = "here"
         self.stolen = False
+        self.stood_still = 0
         parts: Any = self
         unused: Any = None
-        self.dispatcher = Dispatcher(self.mailbox, parts, parts, unused, self.claims, unused)
+        self.dispatcher = Dispatcher(
+            self.mailbox, parts, parts, unused, self.claims, self.leases, dial=parts, alone=unused
+        )
 
     def find(self, bot: str) -> Any:
         return self.resident
 
     def place_of(self, bot: str) -> str:
         return self.place
+
+    def stalls(self) -> int:
+        return self.stood_still
 
     async def make(self, work: Work, resident: Any) -> Outcome:
         self.handled.append(work.entry.event_id)
@@ -53,7 +59,7 @@ class Desk:
 
     async def work_through(self) -> None:
         (work,) = await self.mailbox.take("echo", "n1", 1)
-        await asyncio.create_task(self.dispatcher.work_through(work))
+        await asyncio.create_task(self.dispatcher.work_through(work, stalls=0))
 
     async def left(self) -> list[tuple[str, int]]:
         """What another worker takes, and how often it was started."""
@@ -121,3 +127,17 @@ async def test_who_lost_the_conversation_leaves_it_alone(desk: Desk) -> None:
 
     assert len(desk.claims) == 0
     assert await desk.left() == [("e1", 2)]
+
+
+@pytest.mark.parametrize(("owner", "handled"), [("n1", []), ("n9", ["e1"])], ids=["lost", "still held"])
+async def test_who_stood_still_asks_first_whether_it_is_still_its_own(
+    desk: Desk, owner: str, handled: list[str]
+) -> None:
+    await desk.mailbox.accept([incoming("e1")])
+    (work,) = await desk.mailbox.take("echo", "n1", 1)
+    await desk.leases.abandon(owner, ["echo"])
+    desk.stood_still = 1
+    await asyncio.create_task(desk.dispatcher.work_through(work, stalls=0))
+
+    assert desk.handled == handled
+    assert len(desk.claims) == 0
