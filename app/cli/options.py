@@ -19,7 +19,7 @@ DataDir: TypeAlias = Annotated[
     Path | None, typer.Option("--data-dir", help="Data directory, over what hub.yaml and HUB_DATA_DIR say.")
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-OneOrAll: TypeAlias = Annotated[str | None, typer.Argument(help="Bot id; all bots without it.")]
+OneOrAll: TypeAlias = Annotated[str | None, typer.Argument(help="Bot id; all of the configuration without it.")]
 
 
 def _reason(why: str) -> str:

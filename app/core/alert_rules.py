@@ -118,7 +118,8 @@ def value_text(value: float, unit: Unit) -> str:
             if value >= 2 * size:
                 return f"{value / size:.0f}{letter}"
         return f"{value:.3g}s"
-    return f"{value:.6g}"
+    # A rate of a window is hardly ever a whole number: three digits of it say enough.
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _condition(text: str) -> Condition:

@@ -14,7 +14,7 @@ from app.sdk.bot import Bot
 from app.sdk.card import Card
 from app.sdk.content import message_of
 from app.sdk.context import Context
-from app.sdk.handler import Found, Handler, Kind, is_async
+from app.sdk.handler import Found, Handler, Kind, is_async, where
 from app.sdk.link import Link
 from app.sdk.outcomes import Drop, Retry
 from app.sdk.toast import Toast
@@ -93,7 +93,7 @@ async def _perform(handler: Handler, argument: object, kind: Kind, ctx: Context[
         if result is not None:
             message_of(result)
     except Misused as error:
-        raise Misused(f"handler {handler.name}: {error}") from None
+        raise Misused(f"handler {where(handler.function)}: {error}") from None
     if result is not None:
         await ctx.reply(result)
     return Done()
@@ -105,7 +105,7 @@ async def _call(handler: Handler, argument: object, ctx: Context[Any], call: Cal
     result = await call(partial(handler.function, argument, ctx.without_verbs()))
     if inspect.iscoroutine(result):
         result.close()
-        raise Misused(f"handler {handler.name} is a plain def that gives a coroutine: make it `async def`")
+        raise Misused(f"handler {where(handler.function)} is a plain def that gives a coroutine: make it `async def`")
     return result
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from app.core.errors import FeishuError, Misused
 from app.model.bot import HANDLER_MODULES
 
 Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away", "put_back"]
+
+# Above a library's frames, which stand above the hub's own.
+_OF_BOT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +63,15 @@ def place_of(error: BaseException) -> str:
     while trace is not None:
         code = trace.tb_frame.f_code
         module = trace.tb_frame.f_globals.get("__name__", "?")
-        of_bot = module.startswith(HANDLER_MODULES)
-        rank = 2 if of_bot else 0 if module.startswith("app.") else 1
+        rank = _OF_BOT if module.startswith(HANDLER_MODULES) else 0 if module.startswith("app.") else 1
         if rank >= max(best, 1) or not where:
-            where, best = f"{code.co_filename if of_bot else module}:{trace.tb_lineno} in {code.co_name}", rank
+            file = code.co_filename if rank == _OF_BOT else module
+            where, best = f"{file}:{trace.tb_lineno} in {code.co_name}", rank
         trace = trace.tb_next
     what = type(error).__name__
     if isinstance(error, Misused):
-        what += f" ({error})"
+        # It names the handler itself; a line of the hub's would only mislead.
+        what, where = f"{what} ({error})", where if best == _OF_BOT else ""
     if isinstance(error, FeishuError):
         what += f" {error.code}" * (error.code != 0) + f" (log id {error.log_id})" * bool(error.log_id)
     return f"{what} at {where}" if where else what

@@ -105,6 +105,8 @@ def test_bounds_are_read_in_their_signals_unit(text: str, bound: float) -> None:
     [
         (0.934, "share", "93.4%"),
         (12.0, "count", "12"),
+        (5.99245, "count", "5.99"),
+        (1234567.0, "count", "1234567"),
         (0.3, "seconds", "300ms"),
         (1.24, "seconds", "1.24s"),
         (93.4, "seconds", "93.4s"),

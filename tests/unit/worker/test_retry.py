@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import types
+from typing import cast
 
 import pytest
 
 from app.core.errors import FeishuRefused, Misused
 from app.model.bot import HANDLER_MODULES, BotMessage, RetryPolicy
+from app.sdk.content import message_of
 from app.worker.outcome import DONE, FENCED, UNHANDLED, Outcome, place_of
 from app.worker.retry import backoff, next_step
 
@@ -83,8 +85,11 @@ def test_the_place_of_an_error_is_the_bots_own_line_however_deep_it_was_raised()
 
 
 def test_a_use_that_can_never_work_is_told_in_full() -> None:
-    error = Misused("handler a: a bot cannot say a dict: give text")
-    assert place_of(error) == "Misused (handler a: a bot cannot say a dict: give text)"
+    with pytest.raises(Misused) as caught:
+        message_of(cast("str", {"text": "what somebody wrote"}))
+    place = place_of(caught.value)
+    assert place.startswith("Misused (a bot cannot say a dict: give text")
+    assert place.endswith(" File)")  # and no line of the hub's own
 
 
 def test_of_what_feishu_answered_code_and_log_id_are_told() -> None:
