@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.counting import BotHistogram
 from app.core.errors import BadRequest, Fenced, HubError, SealBroken, StoreUnavailable
 from app.core.failpoint import failpoint
 from app.core.logs import get_logger
@@ -36,10 +37,9 @@ from app.worker.sift import Sieve, from_program, names_somebody
 HOOK_TIME: Final = 30.0
 """Seconds that the on_start, or on_stop, hooks of a bot may take."""
 
-# To look a bot's own up costs as much as to count.
-_waited = lru_cache(maxsize=4096)(WAIT_SECONDS.labels)
-_handled = lru_cache(maxsize=4096)(HANDLE_SECONDS.labels)
-_responded = lru_cache(maxsize=4096)(RESPONSE_SECONDS.labels)
+_waits = BotHistogram(WAIT_SECONDS)
+_runs = BotHistogram(HANDLE_SECONDS)
+_responses = BotHistogram(RESPONSE_SECONDS)
 
 log = get_logger(__name__)
 
@@ -147,9 +147,9 @@ class Attempts:
             )
         finally:
             # Counted afterwards, all of it: somebody waits for the handler.
-            _waited(work.bot).observe(waited)
-            _handled(work.bot).observe(self._clock.monotonic() - began)
-            _responded(work.bot).observe(max(0.0, self._clock.now() - work.entry.received))
+            _waits.observe(work.bot, waited)
+            _runs.observe(work.bot, self._clock.monotonic() - began)
+            _responses.observe(work.bot, max(0.0, self._clock.now() - work.entry.received))
 
     async def _answer(self, work: Work, resident: Resident, cipher: Cipher, event: Event, outcome: Outcome) -> Outcome:
         """Give a callback its answer; one that failed gets an error toast at once, and is not tried again."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import Final, Protocol
 
 from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.counting import BotCounter
 from app.core.errors import Fenced, StoreUnavailable
 from app.core.logs import get_logger
 from app.core.metrics import EVENTS
@@ -28,8 +28,7 @@ SUSPECT_DEATHS: Final = 2
 _TURNS_IN_A_ROW: Final = 100
 _STORE_PAUSE: Final = 0.5
 
-# To look a bot's own up costs as much as to count.
-_ended = lru_cache(maxsize=4096)(EVENTS.labels)
+_ended = BotCounter(EVENTS)
 
 log = get_logger(__name__)
 
@@ -112,7 +111,7 @@ class Dispatcher:
             await kept(lambda: self._mailbox.release(work), self._clock)
             return None
         outcome, step = await self._decide(work, resident)
-        _ended(work.bot, outcome.ending if outcome else "died").inc()
+        _ended.inc(work.bot, outcome.ending if outcome else "died")
         go_on = more and not self.ending and self._roster.place_of(work.bot) == "here"
         return await self._take(work, step, go_on)
 
