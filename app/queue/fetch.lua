@@ -2,23 +2,22 @@
 -- BLMOVE that waits for a token, so that who waited has work with the token, by one write to the disk.
 --
 -- KEYS     tokens that were waited for, wake list
--- ARGV     owner, lease ms, what a bot's keys begin with before and after its id, how many tokens, how many
---          conversations in all, then of one bot how many of `ready` and of `calls`; then bot, ready, calls for each
---          bot of which there is room for other numbers
+-- ARGV     owner, lease ms, what a bot's keys begin with before and after its id, how many conversations in all (a
+--          token that brings none counts as one), then of one bot how many of `ready` and of `calls`; then bot, ready,
+--          calls for each bot of which there is room for other numbers
 -- Returns  for each token its bot, where there is no room, or {bot, work…}, as start.lua has it
 local woken, wake, owner, before, after = KEYS[1], KEYS[2], ARGV[1], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
 local expiry = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
-local tokens, left = tonumber(ARGV[5]), tonumber(ARGV[6])
-local usual, rooms = {tonumber(ARGV[7]), tonumber(ARGV[8])}, {}
-for i = 9, #ARGV, 3 do rooms[ARGV[i]] = {tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])} end
+local left = tonumber(ARGV[5])
+local usual, rooms = {tonumber(ARGV[6]), tonumber(ARGV[7])}, {}
+for i = 8, #ARGV, 3 do rooms[ARGV[i]] = {tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])} end
 local out, again, had = {}, {}, {}
 
-while tokens > 0 and left > 0 do
+while left > 0 do
   local bot = redis.call('LPOP', woken) or redis.call('LPOP', wake)
   if not bot then break end
-  tokens = tokens - 1
-  local room = rooms[bot] or usual
+  local room, used = rooms[bot] or usual, 1
   if had[bot] then
     -- A callback brings a token of its own: whatever is left of the bot gives it one below.
   elseif room[1] + room[2] <= 0 then
@@ -27,11 +26,12 @@ while tokens > 0 and left > 0 do
     local root, works = before .. bot .. after, {bot}
     take(root, 'calls', owner, expiry, math.min(left, room[2]), works)
     take(root, 'ready', owner, expiry, math.min(left - #works + 1, room[1]), works)
-    left = left - #works + 1
+    used = math.max(1, #works - 1)
     if #works > 1 then out[#out + 1] = works end
     if redis.call('LLEN', root .. 'ready') + redis.call('LLEN', root .. 'calls') > 0 then again[#again + 1] = bot end
   end
   had[bot] = true
+  left = left - used
 end
 -- Behind all others: bots take turns.
 for _, bot in ipairs(again) do

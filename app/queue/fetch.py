@@ -21,8 +21,7 @@ from app.queue.work import Work
 _HERE = Path(__file__).parent
 _FETCH = Script(_HERE / "start.lua", _HERE / "fetch.lua")
 
-# Bots served, and conversations taken, by one round trip: what is taken is not there for others.
-_TOKENS: Final = 16
+# Conversations taken by one round trip, of one bot or of as many: what is taken is not there for others.
 _WORKS: Final = 64
 
 
@@ -59,7 +58,7 @@ class Fetch:
             bot = await self._mailbox.next_bot(timeout)
             return Fetched([], [] if bot is None else [bot])
         keys = self._keys
-        args: list[Arg] = [owner, LEASE_MS, *keys.root("\n").split("\n"), _TOKENS, _WORKS, room.ready, room.calls]
+        args: list[Arg] = [owner, LEASE_MS, *keys.root("\n").split("\n"), _WORKS, room.ready, room.calls]
         for bot, (ready, calls) in room.of.items():
             args += (bot, ready, calls)
         # Redis runs what follows a blocked command as soon as that ends, before it syncs and answers: one sync is for

@@ -63,6 +63,17 @@ async def test_bots_take_turns(fetch: Fetch, mailbox: Mailbox) -> None:
     assert await fetch.next("n1", 0.05, WIDE) == ([], [])
 
 
+async def test_many_bots_with_one_each_come_as_one_with_many(fetch: Fetch, mailbox: Mailbox) -> None:
+    await mailbox.accept([incoming(f"e{n}", bot=f"bot{n}") for n in range(70)])
+    works, tokens = await fetch.next("n1", 5, Room(8, 4, {"bot1": (0, 0)}))
+
+    # As many as one round trip takes, in their order; the token that was handed out was one of them.
+    assert [work.bot for work in works] == [f"bot{n}" for n in range(64) if n != 1]
+    assert tokens == ["bot1"]
+    works, _ = await fetch.next("n1", 5, WIDE)
+    assert [work.bot for work in works] == [f"bot{n}" for n in range(64, 70)]
+
+
 async def test_a_bot_with_no_room_is_left_alone_and_its_token_handed_out(fetch: Fetch, mailbox: Mailbox) -> None:
     await mailbox.accept([incoming("e1"), incoming("e2", bot="support"), incoming("e3", conversation="oc_2")])
     works, tokens = await fetch.next("n1", 5, Room(8, 4, {"echo": (0, 0)}))
