@@ -249,6 +249,8 @@ class Node:
 
     async def _changed(self) -> None:
         await self.registry.reload(everything=False)
+        if self._lanes is not None:
+            self._lanes.look()
 
     async def _code_changed(self) -> None:
         # The watch calls at its start too: that code is what the workers have just read.

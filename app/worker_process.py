@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-# watchfiles would import it when it first looks, on the loop of a worker that has just begun to serve.
-import anyio._backends._asyncio  # noqa: F401
 import uvloop
 
 from app.control.alerts.book import Book
@@ -20,7 +18,6 @@ from app.control.alerts.button import silence_button
 from app.control.registry.modules import handler_directories
 from app.control.registry.shelf import Shelf
 from app.control.registry.snapshot import Registry
-from app.control.registry.watch import Watch
 from app.core.ending import running
 from app.core.redis_thread import connect_in_thread
 from app.core.settings import Settings
@@ -31,8 +28,6 @@ from app.worker.dial import Dials
 from app.worker.lane import Lane
 from app.worker.worker import Parts, Worker
 
-# What was read just now has not changed; to begin to watch it takes as long as a fifth of all that is done until then.
-_FIRST_LOOK: Final = 0.5
 # Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
 _NICE: Final = 5
 
@@ -69,8 +64,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
         registry.quiet = True
         registry.load(everything=False)
         sender = await closing.enter_async_context(open_sender(stores, birth.env))
-        for work, name in ((_watch(registry), "watch"), (stores.shreds.run(), "shreds")):
-            await closing.enter_async_context(running(work, name))
+        await closing.enter_async_context(running(stores.shreds.run(), "shreds"))
         # An event that runs alone has its bot's code imported before it, and nobody else's.
         shelf = Shelf(
             registry,
@@ -93,6 +87,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
                 keyring=stores.keyring,
                 sender=sender,
                 catalog=registry,
+                look=partial(registry.reload, everything=False),
                 handlers=shelf,
                 dials=birth.dials,
                 open_heartbeat=partial(connect_in_thread, stores.redis_url),
@@ -101,8 +96,3 @@ async def _work(birth: Birth, lane: Lane) -> int:
             ),
         )
         return await worker.run()
-
-
-async def _watch(registry: Registry) -> None:
-    await asyncio.sleep(_FIRST_LOOK)
-    await Watch(registry.root, registry.stamps, partial(registry.reload, everything=False)).run()

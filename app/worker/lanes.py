@@ -123,6 +123,11 @@ class Lanes:
         """The node was told to stop: a worker that ends before `stop` may have been told the same."""
         self._ending.set()
 
+    def look(self) -> None:
+        """Have every worker read what has changed of the bots' directories; none looks there by itself."""
+        for process in self._all:
+            process.tell({"do": "look"})
+
     def renew(self) -> None:
         """Replace every worker by a new one, which reads all handlers anew; the old ones finish what they have."""
         for process in self._all:

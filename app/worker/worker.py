@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,6 +72,8 @@ class Parts:
     keyring: Keyring
     sender: Sender
     catalog: Catalog
+    look: Callable[[], Awaitable[object]]
+    """Reads what has changed of the catalog."""
     handlers: Handlers
     dials: Dials
     open_heartbeat: Callable[[], Any]
@@ -239,6 +241,8 @@ class Worker:
             case "bots":
                 self._roster.keep_apart(message["bots"])
                 self._go(self._tell_faults())
+            case "look":
+                self._go(self._look())
             case "serve":
                 self._take.set()
             case "take":
@@ -251,6 +255,9 @@ class Worker:
                 self._drain()
             case "run":
                 self._go(self._run_alone(message["work"]))
+
+    async def _look(self) -> None:
+        await self._parts.look()
 
     def _retire(self) -> None:
         """Take nothing new, and leave when everything is finished."""

@@ -64,6 +64,9 @@ class Bots:
     async def ready(self, bots: Sequence[str], patience: float) -> None:
         pass
 
+    async def look(self) -> None:
+        """Nothing is read: what a test changes is here at once."""
+
     def subscribe(self, listener: Callable[[frozenset[str]], None]) -> None:
         self._listeners.append(listener)
 
@@ -233,6 +236,7 @@ def parts_of(
         keyring=keyring,
         sender=cast(Sender, mouth),
         catalog=bots,
+        look=bots.look,
         handlers=bots,
         dials=dials,
         open_heartbeat=lambda: redis.Redis.from_url(url),
