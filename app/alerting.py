@@ -25,7 +25,7 @@ from app.control.alerts.states import Timing
 from app.control.cluster.membership import Membership
 from app.control.health.counted import Sums
 from app.control.health.machine import Machine
-from app.control.health.totals import Totals, of_gateway, slots_of
+from app.control.health.totals import of_gateway, slots_of
 from app.control.health.vitals import Vitals
 from app.core.clock import SYSTEM_CLOCK
 from app.core.ending import running
@@ -120,15 +120,15 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout,
     machine, vitals = Machine(), Vitals(settings.alerts.window)
     sums = Sums(measures.counted, slots_of)
 
-    def totals() -> Totals:
-        counted = sums.read()
+    def numbers() -> Mapping[str, Any]:
+        totals = sums.read()
         for slot, count in of_gateway(measures.gateway()).items():
-            counted[slot] += count
-        return counted
+            totals[slot] += count
+        return vitals.take(SYSTEM_CLOCK.monotonic(), totals)
 
     while True:
         alerting.vitals = {
-            **vitals.take(SYSTEM_CLOCK.monotonic(), await asyncio.to_thread(totals)),
+            **await asyncio.to_thread(numbers),
             "cpu": machine.cpu(),
             "memory": machine.memory(),
             # What the lookout has told of already goes to the book first.

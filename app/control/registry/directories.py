@@ -60,8 +60,11 @@ def bot_stamps(root: Path) -> dict[str, Stamp]:
 
 
 def stamp_of(directory: Path | str) -> Stamp:
-    """The state of a bot's own files; links are followed."""
-    return tuple(_stamp(f"{directory}/{name}") for name in _NAMES)
+    """The state of a bot's own files; links are followed. The example matters only where there are no credentials."""
+    config, credentials = _stamp(f"{directory}/{CONFIG}"), _stamp(f"{directory}/{CREDENTIALS}")
+    if credentials != _MISSING:
+        return config, credentials
+    return config, credentials, _stamp(f"{directory}/{EXAMPLE}")
 
 
 def mounted_stamp(files: Iterable[Path]) -> Stamp:
