@@ -49,7 +49,7 @@ class Attachments:
     async def words(self, spec: BotSpec, content: Content, deadline: float) -> list[tuple[MessageType, str]]:
         """The same of what is said, in order; what is too long for one message becomes a file.
 
-        A card that has more in it than text becomes several. Raises FeishuError, TypeError.
+        A card that has more in it than text becomes several. Raises FeishuError, Misused.
         """
         # To find the places for the cuts takes a moment, in which others are served.
         pages = await asyncio.to_thread(pages_of, content, "file")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.core.errors import FeishuRefused
+from app.core.errors import FeishuRefused, Misused
 from app.model.outbound import MessageType
 from app.sdk.content import Content, message_of
 
@@ -25,7 +25,7 @@ _BY_KEY: Final[Mapping[str, MessageType]] = {"text": "text", "image_key": "image
 def render(content: Content | Mapping[str, Any]) -> tuple[MessageType, str]:
     """`msg_type` and `content`; a mapping is a card, a post by its locales, or a content as Feishu writes it.
 
-    Raises FeishuRefused for what is too long or empty, TypeError for what a bot cannot say.
+    Raises FeishuRefused for what is too long or empty, Misused for what a bot cannot say.
     """
     if isinstance(content, Mapping):
         kind, document = kind_of(content), content
@@ -78,7 +78,7 @@ def _biggest(card: Mapping[str, Any]) -> str:
 
 
 def kind_of(document: Mapping[str, Any]) -> MessageType:
-    """Which message a mapping is the content of, by its keys; else TypeError."""
+    """Which message a mapping is the content of, by its keys; else Misused."""
     if _CARD_KEYS & document.keys() or (document.get("type") in _CARD_TYPES and "data" in document):
         return "interactive"
     if len(document) == 1:
@@ -87,7 +87,7 @@ def kind_of(document: Mapping[str, Any]) -> MessageType:
                 return kind
     if document and all(isinstance(post, Mapping) and "content" in post for post in document.values()):
         return "post"
-    raise TypeError(
+    raise Misused(
         "this mapping is neither a card (schema, elements, header or config), nor a post "
         '({"zh_cn": {"title": …, "content": [[…]]}}), nor a text, image or file'
     )

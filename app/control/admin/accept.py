@@ -15,7 +15,7 @@ from app.control.admin.body import Body
 from app.control.admin.new_message import MANY, ONE, FileSource, NewMessage, Source
 from app.control.admin.wrong import said_of
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import FeishuRefused, FetchRefused, StoreUnavailable
+from app.core.errors import FeishuRefused, FetchRefused, Misused, StoreUnavailable
 from app.model.bot import BotSpec
 from app.model.catalog import Catalog
 from app.model.outbound import MessageType, Outbound
@@ -104,7 +104,7 @@ class Acceptance:
                 return [render(given)]
             said = Markdown(given) if kind == "markdown" else Card.raw(given) if kind == "card" else given
             return await self._attachments.words(spec, said, deadline)
-        except (TypeError, FeishuRefused, FetchRefused) as error:
+        except (Misused, TypeError, FeishuRefused, FetchRefused) as error:
             raise _wrong(kind, str(error)) from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.channel.render import CARD_LIMIT, TEXT_LIMIT, render
-from app.core.errors import FeishuRefused
+from app.core.errors import FeishuRefused, Misused
 from app.sdk.card import Card
 from app.sdk.content import File, Image, Post
 
@@ -65,5 +65,5 @@ def test_a_text_just_inside_the_bound_passes() -> None:
 
 @pytest.mark.parametrize("content", [3, None, {}, {"a": 1}, {"zh_cn": {}}, {"text": 1}, ["x"]])
 def test_what_a_bot_cannot_say_is_an_authors_error(content: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(Misused):
         render(content)
