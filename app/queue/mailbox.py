@@ -61,6 +61,8 @@ class Mailbox:
         """Keep events safe, in one round trip (on Cluster one a bot); a result for each, in order."""
         if self._link.cluster:
             return await self._accept_each(batch)
+        if not batch:  # all firings of a bot may have been missed
+            return []
         return list(map(self._receipt, batch, await self._accept_slot(batch)))
 
     async def _accept_each(self, batch: Sequence[Incoming]) -> Sequence[Receipt | StoreUnavailable]:
