@@ -150,7 +150,10 @@ async def test_refusals_in_a_row_double_the_pause_and_those_of_one_burst_do_not(
     async def refused(at: float) -> float:
         return await limiter.pause(bound, None, first=0.5, longest=4.0, at=at)
 
-    assert 0.5 <= await refused(at) <= 0.55
+    paused = await refused(at)
+    assert 0.5 <= paused <= 0.55
+    # The row is remembered for as long as the longest pause after it.
+    assert 4000 < await link.commands.pttl(bound.pause) <= 4000 + 550
     assert await refused(at - 0.01) <= 0.55
     for seconds in (1.0, 2.0, 4.0, 4.0):
         assert seconds <= await refused(time.time() + 60) <= 1.1 * seconds

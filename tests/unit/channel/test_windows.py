@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +161,21 @@ async def test_redis_grants_what_memory_would(
         grants = await _grants(link, name)
         for before, after in pairwise(grants):
             assert after > before
+
+
+@pytest.mark.parametrize("count", [3, 12, 40])
+async def test_redis_finds_room_among_many_grants_as_memory_does(link: RedisLink, keys: Keys, count: int) -> None:
+    """More of them than the script looks at first, and asked for in between, as a reply asks among broadcasts."""
+    chance = random.Random(count)
+    laws = [
+        One(keys.limit_chat("oc_1"), Window(count, 4 * _LONG), Window(2 * count, 30 * _LONG)),
+        One(keys.limit_app("cli_a", "x"), Window(count + 2, 3 * _LONG), apart=_LONG // count),
+    ]
+    local = LocalWindows(10**12)
+    for _ in range(150):
+        wish, asked = chance.randrange(40 * _LONG), chance.choice([laws, laws[:1], laws[1:]])
+        slot, now, *_ = await _reserve(link, keys, asked, [wish, -1, 0, 0, 10**12])
+        assert (slot, None) == local.reserve(asked, now, wait=wish)
 
 
 async def test_redis_keeps_hundreds_of_slots_exactly(link: RedisLink, keys: Keys) -> None:
