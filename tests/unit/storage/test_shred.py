@@ -72,6 +72,9 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
     fences = [site.keys.bot("echo", "fence"), site.keys.outbox().bot("echo", "fence")]
     for fence in fences:
         await site.link.commands.set(fence, 7)
+    left = site.root / "backup.scratch" / "copy"
+    left.mkdir(parents=True)
+    (left / "of-a-backup-that-was-killed").write_bytes(wrapped)
 
     done = await site.shredder.shred("echo")
     assert done.keys == (cipher.current_id.hex(),)
@@ -83,6 +86,7 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
     assert await site.link.commands.exists(site.keys.state("support", "chat:oc_1:n"))
     assert await site.link.commands.exists(*fences) == 2, "numbers that must never go back"
     assert (await site.record("support")).wrapped
+    assert not left.exists()
     if site.database.sqlite:
         await site.database.close()
         files = [path for path in site.root.iterdir() if path.is_file() and "hub.db" in path.name]
