@@ -165,15 +165,18 @@ async def test_redis_grants_what_memory_would(
 
 @pytest.mark.parametrize("count", [3, 12, 40])
 async def test_redis_finds_room_among_many_grants_as_memory_does(link: RedisLink, keys: Keys, count: int) -> None:
-    """More of them than the script looks at first, and asked for in between, as a reply asks among broadcasts."""
+    """A burst, what is spread behind it, and who comes in between, as a reply does; few are looked at first."""
     chance = random.Random(count)
     laws = [
         One(keys.limit_chat("oc_1"), Window(count, 4 * _LONG), Window(2 * count, 30 * _LONG)),
         One(keys.limit_app("cli_a", "x"), Window(count + 2, 3 * _LONG), apart=_LONG // count),
     ]
     local = LocalWindows(10**12)
-    for _ in range(150):
-        wish, asked = chance.randrange(40 * _LONG), chance.choice([laws, laws[:1], laws[1:]])
+    burst = [0] * count
+    spread = [(4 * _LONG + number * _LONG // 8) for number in range(count)]
+    between = [chance.randrange(8 * _LONG) for _ in range(40)]
+    for wish in (*burst, *spread, *between):
+        asked = laws if wish in burst else chance.choice([laws, laws[:1], laws[1:]])
         slot, now, *_ = await _reserve(link, keys, asked, [wish, -1, 0, 0, 10**12])
         assert (slot, None) == local.reserve(asked, now, wait=wish)
 
