@@ -61,6 +61,19 @@ async def test_one_node_evaluates_and_tells(cluster: Cluster) -> None:
     assert cluster.wire.news() == [("firing", "QueueLong/echo")]
 
 
+async def test_a_turn_is_renewed_by_who_has_it_and_by_nobody_else(cluster: Cluster) -> None:
+    lease = cluster.keys.alerts("lease")
+    turn = await cluster.book.turn("n1:a", 15.0)
+    assert turn is not None
+    await cluster.link.commands.pexpire(lease, 5_000)
+    assert await cluster.book.turn("n1:b", 15.0) is await cluster.book.turn("n1:", 15.0) is None
+    assert await cluster.link.commands.pttl(lease) <= 5_000
+    again = await cluster.book.turn("n1:a", 15.0)
+    assert again is not None
+    assert again.holder == turn.holder
+    assert await cluster.link.commands.pttl(lease) > 5_000
+
+
 async def test_another_goes_on_where_the_first_one_died(cluster: Cluster) -> None:
     one, two = cluster.node("n1:a"), cluster.node("n2:b")
     cluster.readings = {"queue_waiting": {"echo": 101.0}}

@@ -14,6 +14,8 @@ from app.core.errors import StartError
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 
+pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
+
 
 class FastClock(SystemClock):
     """Sleeps not at all: what is waited for has passed."""
@@ -42,7 +44,9 @@ async def test_a_living_holder_of_the_id_is_told(link: RedisLink, keys: Keys) ->
 async def test_the_same_process_may_beat_on(link: RedisLink, keys: Keys) -> None:
     one = member(link, keys, "one")
     await one.join()
+    await link.commands.pexpire(keys.node("n1"), 500)
     await one.join()
+    assert 500 < await link.commands.pttl(keys.node("n1")) <= 3500
 
 
 async def test_an_id_is_free_when_its_holder_left(link: RedisLink, keys: Keys) -> None:
