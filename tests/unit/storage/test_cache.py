@@ -109,20 +109,6 @@ async def test_nothing_lies_in_clear(pair: Pair, link: RedisLink, keys: Keys) ->
     assert not any(key.hex().encode() in name or b64encode(key) in name for name in names)
 
 
-async def test_a_value_that_was_moved_is_not_given(link: RedisLink, keys: Keys) -> None:
-    here, there = tiers(link, keys).of("echo"), tiers(link, keys).of("echo")
-    await here.set("a", "of a")
-    [place] = [name async for name in link.commands.scan_iter(f"{keys.prefix}*:cache:*")]
-    moved = await link.commands.get(place)
-    assert moved is not None
-    await here.set("b", "of b")
-    [other] = {name async for name in link.commands.scan_iter(f"{keys.prefix}*:cache:*")} - {place}
-    await link.commands.set(other, moved, ex=60)
-    assert await there.get("a") == "of a"
-    assert await there.get("b") is None
-    assert await there.get_or_load("b", loaded(Source())) == "loaded"
-
-
 async def test_every_reader_gets_an_object_of_its_own(pair: Pair) -> None:
     await pair.here.set("k", {"list": [1]})
     for cache in (pair.here, pair.there):

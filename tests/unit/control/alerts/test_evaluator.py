@@ -88,6 +88,7 @@ async def test_another_goes_on_where_the_first_one_died(cluster: Cluster) -> Non
     await until(lambda: len(cluster.wire.got) == 2)
     assert cluster.wire.news() == [("firing", "QueueLong/echo"), ("resolved", "QueueLong/echo")]
     assert [entry.what for _, entry in await cluster.book.history()] == ["resolved", "fired"]
+    assert (await cluster.book.standing()).alerts == {}
 
 
 async def test_what_the_dead_one_could_not_send_the_next_one_sends(cluster: Cluster) -> None:
