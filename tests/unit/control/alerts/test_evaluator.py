@@ -63,8 +63,11 @@ async def test_one_node_evaluates_and_tells(cluster: Cluster) -> None:
 
 async def test_a_turn_is_renewed_by_who_has_it_and_by_nobody_else(cluster: Cluster) -> None:
     lease = cluster.keys.alerts("lease")
+    began, _ = await cluster.link.commands.time()
     turn = await cluster.book.turn("n1:a", 15.0)
+    ended, _ = await cluster.link.commands.time()
     assert turn is not None
+    assert began <= turn.now < ended + 1
     await cluster.link.commands.pexpire(lease, 5_000)
     assert await cluster.book.turn("n1:b", 15.0) is await cluster.book.turn("n1:", 15.0) is None
     assert await cluster.link.commands.pttl(lease) <= 5_000
