@@ -61,11 +61,12 @@ def used_up() -> FeishuLimited:
     [
         (SlotTimeout("the chat is full", retry_after=30.0), 0, 30.0),
         (FeishuUnavailable("away", retry_after=30.0), 0, 30.0),
+        (FeishuLimited("too many", retry_after=30.0), 0, 30.0),
         (FeishuUnavailable("away"), 0, 1.0),
         (FeishuUnavailable("away"), 3, 8.0),
         (FeishuUnavailable("away"), 9, 60.0),
     ],
-    ids=["no slot", "as Feishu says", "first", "fourth", "longest"],
+    ids=["no slot", "as Feishu says", "limited", "first", "fourth", "longest"],
 )
 async def test_a_chat_that_has_to_wait_is_parked(
     channel: Channel,

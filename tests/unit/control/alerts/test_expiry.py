@@ -60,6 +60,9 @@ async def test_a_certificate_is_looked_at_once_an_hour(tmp_path: Path) -> None:
     assert (await expiry.read(NOW + 60))["certificate_expires"] == {str(path): pytest.approx(10 * DAY - 60)}
     clock.passed += 3600
     assert (await expiry.read(NOW))["certificate_expires"] == {str(path): pytest.approx(90 * DAY)}
+    made(path, 200)
+    clock.passed += 60
+    assert (await expiry.read(NOW))["certificate_expires"] == {str(path): pytest.approx(90 * DAY)}
     path.unlink()
     clock.passed += 3600
     assert (await expiry.read(NOW))["certificate_expires"] == {str(path): pytest.approx(90 * DAY)}, "what was seen last"

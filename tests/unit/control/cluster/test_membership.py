@@ -63,6 +63,18 @@ async def test_a_killed_process_of_this_machine_does_not_hold_its_id(link: Redis
     await member(link, keys, "two").join()
 
 
+async def test_who_died_elsewhere_is_waited_for_as_long_as_its_last_beat_counts(link: RedisLink, keys: Keys) -> None:
+    class UntilItRunsOut(FastClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            if self.slept >= 3.5:
+                await link.commands.delete(keys.node("n1"))
+
+    await member(link, keys, "one").join()
+    await link.commands.hset(keys.node("n1"), "where", "another-machine pid 1")
+    await Membership(link, keys, "n1", "two", dict, clock=UntilItRunsOut()).join()
+
+
 async def test_nodes_are_listed_dead_or_alive(link: RedisLink, keys: Keys) -> None:
     one = member(link, keys, "one")
     await one.join()

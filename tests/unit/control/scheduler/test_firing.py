@@ -16,7 +16,7 @@ from app.core.clock import SystemClock
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.parse import parse_event
-from app.model.schedule import Schedule
+from app.model.schedule import Missed, Schedule
 from app.queue.envelope import Entry, event_aad
 from app.queue.mailbox import Mailbox
 from app.queue.timetable import Timetable
@@ -133,6 +133,16 @@ async def test_a_missed_firing_is_skipped_or_made_up_for_once(desk: Desk) -> Non
     # It tells the last of the times that were missed.
     assert await desk.timetable.now("echo") - tick.at.timestamp() <= 90
     assert (tick.chat_id, tick.event.chat_id) == ("oc_1", "oc_1")
+
+
+@pytest.mark.parametrize("missed", ["skip", "once"])
+async def test_what_is_late_but_not_missed_is_fired_each_time(desk: Desk, missed: Missed) -> None:
+    # Six fields: the first is of seconds.
+    await desk.timetable.plan("echo", [Schedule("tick", "*/5 * * * * *", "UTC", missed)])
+    await desk.due(ago=20)
+    await desk.node().fire_due()
+    assert len(await desk.queued()) == 1
+    assert await desk.next_due() < -10
 
 
 async def test_a_full_queue_is_waited_for(desk: Desk) -> None:
