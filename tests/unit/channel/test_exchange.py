@@ -13,7 +13,7 @@ from app.channel.sender import Sender
 from app.core.errors import FeishuRefused
 from app.model.bot import BotSpec
 from app.model.outbound import Outbound, Target
-from tests.unit.channel.parts import name
+from tests.unit.channel.parts import name, text
 from tests.unit.channel.stand_in import StandIn
 
 
