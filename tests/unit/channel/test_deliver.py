@@ -13,7 +13,6 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
-from app.model.outbound import SendName
 from app.queue.work import Work
 from tests.unit.channel.node import Catalog, Channel
 from tests.unit.channel.parts import FastClock
@@ -84,7 +83,8 @@ async def test_a_chat_that_has_to_wait_is_parked(
     failing(channel, error)
     assert await delivery.one(work._replace(failures=failures), spec, 1.0, True) is None
     assert await taken(channel, "n2") == [], "the second message does not overtake the first"
-    [(_, due)] = await link.commands.zrange(keys.outbox().bot("support", "delayed"), 0, -1, withscores=True)
+    delayed: Any = await link.commands.zrange(keys.outbox().bot("support", "delayed"), 0, -1, withscores=True)
+    [(_, due)] = delayed
     now, _ = await link.commands.time()
     assert seconds - 2 < due / 1000 - now <= seconds + 1
 
@@ -135,12 +135,12 @@ async def test_what_was_said_while_redis_was_away_is_noted_when_it_is_back(
     record = channel.outbox.queue.record(work)
     write = record.record
 
-    async def away(_name: SendName, _id: str) -> None:
+    async def away(*_: object) -> None:
         record.record = write  # type: ignore[method-assign]
         raise StoreUnavailable("away")
 
-    record.record = away  # type: ignore[method-assign]
-    channel.outbox.queue.record = lambda _: record  # type: ignore[method-assign]
+    record.record = away  # type: ignore[method-assign, assignment]
+    channel.outbox.queue.record = lambda work: record  # type: ignore[method-assign]
     assert await delivery.one(work, spec, 1.0, True) is None
     found = await channel.state(message)
     assert (found.state, found.message_id) == ("sent", feishu.said[0].message_id)

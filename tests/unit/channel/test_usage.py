@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ async def test_while_redis_is_away_each_process_keeps_its_share(link: RedisLink,
     limiters = [Limiter(link, keys, Limits()) for _ in range(4)]
     tasks = [asyncio.create_task(limiter.run()) for limiter in limiters]
     await until(lambda: limiters[0]._meter.processes == 4)
-    told = await link.commands.zrange(keys.limits, 0, -1, withscores=True)
+    told: Any = await link.commands.zrange(keys.limits, 0, -1, withscores=True)
     seconds, _ = await link.commands.time()
     assert all(seconds - 4 < at / 1000 < seconds + 1 for _, at in told)
     for task in tasks:
