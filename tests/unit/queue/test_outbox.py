@@ -13,7 +13,6 @@ from app.core.errors import Fenced
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.outbound import SendName
-from app.queue import outbox
 from app.queue.depths import Depths
 from app.queue.envelope import CALL_PREFIX, Entry
 from app.queue.leases import Leases
@@ -244,8 +243,7 @@ async def test_many_are_counted_together_and_what_they_share_goes_with_the_last(
     assert await link.commands.ttl(keys.batch("echo", "b")) <= KEPT
 
 
-async def test_changes_are_seen_until_the_end(queue: OutboxQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LOOK_EVERY", 60.0)  # they are told, and not only found by looking again
+async def test_changes_are_seen_until_the_end(queue: OutboxQueue) -> None:
     await put(queue, outgoing("m1"))
     seen: list[str] = []
 
