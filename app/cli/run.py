@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, BotsDir, ConfigDir, DataDir
-from app.core.errors import HubError
+from app.core.errors import HubError, StartError
 
 if TYPE_CHECKING:
     from app.core.settings import Settings
@@ -88,7 +88,11 @@ def _numbers(data_dir: Path) -> Path:
     Each start has one of its own: a second node is refused on a data directory that is taken, but only later, and must
     not have removed by then what the first one counts.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        wrong = f"the data directory {data_dir} cannot be made ({error.strerror})"
+        raise StartError(f"{wrong}: name another, by --data-dir or HUB_DATA_DIR") from None
     all_nodes = home_of_numbers(data_dir)
     own = all_nodes / str(os.getpid())
     for found in all_nodes.glob("*"):

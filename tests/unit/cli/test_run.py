@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.run import _numbers, home_of_numbers
+from app.core.errors import StartError
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,13 @@ def test_a_start_leaves_the_counters_of_a_living_node_alone(tmp_path: Path) -> N
 def test_the_data_directory_is_the_hubs_alone(tmp_path: Path) -> None:
     _numbers(tmp_path / "new" / "data")
     assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
+
+
+def test_a_data_directory_that_cannot_be_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for wrong in (tmp_path / "file", tmp_path / "file" / "data"):
+        with pytest.raises(StartError, match=rf"{wrong} cannot be made \(.*\): name another, by --data-dir"):
+            _numbers(wrong)
 
 
 def _ended() -> str:
