@@ -98,3 +98,10 @@ MORNING: dict[str, Any] = {"name": "morning", "cron": "0 9 * * *"}
 def test_a_schedule_that_cannot_be_is_refused(schedules: list[dict[str, Any]], wrong: str) -> None:
     with pytest.raises(ValidationError, match=f"(?i){wrong}"):
         BotConfig.model_validate({"handler": "echo", "schedules": schedules})
+
+
+def test_a_schedule_says_something_to_a_chat_or_starts_a_handler() -> None:
+    given = [{**MORNING, "message": "hi", "chat": "oc_1"}, {**MORNING, "name": "x", "handler": "morning"}]
+    said, started = BotConfig.model_validate({"handler": "echo", "schedules": given}).schedules
+    assert said.schedule == Schedule("morning", "0 9 * * *", "Asia/Shanghai", "skip", "oc_1")
+    assert (said.message, started.handler, started.chat) == ("hi", "morning", "")

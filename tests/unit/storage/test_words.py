@@ -229,6 +229,17 @@ async def test_only_what_was_opened_stands_in_the_audit(keeping: Keeping, reveal
     assert (record.who, record.action, record.bot, record.which, record.why) == ("me", "words", "echo", "1", "a test")
 
 
+async def test_an_export_of_several_bots_stands_under_each_with_its_own(
+    messages: Messages, reveals: Reveals, database: Database
+) -> None:
+    other = Cipher("other", {b"keyi": b"\1" * 32}, b"keyi")
+    await messages.insert([said(1, "a"), said(2, "b", other), said(3, "c")])
+    opened = [one.fault async for one in reveals.export(Query(), who="me", why="a test")]
+    assert opened == [None] * 3
+    found = {(record.bot, record.action, record.which) for record in await Audit(database).list()}
+    assert found == {("echo", "export", "1, 3"), ("other", "export", "2")}
+
+
 async def test_words_need_a_bot_and_a_reason(keeping: Keeping, reveals: Reveals) -> None:
     await keeping.insert([said(1, "refund")])
     with pytest.raises(ValueError, match="within a bot"):

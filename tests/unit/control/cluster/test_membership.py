@@ -58,6 +58,9 @@ async def test_an_id_is_free_when_its_holder_left(link: RedisLink, keys: Keys) -
 
 async def test_a_killed_process_of_this_machine_does_not_hold_its_id(link: RedisLink, keys: Keys) -> None:
     await member(link, keys, "one").join()
+    await link.commands.hset(keys.node("n1"), "where", f"{socket.gethostname()} pid {os.getppid()}")
+    with pytest.raises(StartError, match=str(os.getppid())):
+        await member(link, keys, "two").join()
     # No process has this number: Linux counts up to 4194304.
     await link.commands.hset(keys.node("n1"), "where", f"{socket.gethostname()} pid 5000000")
     await member(link, keys, "two").join()
