@@ -25,6 +25,7 @@ CARD: dict[str, Any] = {
                 "name": "f",
                 "elements": [
                     {"tag": "input", "name": "reason", "label": {"tag": "plain_text", "content": "Reason"}},
+                    {"tag": "date_picker", "name": "day", "placeholder": {"tag": "plain_text", "content": "First day"}},
                     {
                         "tag": "button",
                         "name": "ok",
@@ -87,7 +88,7 @@ async def test_writing_and_mentioning(town: Town, browser: Browser) -> None:
 
 async def test_cards_are_drawn_and_acted_on(town: Town, browser: Browser) -> None:
     body = {"receive_id": town.p2p.chat_id, "msg_type": "interactive", "content": orjson.dumps(CARD).decode()}
-    page, complaints = await opened(town, browser, locale="zh-CN")
+    page, complaints = await opened(town, browser, locale="zh-CN", timezone_id="Asia/Shanghai")
     await expect(page.locator("#chat-name")).to_have_text("Helper")
     await town.call("POST", "im/v1/messages", body, receive_id_type="chat_id")
     card = page.locator(".card")
@@ -95,6 +96,8 @@ async def test_cards_are_drawn_and_acted_on(town: Town, browser: Browser) -> Non
     await expect(card.locator("a")).to_have_attribute("href", "https://example.test")
     await expect(card).to_contain_text("<script>alert(1)</script>")
     await card.get_by_label("Reason").fill("tested")
+    await expect(card.get_by_text("First day")).to_be_visible()
+    await card.get_by_label("First day").fill("2026-11-23")
     answer = {"toast": {"type": "success", "content": "done"}, "card": {"type": "raw", "data": DONE}}
     town.hub.answers = [Answer(500, b""), Answer(200, orjson.dumps(answer))]
     await card.get_by_role("button", name="Approve").click()
@@ -102,7 +105,7 @@ async def test_cards_are_drawn_and_acted_on(town: Town, browser: Browser) -> Non
     await card.get_by_role("button", name="Approve").click()
     await expect(page.locator(".toast.success")).to_have_text("✓done")
     await expect(page.locator(".card")).to_have_text("approved")
-    assert town.hub.documents[-1]["event"]["action"]["form_value"] == {"reason": "tested"}
+    assert town.hub.documents[-1]["event"]["action"]["form_value"] == {"reason": "tested", "day": "2026-11-23 +0800"}
     assert complaints == []
 
 

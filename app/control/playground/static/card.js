@@ -78,9 +78,9 @@ const DRAW = {
     const box_ = el("input", { type: "checkbox", checked: element.checked === true });
     return el("label", { class: "card-check" }, field(element, path, pen, box_, (node) => node.checked, (value) => ({ checked: value })), textOf(element.text, pen));
   },
-  date_picker: (element, path, pen) => field(element, path, pen, el("input", { type: "date", value: element.initial_date ?? "" }), (node) => node.value, (value) => ({ option: value })),
-  picker_time: (element, path, pen) => field(element, path, pen, el("input", { type: "time", value: element.initial_time ?? "" }), (node) => node.value, (value) => ({ option: value })),
-  picker_datetime: (element, path, pen) => field(element, path, pen, el("input", { type: "datetime-local" }), (node) => node.value.replace("T", " "), (value) => ({ option: value })),
+  date_picker: (element, path, pen) => field(element, path, pen, el("input", { type: "date", value: element.initial_date ?? "" }), (node) => zoned(node.value), (value) => ({ option: value })),
+  picker_time: (element, path, pen) => field(element, path, pen, el("input", { type: "time", value: element.initial_time ?? "" }), (node) => zoned(node.value), (value) => ({ option: value })),
+  picker_datetime: (element, path, pen) => field(element, path, pen, el("input", { type: "datetime-local" }), (node) => zoned(node.value.replace("T", " ")), (value) => ({ option: value })),
   table: (element) => el("div", { class: "table", tabIndex: 0 }, el("table", {},
     el("thead", {}, el("tr", {}, (element.columns ?? []).map((c) => el("th", {}, c.display_name ?? c.name)))),
     el("tbody", {}, (element.rows ?? []).map((row) => el("tr", {}, (element.columns ?? []).map((c) => el("td", {}, show(row[c.name])))))))),
@@ -134,7 +134,17 @@ function field(element, path, pen, node, read, extra) {
   const label = plain(element.label) || plain(element.placeholder) || element.name || element.tag;
   if (node.type !== "checkbox") node.setAttribute("aria-label", label);
   if (!pen.form) node.addEventListener("change", () => pen.act(path, extra(read(node))));
-  return element.label ? el("label", { class: "card-label" }, el("span", {}, plain(element.label), element.required ? " *" : ""), node) : node;
+  // Browsers show no placeholder in pickers of dates and times: it stands above them, so that two can be told apart.
+  const above = plain(element.label) || (/^(date|time)/.test(node.type) ? plain(element.placeholder) : "");
+  return above ? el("label", { class: "card-label" }, el("span", {}, above, element.required ? " *" : ""), node) : node;
+}
+
+// As Feishu writes what was picked: "2024-04-01 +0800", with the offset of who picked it.
+function zoned(text) {
+  if (!text) return text;
+  const east = -new Date().getTimezoneOffset();
+  const two = (number) => String(Math.floor(number)).padStart(2, "0");
+  return `${text} ${east < 0 ? "-" : "+"}${two(Math.abs(east) / 60)}${two(Math.abs(east) % 60)}`;
 }
 
 function values(form) {
