@@ -145,6 +145,19 @@ async def test_what_is_late_but_not_missed_is_fired_each_time(desk: Desk, missed
     assert await desk.next_due() < -10
 
 
+@pytest.mark.parametrize("missed", ["skip", "once"])
+async def test_after_an_outage_one_firing_makes_up_for_all_or_goes_on_with_what_is_not_missed_yet(
+    desk: Desk, missed: Missed
+) -> None:
+    await desk.timetable.plan("echo", [Schedule("tick", "*/5 * * * * *", "UTC", missed)])
+    await desk.due(ago=3600)
+    before = await desk.timetable.now("echo")
+    await desk.node().fire_due()
+    [one] = await desk.timetable.all("echo")
+    assert (one.due > before) == (missed == "once")
+    assert len(await desk.queued()) == (missed == "once")
+
+
 async def test_a_full_queue_is_waited_for(desk: Desk) -> None:
     desk.bots.change(spec(message={"queue_size": 1}))
     await desk.timetable.plan("echo", [MINUTELY, Schedule("tock", "* * * * *", "UTC")])
