@@ -76,6 +76,9 @@ class TestCommit:
         assert not acceptor.down
         assert spool.holds("lost")
         assert not spool.holds("support")
+        queue.away_for = {"lost", "other"}
+        assert await take(acceptor, incoming(4, bot="other")) == ["accepted"]
+        assert acceptor.down, "no part of it answered"
 
     async def test_a_fault_of_the_program_loses_nothing(self, queue: StubQueue, spool: Spool) -> None:
         async def broken(batch: Sequence[Incoming]) -> list[Receipt]:
@@ -189,6 +192,22 @@ class TestOutage:
         await asyncio.gather(first, second)
         found = await spool.oldest(10, LARGE)
         assert [item.incoming.entry.event_id for item in found] == ["e1", "e2"]
+
+
+async def test_what_comes_behind_what_was_parked_waits_with_it(queue: StubQueue, spool: Spool) -> None:
+    await spool.put([incoming(1)])
+    acceptor = Acceptor(queue, spool)
+    acceptor.park(True)
+    second = asyncio.create_task(acceptor.accept(incoming(2), due()))
+    assert await take(acceptor, incoming(3, bot="other")) == ["accepted"]
+    await spool.remove(await spool.oldest(10, LARGE))  # the last of them was handed on
+    third = asyncio.create_task(acceptor.accept(incoming(4), due()))
+    assert await take(acceptor, incoming(5, bot="other")) == ["accepted"]
+    assert queue.order() == []
+
+    acceptor.park(False)
+    await asyncio.gather(second, third)
+    assert queue.order() == ["e2", "e4"]
 
 
 async def test_close_waits_for_what_was_asked(queue: StubQueue) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from app.core.errors import Fenced
@@ -86,6 +88,9 @@ async def test_later_lets_the_conversation_go_on(mailbox: Mailbox, link: RedisLi
     await due()
     (again,) = await taken(mailbox)
     assert (again.entry.event_id, again.starts, again.failures) == ("e1", 3, 2)
+    await mailbox.later(again, 60.0)
+    waiting: Any = await link.commands.zrange(keys.bot("echo", "later"), 0, -1, withscores=True)
+    assert waiting[0][1] / 1000 == pytest.approx((await link.commands.time())[0] + 60, abs=10)
     assert await mailbox.depth("echo") == 1
 
 
