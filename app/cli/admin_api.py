@@ -83,7 +83,8 @@ class AdminApi:
 
     def _read(self, answer: Any) -> Any:
         try:
-            return json.loads(answer.read())
+            with answer:
+                return json.loads(answer.read())
         except (OSError, http.client.HTTPException) as error:
             raise HubError(f"the hub at {self.address} went away: {error}") from None
         except ValueError:
@@ -101,18 +102,20 @@ class AdminApi:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             return opener.open(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError as error:
+            said = _said(error)
             if error.code == 401:
                 raise HubError(
                     f"the hub at {self.address} does not take this admin token: HUB_ADMIN_TOKEN, else the file "
                     "admin_token of the data directory, is another hub's (--data-dir names another directory)"
                 ) from None
-            raise HubError(f"the hub refused: {_said(error)}") from None
+            raise HubError(f"the hub refused: {said}") from None
         except (OSError, http.client.HTTPException):
             raise HubError(f"no hub answers at {self.address}: is one running? --api names another address") from None
 
 
 def _said(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.loads(error.read())["error"]["message"])
+        with error:
+            return str(json.loads(error.read())["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return f"{error.code} {error.reason}"
