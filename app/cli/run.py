@@ -91,8 +91,8 @@ def _numbers(data_dir: Path) -> Path:
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        wrong = f"the data directory {data_dir} cannot be made ({error.strerror})"
-        raise StartError(f"{wrong}: name another, by --data-dir or HUB_DATA_DIR") from None
+        to_do = "the data directory cannot be made: name another, by --data-dir or HUB_DATA_DIR"
+        raise StartError(f"{data_dir}: {error.strerror}; {to_do}") from None
     all_nodes = home_of_numbers(data_dir)
     own = all_nodes / str(os.getpid())
     for found in all_nodes.glob("*"):

@@ -45,7 +45,7 @@ def test_the_data_directory_is_the_hubs_alone(tmp_path: Path) -> None:
 def test_a_data_directory_that_cannot_be_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for wrong in (tmp_path / "file", tmp_path / "file" / "data"):
-        with pytest.raises(StartError, match=rf"{wrong} cannot be made \(.*\): name another, by --data-dir"):
+        with pytest.raises(StartError, match=rf"{wrong}: .*; the data directory cannot be made: name another, by"):
             _numbers(wrong)
 
 
