@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.hub_process import HubProcess
-from tests.system.world import ON_SQLITE, Site
+from tests.system.world import Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, ON_SQLITE]
+pytestmark = pytest.mark.faults
 
 PLACES = '''
 """A neighbour from hell; what it does is told by what is said to it."""

@@ -19,10 +19,10 @@ from app.storage.master_key import new_key
 from tests.faults.redis_server import ExternalRedis
 from tests.faults.traffic import CHATS, Traffic
 from tests.system.hub_process import HubProcess
-from tests.system.world import NO_LIMITS, ON_SQLITE, Site
+from tests.system.world import NO_LIMITS, Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300), ON_SQLITE]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 @asynccontextmanager

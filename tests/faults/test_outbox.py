@@ -21,10 +21,10 @@ from app.core.failpoint import Step
 from app.storage.master_key import new_key
 from tests.faults.redis_server import ExternalRedis
 from tests.system.hub_process import HubProcess
-from tests.system.world import NO_LIMITS, ON_SQLITE, Site, site_at, text_of
+from tests.system.world import NO_LIMITS, Site, site_at, text_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180), ON_SQLITE]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 ORIGINAL: tuple[UuidMode, UuidScope] = ("original", "app")
 ERROR: tuple[UuidMode, UuidScope] = ("error", "receiver")

@@ -10,10 +10,10 @@ import pytest
 from app.core.failpoint import FireStep
 from tests.faults.redis_server import ExternalRedis
 from tests.servers import needed
-from tests.system.world import ON_SQLITE, Site, text_of
+from tests.system.world import Site, text_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, ON_SQLITE]
+pytestmark = pytest.mark.faults
 
 # Six fields: the first is of seconds.
 CODE = '''

@@ -14,13 +14,13 @@ from app.core.failpoint import Step
 from app.core.keys import Keys
 from app.core.redis import connect
 from tests.system.hub_process import HubProcess
-from tests.system.world import ON_SQLITE, Site, site_at
+from tests.system.world import Site, site_at
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture
+@pytest.fixture(params=[("original", "app"), ("error", "receiver")], ids="-".join)
 async def site(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
     mode: UuidMode
     scope: UuidScope
@@ -29,13 +29,6 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path, database_url: str
         yield site
 
 
-# Neither what Feishu does with a uuid nor the database changes what the other does.
-@pytest.mark.parametrize(
-    ("site", "database_url"),
-    [(("original", "app"), "sqlite"), (("error", "receiver"), "postgresql")],
-    ids=["original", "error"],
-    indirect=True,
-)
 async def test_death_at_each_step(site: Site) -> None:
     """Each with a bot of its own: a bot whose process has died is kept apart, and all of them are to die alike."""
     waiting = {step: site.root / step for step in get_args(Step)}
@@ -71,7 +64,6 @@ async def death_at(step: Step, died: Path, site: Site, hub: HubProcess) -> None:
     assert [site.replies(one) for one in said] == [["echo one"], ["echo two"], ["echo three"]], step
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("cut", ["INCR", "XADD", "RPUSH", "SET"])
 async def test_engine_that_dies_while_it_writes_an_event_down(tmp_path: Path, database_url: str, cut: str) -> None:
     """Between log, mailbox and marks there is nothing: of an event that was being written, all is there or nothing."""

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.system.world import ON_SQLITE, Site
+from tests.system.world import Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, ON_SQLITE]
+pytestmark = pytest.mark.faults
 
 TYPIST = '''
 """Types one word after the other; at two of them it waits for its end, the first time that it comes there."""

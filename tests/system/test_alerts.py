@@ -24,10 +24,10 @@ from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.system.hub_process import feishu_hub
 from tests.system.receivers import Inbox, Mailbox, inbox, mailbox
-from tests.system.world import ON_SQLITE, Site
+from tests.system.world import Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 FAILING = '''
 """Fails until it is let."""

@@ -15,11 +15,12 @@ from app.core.redis import connect
 from app.storage.key_record import KeyRecord
 from tests.system.hub_process import HubProcess, feishu_hub
 from tests.system.test_keys import files_with
-from tests.system.world import ON_SQLITE, Site
+from tests.system.world import Site
 from tests.waiting import until
 
 # A backup is of the embedded arrangement; PostgreSQL has tools of its own.
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180), ON_SQLITE]
+embedded = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180), embedded]
 
 
 async def command(hub: HubProcess, *arguments: str | Path) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.system.hub_process import HubProcess
-from tests.system.world import CODE, ON_SQLITE, Site
+from tests.system.world import CODE, Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 
 async def state_of(hub: HubProcess, bot: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from tests.system.hub_process import HubProcess
-from tests.system.world import CODE, ON_SQLITE, Site
+from tests.system.world import CODE, Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 WITHIN = 2.0 + 1.0
 """Seconds: what is promised, and what this machine may be late."""

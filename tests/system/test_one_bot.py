@@ -11,10 +11,10 @@ import pytest
 
 from tests.ports import free_port
 from tests.system.hub_process import INHERITED, HubProcess, feishu_hub
-from tests.system.world import ON_SQLITE, Site
+from tests.system.world import Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 
 async def status_of(url: str) -> int:

@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from tests.system.hub_process import HubProcess, feishu_hub
-from tests.system.world import ON_SQLITE, Site, text_of
+from tests.system.world import Site, text_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 LATER = '''
 """Answers now, and tells the team later."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.hub_process import HubProcess
-from tests.system.world import ON_SQLITE, Site
+from tests.system.world import Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 GATED = '''
 """Says that it has begun, and answers when it is let."""

@@ -18,10 +18,10 @@ import pytest
 from app.control.playground.people import Said
 from tests.ports import free_port
 from tests.system.hub_process import INHERITED
-from tests.system.world import ON_SQLITE, Site, site_at
+from tests.system.world import Site, site_at
 from tests.waiting import until
 
-pytestmark = [pytest.mark.system, ON_SQLITE]
+pytestmark = pytest.mark.system
 
 SHIPPED = Path(__file__).parents[2] / "supervisor"
 

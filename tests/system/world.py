@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 import yaml
 
 from app.cli.run import home_of_numbers
@@ -32,9 +31,6 @@ bot = Bot()
 async def repeat(message: Message, ctx: Context) -> str:
     return f"echo {message.text}"
 '''
-
-# For what has nothing to do with the database; what has is run on each kind.
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 # For `limits:`; Feishu's limits are the matter of tests of their own, and make others long.
 NO_LIMITS = {"app_per_second": 100_000, "app_per_minute": 6_000_000, "chat_per_second": 10_000}
