@@ -70,10 +70,7 @@ def postgres(postgres_programs: None) -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty database of the test's own; the test runs once with each kind.
-
-    One that has nothing to do with the database is run on one kind: `tests.system.world.ON_SQLITE`.
-    """
+    """The URL of an empty database of the test's own; the test runs once with each kind."""
     if request.param == "sqlite":
         yield "sqlite"  # the file hub.db in the data directory, as shipped
         return
