@@ -24,6 +24,8 @@ from bench.wrk import Burst, Unsound, run_wrk
 
 _BOTS: Final = 3
 _CONNECTIONS: Final = 64
+_PREPARED: Final = (130_000, 260_000)
+"""Events, for a quick and a full run: more than the fastest takes."""
 _UVICORN: Final = ("--no-access-log", "--log-level", "warning", "--backlog", "4096", "--host", "127.0.0.1")
 _GUNICORN: Final = ("--backlog", "4096", "--log-level", "warning", "bench.rivals.lark_wsgi:app")
 
@@ -106,7 +108,7 @@ def _hub(plan: Plan, pause: float, fsync: str) -> Burst:
 
 def kept_burst(plan: Plan, hub: Hub, bots: int, pause: float = 0.0) -> Burst:
     """Load a hub whose queue is fresh, after a second of warming up."""
-    requests = plan.requests(int(plan.pick(90_000, 190_000)), bots)
+    requests = plan.requests(int(plan.pick(*_PREPARED)), bots)
     warm = run_wrk(hub.port, requests, seconds=1)
     before = hub.logged(apps(bots))
     burst = run_wrk(
@@ -139,7 +141,7 @@ def _gunicorn(worker: str) -> list[str]:
 
 
 def _rival(plan: Plan, pause: float, arguments: list[str]) -> Burst:
-    requests = plan.requests(int(plan.pick(90_000, 190_000)), _BOTS)
+    requests = plan.requests(int(plan.pick(*_PREPARED)), _BOTS)
     with _server(plan, arguments) as (port, process):
         # gunicorn's sync worker ends every connection, which wrk would count as broken at many connections at once.
         connections = 16 if "sync" in arguments else _CONNECTIONS

@@ -141,17 +141,17 @@ async def test_a_database_outage_delays_and_loses_nothing(house: House) -> None:
 async def test_past_the_bound_entries_move_to_the_disk_and_from_there_to_the_database(house: House) -> None:
     house.gate.away = True
     await house.put("echo", entry(0))
-    async with house.running(house.archiver(max_lag=300)) as archiver:
+    async with house.running(house.archiver(max_lag=500)) as archiver:
         await until(lambda: archiver.away is not None)
         await house.put("echo", *(entry(number) for number in range(1, 1000)))
-        await until(lambda: archiver.counts["overflowed"] >= 700)
+        await until(lambda: archiver.counts["overflowed"] >= 500)
 
         async def within_bound() -> bool:
-            return await house.log.lag(BOTS) <= 300
+            return await house.log.lag(BOTS) <= 500
 
         await until(within_bound)
-        # What is over, and at most a round more.
-        assert await house.log.lag(BOTS) >= 50
+        # What is over, and at most a round and what one read brings more.
+        assert await house.log.lag(BOTS) >= 150
         assert await house.messages.count() == 0
         house.gate.away = False
         await until(house.stored(1000))
