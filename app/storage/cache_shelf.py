@@ -11,13 +11,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from redis.asyncio import Redis
+
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
-from app.core.wire import Arg
+from app.core.wire import Arg, exchange
 from app.storage.keyring import Keyring
 
 _STEP = Script(Path(__file__).parent / "cache.lua")
@@ -79,10 +81,19 @@ class SharedShelf:
         try:
             with guard():
                 async with asyncio.timeout(COMMAND_TIMEOUT):
-                    sealed: Any = await self._redis.get(place.name)
+                    sealed = await self._read(place.name)
             return None if sealed is None else await self._opened(bot, place, sealed)
         except StoreUnavailable:
             return self._away()
+
+    async def _read(self, name: str) -> Any:
+        if not isinstance(self._redis, Redis):
+            return await self._redis.get(name)
+        # Through redis-py the same costs a tenth more.
+        [said] = await exchange(self._redis, ("GET", name))
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     async def look(self, bot: str, place: Place) -> Found | Look:
         """The value; else MINE: the caller has the lock and loads it, WAIT: another process does."""
