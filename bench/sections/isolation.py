@@ -41,7 +41,7 @@ def measure(plan: Plan) -> list[Row]:
         for _ in range(plan.rounds):
             for name, misdeed in MISDEEDS.items():
                 seconds = stage.once if name in _ONCE else stage.beside
-                pairs.setdefault(name, []).append((stage.run(nothing, stage.alone), stage.run(misdeed, seconds)))
+                pairs.setdefault(name, []).append((stage.run(nothing, seconds), stage.run(misdeed, seconds)))
     rows = []
     for what in ("POST → 200", "POST → handler"):
         alone = [percentile(calm[what], 0.99) for turns in pairs.values() for calm, _ in turns]
@@ -60,8 +60,8 @@ class Stage:
 
     def __init__(self, plan: Plan, *, rogues: int) -> None:
         self.plan = plan
-        self.alone, self.beside, self.once = plan.pick(6, 15), plan.pick(12, 30), plan.pick(20, 60)
-        """Seconds of windows: of none, of a misdeed that lasts, and of one that happens once."""
+        self.beside, self.once = plan.pick(12, 30), plan.pick(20, 60)
+        """Seconds of windows: of a misdeed that lasts, and of one that happens once; as long is B's alone before."""
         self.config = plan.scratch / "isolation"
         self._rogues = [App(100 + number) for number in range(rogues)]
         self._feishu = Feishu([*_WELL, *self._rogues], core=OTHERS)
