@@ -67,7 +67,7 @@ async def call_of(spec: BotSpec, request: Any) -> Call:
     body, form = await _body(request.body)
     given = {name for name, value in [*(body or {}).items(), *query] if value}
     path = _path(spec, uri, paths)
-    api, bounded = _known(method, path)
+    api, bounded = known_call(method, path)
     chat, user = _receiver(api, query, body or {})
     return Call(
         api=api or f"{method} {uri}",
@@ -151,7 +151,7 @@ def _read(file: Any) -> bytes:
     return data
 
 
-def _known(method: str, path: str) -> tuple[str, Mapping[str, str]]:
+def known_call(method: str, path: str) -> tuple[str, Mapping[str, str]]:
     """The hub's own name for a call, empty where it makes none such; and the message or card that it works on."""
     for verb, pattern, name in _OWN:
         if verb == method and (found := pattern.fullmatch(path)):

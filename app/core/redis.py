@@ -152,6 +152,9 @@ def _cluster(url: SplitResult) -> RedisLink:
         return RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
             max_connections=MAX_BLOCKED,
+            # A slot that moved is noted alone: else every fifth closes all connections under the calls on them, as do
+            # the first calls of all, which the client sends to whatever node until it knows the cluster.
+            reinitialize_steps=0,
             **_settings(timeout, tcp=True),
             **options,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from copy import copy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 # Seconds; 1.5 s is promised, 3 s is what Feishu waits.
@@ -24,6 +24,9 @@ class Histogram:
         """Add one span."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
+
+    def __copy__(self) -> Histogram:
+        return Histogram(self.bounds, [*self.counts], self.total)
 
 
 def _by_bot() -> defaultdict[str, int]:
@@ -56,4 +59,4 @@ class Counts:
 
     def copied(self) -> Counts:
         """The numbers of now, for who reads them in a thread of its own."""
-        return replace(self, **{one.name: copy(getattr(self, one.name)) for one in fields(self)})
+        return Counts(**{one.name: copy(getattr(self, one.name)) for one in fields(self)})

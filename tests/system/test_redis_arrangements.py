@@ -211,6 +211,13 @@ async def test_cluster(cluster: list[Server], push: Script) -> None:
         assert results == [1] * 30
 
 
+async def test_cluster_takes_many_first_calls_at_once(cluster: list[Server]) -> None:
+    for _ in range(10):
+        async with linked(cluster_url(cluster)) as link:
+            values = await asyncio.gather(*(link.commands.get(f"{{bot{n}}}:log") for n in range(12)))
+            assert values == [None] * 12
+
+
 async def test_cluster_follows_a_slot_that_moves(cluster: list[Server], push: Script) -> None:
     async with linked(cluster_url(cluster)) as link, contextlib.AsyncExitStack() as links:
         assert isinstance(link.commands, RedisCluster)

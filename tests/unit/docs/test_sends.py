@@ -12,6 +12,7 @@ from lark_oapi.api.im.v1 import CreateMessageRequest, CreateMessageRequestBody, 
 
 from app.channel.cardkit import CREATE_CARD, CardKit, Entity
 from app.channel.exchange import Call, Exchange
+from app.channel.lark import known_call
 from app.channel.limiter import Limiter
 from app.channel.limits import Limits
 from app.channel.sender import Sender
@@ -102,6 +103,8 @@ async def test_verb_goes_where_the_page_says(said: Said, spec: BotSpec, api: str
 
     [call] = said.calls
     assert call.api == api
+    # By `ctx.call` it is the same to the limiter.
+    assert known_call(call.method, call.path)[0] == api
     rows = _rows(api)
     assert rows, f"{api} is not on the page"
     for row in rows:

@@ -22,6 +22,7 @@ from app.gateway.routes import Gateway
 from app.gateway.webhook import Outcome, Webhook
 from app.storage.cipher import Cipher
 from tests import vectors
+from tests.hand_clock import HandClock
 from tests.unit.gateway.kit import (
     Bots,
     Ciphers,
@@ -156,9 +157,11 @@ requests = st.one_of(
 @settings(deadline=None, max_examples=300)
 @given(requests, st.sampled_from([spec.id for spec in specs]))
 async def test_whatever_is_posted_is_answered_from_the_table(request: Request, to: str) -> None:
-    acceptor = Acceptor(StubQueue(), None)
-    hook = Webhook(Admission(), Ciphers(), acceptor, Callbacks(acceptor, Worker(None)))
-    app = Gateway(Bots({spec.id: spec for spec in specs}), Admission(), hook, lambda path: (200, {}))
+    clock = HandClock()  # a machine that stands still for seconds is not what is asked here
+    clock.time = SYSTEM_CLOCK.now()
+    acceptor = Acceptor(StubQueue(), None, clock=clock)
+    hook = Webhook(Admission(), Ciphers(), acceptor, Callbacks(acceptor, Worker(None), clock=clock), clock=clock)
+    app = Gateway(Bots({spec.id: spec for spec in specs}), Admission(), hook, lambda path: (200, {}), clock=clock)
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

@@ -173,13 +173,16 @@ async def test_mail_of_a_bot_that_is_not_here_yet_waits_for_it_with_no_start_cou
 async def test_what_was_given_to_others_while_the_loop_was_held_is_not_begun(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "_BLOCK", 1.0)  # long enough for a busy machine to put an event into it
+    monkeypatch.setattr(
+        consumer, "_BLOCK", 15.0
+    )  # the read is still open when the event comes, however busy it is here
     begun: list[str] = []
     site.add(notes(begun))
     await site.worker()
     await until(lambda: waits(site))
     with ThreadPoolExecutor() as threads:
         threads.submit(asyncio.run, taken_elsewhere(site, message(1, "x", site.cipher))).result()  # holds the loop
+    monkeypatch.undo()
     await until(lambda: waits(site))
     assert begun == []
     assert str(await site.link.commands.hget(site.keys.bot("echo", "claim"), "oc_1")).startswith("b'other:1 ")
@@ -236,7 +239,7 @@ def notes(begun: list[str]) -> Bot[Any]:
 async def waits(site: Site) -> bool:
     """Whether the worker's read is open."""
     clients: Any = await site.link.commands.client_list()
-    return any(client["cmd"] == "blmove" for client in clients)
+    return any(client["cmd"] == "blmove" and "b" in client["flags"] for client in clients)
 
 
 async def test_an_event_two_workers_died_with_is_given_to_the_node_to_run_alone(site: Site) -> None:
