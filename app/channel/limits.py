@@ -34,8 +34,10 @@ _APP_PER_SECOND: Final = {UPDATE_PREVIEWS: 5.0}
 EPHEMERAL: Final = "ephemeral.send"
 _EPHEMERAL_PER_SECOND: Final = 40.0
 HOOK_API: Final = "bot.v2.hook"
-# Of each bound, beside it: it comes out of the headroom.
+# Of each bound, beside it: it comes out of the headroom, and is no more than that leaves.
 _ALERT_SHARE: Final = 0.05
+# However little is left free: who set a limit too tight has to hear of it.
+_ALERTS_PER_MINUTE: Final = 1.0
 # Broadcasts spread a minute's calls over so many seconds, and leave a few to what goes before them. At the rate of the
 # second they would have used up the minute in a third of it, and nobody could answer for the rest.
 _BROADCAST_MINUTE: Final = 62.0
@@ -212,8 +214,10 @@ class Bounds:
 
     def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int, int]:
         """Windows for rates, each so many in so many of Feishu's seconds; with the bound's `grace` and `apart`."""
-        share = _ALERT_SHARE if alert else 1.0
-        windows = tuple(_window(self.limits, count * share, length) for count, length in rates)
+        if alert:
+            share = min(_ALERT_SHARE, self.limits.headroom)
+            rates = tuple((max(count * share, _ALERTS_PER_MINUTE * length / 60), length) for count, length in rates)
+        windows = tuple(_window(self.limits, count, length) for count, length in rates)
         # Half of what the stretched window leaves; the network may use the other half.
         shortest = min(windows, key=lambda window: window.span)
         slack = max(shortest.span * self.limits.headroom, _LEAST_SLACK * self.limits.second * 1_000_000)

@@ -46,14 +46,24 @@ def test_calls_that_feishu_bounds_otherwise(bounds: Bounds) -> None:
     assert allowed(app)[0] == (5, SECOND)
 
 
-def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all(bounds: Bounds) -> None:
+def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all() -> None:
+    bounds = Bounds(Keys("t:"), Limits(headroom=0.2))
     for alert, other in zip(
         bounds.of(SPEC, API, chat="oc_1", priority="alert"), bounds.of(SPEC, API, chat="oc_1"), strict=True
     ):
         assert alert.kind == "alert"
         assert alert.key != other.key
         assert alert.pause == other.pause
-    assert allowed(alert) == [(2, SECOND), (50, MINUTE)]
+    assert allowed(alert) == [(2, 1_250_000), (50, 75_000_000)]
+
+
+def test_an_alert_has_no_more_than_is_left_free_but_one_a_minute() -> None:
+    def app(headroom: float) -> list[tuple[int, int]]:
+        return allowed(Bounds(Keys("t:"), Limits(headroom=headroom)).of(SPEC, API, priority="alert")[-1])
+
+    [second, minute] = app(0.02)
+    assert (second[0], minute[0]) == (1, 20)
+    assert app(0) == [(1, MINUTE), (1, MINUTE)]
 
 
 def test_a_broadcast_is_spread_over_the_minute_and_measured_by_feishus_own_windows(bounds: Bounds) -> None:
