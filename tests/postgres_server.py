@@ -74,7 +74,7 @@ class PostgresServer:
         ]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, user=self._user, stdout=log, stderr=log, cwd="/")
-        wait_until(self._answers, 30)
+        wait_until(self._answers)
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -35,7 +35,7 @@ class Server:
         command += ["--dir", str(self.directory), "--logfile", str(self.directory / "server.log"), *flags]
         self._process = subprocess.Popen(command)
         try:
-            wait_until(self._answers, 10)
+            wait_until(self._answers)
         except BaseException:
             self.close()
             raise

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
+
+PATIENCE: Final = 60.0
+"""Seconds after which something will not happen any more: the end of a hang, and nothing of how long a thing takes."""
 
 
 async def until(
-    condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0, *, rest: float = 0.005
+    condition: Callable[[], object | Awaitable[object]], timeout: float = PATIENCE, *, rest: float = 0.005
 ) -> None:
     """Return as soon as `condition` (plain or async) is true; TimeoutError after `timeout` seconds.
 
@@ -28,7 +32,7 @@ async def until(
             await asyncio.sleep(rest)
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
     """The same where there is no loop yet, as in fixtures of the whole run."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -32,7 +32,7 @@ class ExternalRedis:
             *(find_binary(), "--port", "0", "--unixsocket", str(self._directory / "redis.sock")),
             *("--dir", str(self._directory), "--logfile", str(self._directory / "redis.log"), *_FLAGS),
         )
-        await until(self._answers, 20)
+        await until(self._answers)
 
     async def kill(self) -> None:
         """SIGKILL."""

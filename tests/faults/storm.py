@@ -257,7 +257,7 @@ class Storm:
                 return not left
 
             try:
-                await until(empty, 60)
+                await until(empty)
             except TimeoutError:
                 raise AssertionError(f"Redis still holds {left}") from None
         finally:

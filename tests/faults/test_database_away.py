@@ -22,7 +22,7 @@ from tests.system.world import Site, site_at
 from tests.unit.storage.house import House, entry
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 _ROOM = 96 << 20
 """What a node may take more than before while the database is away, in bytes."""
@@ -44,7 +44,7 @@ async def test_database_is_away(fragile: tuple[Site, PostgresServer], request: p
         server.stop()
         await traffic.go_on(60 if request.config.getoption("--long") else 6)
         waiting = hub.data_dir / FILE_NAME
-        await until(waiting.exists, 20)
+        await until(waiting.exists)
         grown = memory(hub) - before
         server.start()
         await traffic.go_on(1)
@@ -60,7 +60,7 @@ async def test_database_is_away(fragile: tuple[Site, PostgresServer], request: p
         async def caught_up() -> bool:
             return await messages.count() == expected and not waiting.exists()
 
-        await until(caught_up, 60)
+        await until(caught_up)
         page = await messages.list("echo", limit=1000)
         assert len({info.key for info in page}) == len(page)
         await database.close()
@@ -86,13 +86,13 @@ async def test_the_databases_disk_is_full(link: RedisLink, keys: Keys, tmp_path:
     async with house.running(house.archiver(max_lag=300)) as archiver:
         for start in range(0, 1000, 100):
             await house.put("echo", *(entry(number)._replace(sealed=sealed) for number in range(start, start + 100)))
-        await until(lambda: archiver.away is not None, 20)
+        await until(lambda: archiver.away is not None)
         assert "full" in str(archiver.away)
-        await until(lambda: archiver.counts["overflowed"] > 0, 20)
+        await until(lambda: archiver.counts["overflowed"] > 0)
         stored = await house.messages.count()
         assert stored < 1000
         pages = 100_000
-        await until(house.stored(1000), 30)
+        await until(house.stored(1000))
         await until(house.nothing_waits)
         await until(lambda: not house.overflow_path.exists())
     assert archiver.away is None

@@ -10,7 +10,7 @@ from app.core.failpoint import KeyStep, ShredStep
 from tests.system.hub_process import HubProcess, feishu_hub
 from tests.system.world import Site
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 async def test_death_while_the_master_key_is_replaced(site: Site) -> None:

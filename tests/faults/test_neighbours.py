@@ -102,7 +102,7 @@ def no_accept_waited(site: Site, *, at_least: int) -> None:
 
 async def test_bot_that_blocks_its_loop(site: Site, hub: HubProcess, gate: Gate) -> None:
     blocked = await site.says("bad", "block")
-    await until(lambda: "begun block" in notes(site), 10)
+    await until(lambda: "begun block" in notes(site))
     behind = await site.says("bad", "behind")
     for number in range(20):
         assert await site.asks("good", str(number), person=f"person {number}") == f"echo {number}"
@@ -110,7 +110,7 @@ async def test_bot_that_blocks_its_loop(site: Site, hub: HubProcess, gate: Gate)
     no_accept_waited(site, at_least=23)
     assert notes(site) == ["begun block"]
     gate.open()
-    await until(lambda: site.replies(behind), 20)
+    await until(lambda: site.replies(behind))
     assert site.replies(blocked) == ["echo block"]
     assert notes(site).index("ended block") < notes(site).index("begun behind"), "its own conversation stayed in order"
     assert notes(site).count("begun block") == 1, "it was handled once, by who had begun"
@@ -119,13 +119,13 @@ async def test_bot_that_blocks_its_loop(site: Site, hub: HubProcess, gate: Gate)
 async def test_bot_that_blocks_in_every_conversation(site: Site, hub: HubProcess, gate: Gate) -> None:
     for number in range(5):
         await site.says("bad", "block", person=f"person {number}")
-    await until(lambda: "begun block" in notes(site), 10)
+    await until(lambda: "begun block" in notes(site))
     for number in range(20):
         assert await site.asks("good", str(number), person=f"person {number}") == f"echo {number}"
     no_accept_waited(site, at_least=26)
     assert "ended block" not in notes(site)
     gate.open()
-    await until(lambda: len(site.playground.ledger.messages(app=site.apps["bad"].app_id)) == 5, 30)
+    await until(lambda: len(site.playground.ledger.messages(app=site.apps["bad"].app_id)) == 5)
 
 
 @pytest.mark.parametrize("how", ["exit", "leave", "eat"])
@@ -144,7 +144,7 @@ async def test_bot_that_ends_its_process(site: Site, hub: HubProcess, how: str) 
         number += 1
     no_accept_waited(site, at_least=number + 2)
     assert site.replies(dying) == []
-    assert await site.asks("bad", "and now", timeout=20) == "echo and now"
+    assert await site.asks("bad", "and now") == "echo and now"
     assert await site.asks("good", "after") == "echo after"
 
 
@@ -177,7 +177,7 @@ async def test_bot_whose_configuration_breaks(site: Site, hub: HubProcess) -> No
         assert await site.asks("good", str(number)) == f"echo {number}"
         number += 1
     assert await site.asks("good", "after") == "echo after"
-    assert await site.asks("bad", "still", timeout=20) == "echo still", "its last good version stays"
+    assert await site.asks("bad", "still") == "echo still", "its last good version stays"
     no_accept_waited(site, at_least=number + 3)
     await hub.kill()
     await hub.start()
@@ -193,7 +193,7 @@ async def test_bot_that_is_flooded(site: Site, hub: HubProcess) -> None:
         nonlocal taken
         for turn in range(10):
             said = await site.playground.user_says(flood[number].users[0], flood[number], str(turn))
-            await said.settled(30)
+            await said.settled()
             taken += 1
 
     def all_answered() -> bool:
@@ -207,7 +207,7 @@ async def test_bot_that_is_flooded(site: Site, hub: HubProcess) -> None:
             said = await site.says("good", str(number))
             # Of each of the others one may stand before it, and one more may share its step.
             assert taken - before <= 2 * FLOOD, "it waited for events that came after it"
-            await until(lambda: site.replies(said), 10)  # noqa: B023 - waited for here
+            await until(lambda: site.replies(said))  # noqa: B023 - waited for here
         assert not all_answered(), "the flood was over before"
-    await until(all_answered, 60)
+    await until(all_answered)
     no_accept_waited(site, at_least=10 * FLOOD + 11)

@@ -22,7 +22,7 @@ from tests.system.hub_process import HubProcess
 from tests.system.world import NO_LIMITS, Site
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def running(
     site.point_at(hub)
     traffic = Traffic(site)
     traffic.begin()
-    await until(lambda: len(site.playground.ledger.accepted) >= 2 * CHATS, 20)
+    await until(lambda: len(site.playground.ledger.accepted) >= 2 * CHATS)
     yield hub, traffic
 
 
@@ -66,7 +66,7 @@ async def test_engine_is_paused(site: Site) -> None:
         await traffic.go_on(10)
         assert await place(hub) == "degraded"
         engine.resume()
-        await until(lambda: is_ready(hub), 20)
+        await until(lambda: is_ready(hub))
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.statuses().get(503, 0) == 0, "the spool takes what Redis cannot"
@@ -88,7 +88,7 @@ async def test_engine_is_paused_and_there_is_no_spool(site: Site) -> None:
         await traffic.go_on(3)
         assert await place(hub) == "unavailable"
         engine.resume()
-        await until(lambda: is_ready(hub), 20)
+        await until(lambda: is_ready(hub))
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.statuses()[503] > 0
@@ -104,7 +104,7 @@ async def test_engine_refuses_writes(site: Site, setting: tuple[str, str]) -> No
         await traffic.go_on(4)
         assert await place(hub) == "degraded"
         await link.commands.config_set(name, was)
-        await until(lambda: is_ready(hub), 20)
+        await until(lambda: is_ready(hub))
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.statuses().get(503, 0) == 0
@@ -114,10 +114,10 @@ async def test_engine_refuses_writes(site: Site, setting: tuple[str, str]) -> No
 async def test_engine_dies_again_and_again(site: Site) -> None:
     async with running(site) as (hub, traffic):
         for _ in range(5):
-            await until(lambda: hub.children()["engine"], 20)
+            await until(lambda: hub.children()["engine"])
             hub.children()["engine"][0].kill()
             await traffic.go_on(1)
-        await until(lambda: is_ready(hub), 20)
+        await until(lambda: is_ready(hub))
         await traffic.end()
         assert traffic.statuses().get(503, 0) == 0
         await traffic.proves_itself(hub)
@@ -131,7 +131,7 @@ async def test_external_redis_is_killed_and_comes_back(site: Site) -> None:
             await traffic.go_on(4)
             assert await place(hub) == "degraded"
             await redis.start()
-            await until(lambda: is_ready(hub), 20)
+            await until(lambda: is_ready(hub))
             await traffic.go_on(1)
             await traffic.end()
             assert traffic.statuses().get(503, 0) == 0
@@ -162,10 +162,10 @@ async def test_spool_is_full(site: Site) -> None:
         site.playground.deliveries.speed = 20_000  # who is refused comes again at once: there is no lull
         big = site.chat("echo", "one who writes much")
         long = [await site.playground.user_says(big.users[0], big, "x" * 10_000) for _ in range(150)]
-        await until(lambda: is_unavailable(hub), 30)
+        await until(lambda: is_unavailable(hub))
         await traffic.go_on(2)
         engine.resume()
-        await until(lambda: is_ready(hub), 20)
+        await until(lambda: is_ready(hub))
         await traffic.go_on(1)
         await traffic.end()
         # Written at once, they arrived in no order; all else of them is as of the others.
@@ -201,7 +201,7 @@ async def test_disk_is_full(site: Site, small_disk: Path) -> None:
             assert await place(hub) == "unavailable"
             (small_disk / "ballast").unlink()
             redis.signal(signal.SIGCONT)
-            await until(lambda: is_ready(hub), 20)
+            await until(lambda: is_ready(hub))
             await traffic.go_on(1)
             await traffic.end()
             assert traffic.statuses()[503] > 0

@@ -24,7 +24,7 @@ from tests.system.hub_process import HubProcess
 from tests.system.world import NO_LIMITS, Site, site_at, text_of
 from tests.waiting import until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.faults
 
 ORIGINAL: tuple[UuidMode, UuidScope] = ("original", "app")
 ERROR: tuple[UuidMode, UuidScope] = ("error", "receiver")
@@ -61,7 +61,7 @@ class Post:
             self.ids.append(answer["id"])
             return True
 
-        await until(is_taken, 60, rest=0.1)
+        await until(is_taken, rest=0.1)
         self.taken[chat.chat_id].append(text)
 
     async def all_sent(self) -> bool:
@@ -150,11 +150,11 @@ async def test_everything_at_once(tmp_path: Path, database_url: str, uuids: tupl
         async with asyncio.TaskGroup() as group:
             for chat in post.chats:
                 group.create_task(write(chat))
-            await until(lambda: len(post.ids) > 40, 60)
+            await until(lambda: len(post.ids) > 40)
             post.redis.signal(signal.SIGSTOP)
             await asyncio.sleep(10)  # what is tested: longer than any lease, and than any call waits for its answer
             post.redis.signal(signal.SIGCONT)
-            await until(lambda: len(post.ids) > 120, 60)
+            await until(lambda: len(post.ids) > 120)
             await nodes[0].kill()
         faults.clear()
         await post.judge()

@@ -67,11 +67,11 @@ async def test_a_firing_happens_once(site: Site, step: FireStep) -> None:
             texts = (text_of(one) for one in chat.messages if one.by_app)
             return [int(text) for text in texts if text.isdecimal()]
 
-        await until(lambda: len(told()) >= 2, 20)
+        await until(lambda: len(told()) >= 2)
         await dying.start(ready=False)
         assert await dying.ended() == -9
         assert died.exists()
         count = len(told())
-        await until(lambda: len(told()) >= count + 3, 30)
+        await until(lambda: len(told()) >= count + 3)
         times = told()
         assert times == list(range(times[0], times[-1] + 1, 2)), "once each, and none is left out"

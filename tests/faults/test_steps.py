@@ -51,16 +51,16 @@ def bot_of(step: Step) -> str:
 async def death_at(step: Step, died: Path, site: Site, hub: HubProcess) -> None:
     chat = site.chat(bot_of(step))
     said = [await site.playground.user_says(chat.users[0], chat, text) for text in ("one", "two", "three")]
-    await until(died.exists, 10)
+    await until(died.exists)
     if step == "after_accept":
         assert await hub.ended() == -9
         await hub.start()
     for one in said:
         await one.settled()
         assert one.deliveries[0].acked
-    await until(lambda: all(site.replies(one) for one in said), 20)
+    await until(lambda: all(site.replies(one) for one in said))
     # What died is done again, and what it had said is not said again.
-    await until(hub.is_idle, 20)
+    await until(hub.is_idle)
     assert [site.replies(one) for one in said] == [["echo one"], ["echo two"], ["echo three"]], step
 
 
@@ -74,7 +74,7 @@ async def test_engine_that_dies_while_it_writes_an_event_down(tmp_path: Path, da
         site.point_at(gateway)
         first, second = await site.says("echo", "one"), await site.says("echo", "two")
         await gateway.kill()
-        await until(lambda: not engine_runs(gateway), 10)
+        await until(lambda: not engine_runs(gateway))
         tear(gateway.data_dir / "engine", cut)
 
         everything = site.hub()
@@ -87,11 +87,11 @@ async def test_engine_that_dies_while_it_writes_an_event_down(tmp_path: Path, da
             assert len(seen) == 2, "one event has its two marks, the torn one has none"
         finally:
             await link.close()
-        await until(lambda: site.replies(first), 10)
+        await until(lambda: site.replies(first))
         # The real engine was killed before it had answered, so Feishu would send the event again.
         again = site.playground.deliveries.again(second.deliveries[0])
-        await until(lambda: again.acked, 10)
-        await until(lambda: site.replies(second), 10)
+        await until(lambda: again.acked)
+        await until(lambda: site.replies(second))
         assert site.replies(first) == ["echo one"]
         assert site.replies(second) == ["echo two"]
 

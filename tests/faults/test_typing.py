@@ -49,12 +49,12 @@ async def test_worker_dies_in_the_middle_of_a_card(site: Site, cardkit: bool) ->
     messages = site.playground.ledger.messages
 
     for word in ("word5 ", "word20 "):
-        await until(lambda: messages(app=app.app_id) and word in messages(app=app.app_id)[0].content, 20)  # noqa: B023
+        await until(lambda: messages(app=app.app_id) and word in messages(app=app.app_id)[0].content)  # noqa: B023
         for worker in hub.children()["worker"]:  # on a busy machine a successor waits beside it
             worker.kill()
 
-    await until(lambda: len(messages(app=app.app_id)) > 1, 30)
-    await until(hub.is_idle, 20)
+    await until(lambda: len(messages(app=app.app_id)) > 1)
+    await until(hub.is_idle)
     card, last = messages(app=app.app_id)
     assert card.parent == last.parent == said.message_id
     document = json.loads(card.content)

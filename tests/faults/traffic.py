@@ -46,7 +46,7 @@ class Traffic:
         """Have them stop, and wait until Feishu has brought, or given up, everything."""
         self._stop = True
         await asyncio.gather(*self._writing)
-        await self._site.playground.deliveries.settle(60)
+        await self._site.playground.deliveries.settle()
 
     async def _write(self, bot: str, person: str) -> None:
         number = 0
@@ -55,7 +55,7 @@ class Traffic:
             number += 1
             said = await self._site.playground.user_says(chat.users[0], chat, f"{person} {number}")
             self.said.append(said)
-            await said.settled(60)
+            await said.settled()
             await asyncio.sleep(PAUSE)
 
     def statuses(self) -> dict[int, int]:
@@ -72,7 +72,7 @@ class Traffic:
 
     async def proves_itself(self, hub: HubProcess, apart_from: Chat | None = None) -> None:
         """Everything answered 200 is answered by its bot, once, in each chat in order."""
-        await until(hub.is_idle, 60)
+        await until(hub.is_idle)
         replied: dict[str, list[str]] = {}
         for said in self.said:
             replies = self._site.replies(said)

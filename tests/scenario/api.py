@@ -60,7 +60,7 @@ class Api:
             found.update((await self.http.get(f"/api/v1/bots/support/{noun}/{id}")).json())
             return found.get("state") in ("sent", "failed", "cancelled") or found.get("waiting") == 0
 
-        await until(is_final, 10)
+        await until(is_final)
         return found
 
     def heard(self, chat: Chat | None = None) -> list[Any]:

@@ -16,7 +16,7 @@ import psutil
 
 from app.core.engine_socket import socket_url
 from tests.ports import free_port
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 # A hub compiles once and is started often here; what an operator has set must not reach it.
 INHERITED = {
@@ -34,7 +34,7 @@ async def feishu_hub(*arguments: str | Path, env: Mapping[str, str] | None = Non
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    printed, errors = await asyncio.wait_for(process.communicate(), 60)
+    printed, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return process.returncode, printed.decode(), errors.decode()
 
@@ -86,7 +86,7 @@ class HubProcess:
         if ready:
             await self.until_ready()
 
-    async def until_ready(self, timeout: float = 60.0) -> None:
+    async def until_ready(self, timeout: float = PATIENCE) -> None:
         """Wait for `/readyz` on the admin side, which comes last; fails with the log when the process ends."""
         async with aiohttp.ClientSession() as session:
 
@@ -139,12 +139,12 @@ class HubProcess:
         self.signal(signal.SIGKILL)
         await self.ended()
 
-    async def stop(self, timeout: float = 40.0) -> int:
+    async def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, and wait until it has drained; its exit status."""
         self.signal(signal.SIGTERM)
         return await self.ended(timeout)
 
-    async def ended(self, timeout: float = 40.0) -> int:
+    async def ended(self, timeout: float = PATIENCE) -> int:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), timeout)
 
@@ -171,7 +171,7 @@ class HubProcess:
             found[:] = await self.api("GET", "/messages", params={"bot": bot})
             return len(found) >= count
 
-        await until(are_stored, 30, rest=0.05)
+        await until(are_stored, rest=0.05)
         return found
 
     async def api(self, method: str, path: str, **kwargs: Any) -> Any:

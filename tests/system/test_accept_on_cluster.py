@@ -33,7 +33,7 @@ async def test_the_replicas_of_a_bots_own_primary_count(cluster: list[Server]) -
             arrangements.linked(arrangements.cluster_url(cluster)) as link,
             arrangements.linked(replica.url) as copy,
         ):
-            await until(lambda: follows(replica, bus, copy, cluster[0]), timeout=30)
+            await until(lambda: follows(replica, bus, copy, cluster[0]))
             mailbox = Mailbox(link, Keys(), replicas_ack=1)
             batch = one_each(link)
             await until(lambda: finds(mailbox, batch, ["duplicate", "unavailable", "unavailable"]))

@@ -25,7 +25,7 @@ from tests.redis_servers import Server
 from tests.system.hub_process import feishu_hub
 from tests.system.receivers import Inbox, Mailbox, inbox, mailbox
 from tests.system.world import Site
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -99,7 +99,7 @@ async def statsd() -> AsyncIterator[asyncio.Queue[bytes]]:
 async def heard(statsd: asyncio.Queue[bytes], pattern: bytes, wanted: int) -> int:
     """The sum of what a counter was told to have grown by, once it is what is wanted."""
     total = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while total < wanted:
             total += sum(map(int, re.findall(pattern, await statsd.get())))
     return total
@@ -147,7 +147,7 @@ async def test_an_alert_arrives_everywhere_when_it_fires_and_when_it_is_over(
         chats = [message for message in chat.messages if message.msg_type == "interactive"]
         return [len(scene.cards), len(chats), len(scene.mail.mails), len(scene.http.documents)] == [count] * 4
 
-    await until(lambda: everywhere(1), 60)
+    await until(lambda: everywhere(1))
     numbers = await heard(statsd, rb"hub\.events_handled:(\d+)\|c\|#bot:failing,outcome:failed", 8)
     assert numbers == 8
     assert scene.http.alerts == [fired]
@@ -155,7 +155,7 @@ async def test_an_alert_arrives_everywhere_when_it_fires_and_when_it_is_over(
     assert (standing["name"], standing["subject"], standing["state"]) == ("HighErrorRate", "failing", "firing")
 
     (site.root / "well").touch()
-    await until(lambda: everywhere(2), 60)
+    await until(lambda: everywhere(2))
     assert scene.http.alerts == [fired, over]
     for titles in (scene.cards, scene.mail.subjects):
         assert [re.findall(r"HighErrorRate (firing|resolved)", one) for one in titles] == [["firing"], ["resolved"]]
@@ -185,7 +185,7 @@ async def test_a_click_or_a_command_silences(scene: Scene) -> None:
     site.point_at(hub)
     await scene.trouble()
     chat = site.chat("echo")
-    await until(lambda: [message for message in chat.messages if message.msg_type == "interactive"], 60)
+    await until(lambda: [message for message in chat.messages if message.msg_type == "interactive"])
     card = next(message for message in chat.messages if message.msg_type == "interactive")
     button = "Silence 1 h / 静默 1 小时: HighErrorRate failing"
     clicked = await site.playground.click(chat.users[0], card.message_id, button)
@@ -214,13 +214,13 @@ async def test_a_channel_that_fails_is_shown_and_the_others_hear_of_it(scene: Sc
     await hub.start()
     site.point_at(hub)
     await scene.trouble()
-    await until(lambda: any("HighErrorRate firing" in title for title in scene.cards), 60)
+    await until(lambda: any("HighErrorRate firing" in title for title in scene.cards))
 
     async def shown() -> bool:
         known = {one["name"]: one for one in await hub.api("GET", "/alerts/channels")}
         return known["http"]["failures"] > 0 and "500" in known["http"]["error"]
 
-    await until(shown, 10)
+    await until(shown)
 
 
 async def test_another_node_goes_on_when_the_one_that_evaluates_is_killed(scene: Scene) -> None:
@@ -237,7 +237,7 @@ async def test_another_node_goes_on_when_the_one_that_evaluates_is_killed(scene:
         await hubs[1].start()
         site.point_at(hubs[1])
         await scene.trouble()
-        await until(lambda: ("firing", "HighErrorRate", "failing") in scene.http.alerts, 60)
+        await until(lambda: ("firing", "HighErrorRate", "failing") in scene.http.alerts)
         # Between an answer and its record lies a moment in which a death sends again.
         link = await connect(server.url)
 
@@ -249,11 +249,11 @@ async def test_another_node_goes_on_when_the_one_that_evaluates_is_killed(scene:
         assert hubs[0].process is not None
         hubs[0].process.send_signal(signal.SIGKILL)
         (site.root / "well").touch()
-        await until(lambda: ("firing", "NodeOffline", "n1") in scene.http.alerts, 60)
-        await until(lambda: ("resolved", "HighErrorRate", "failing") in scene.http.alerts, 60)
+        await until(lambda: ("firing", "NodeOffline", "n1") in scene.http.alerts)
+        await until(lambda: ("resolved", "HighErrorRate", "failing") in scene.http.alerts)
         await hubs[0].process.wait()
         await hubs[0].start()
-        await until(lambda: ("resolved", "NodeOffline", "n1") in scene.http.alerts, 60)
+        await until(lambda: ("resolved", "NodeOffline", "n1") in scene.http.alerts)
         assert set(Counter(scene.http.alerts).values()) == {1}, scene.http.alerts
 
 
@@ -269,10 +269,10 @@ async def test_without_redis_a_node_tells_itself_and_not_twice(scene: Scene) -> 
     engine.suspend()
     await site.says("echo", "while it sleeps")
     fired = [("firing", "RedisAway", "n1"), ("firing", "SpoolInUse", "n1")]
-    await until(lambda: sorted(scene.http.alerts) == fired, 60)
+    await until(lambda: sorted(scene.http.alerts) == fired)
     engine.resume()
     over = [("resolved", "RedisAway", "n1"), ("resolved", "SpoolInUse", "n1")]
-    await until(lambda: sorted(scene.http.alerts) == fired + over, 60)
+    await until(lambda: sorted(scene.http.alerts) == fired + over)
     past = await hub.api("GET", "/alerts/history")
     assert Counter((one["what"], one["name"]) for one in past) == {
         (what, name): 1 for what in ("fired", "resolved") for name in ("RedisAway", "SpoolInUse")

@@ -20,7 +20,7 @@ from tests.waiting import until
 
 # A backup is of the embedded arrangement; PostgreSQL has tools of its own.
 embedded = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180), embedded]
+pytestmark = [pytest.mark.system, embedded]
 
 
 async def command(hub: HubProcess, *arguments: str | Path) -> str:
@@ -88,7 +88,7 @@ async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
     site.handler("broken", (site.bots_dir / "repeat.py").read_text())
     await after.start()
     site.point_at(after)
-    await until(lambda: site.replies(waits), 20)
+    await until(lambda: site.replies(waits))
     assert site.replies(waits) == ["echo waits in the queue"]
     assert site.replies(spooled) == []
     assert await site.asks("echo", "goes on") == "echo goes on"
@@ -99,8 +99,8 @@ async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
     shutil.copy(hub.data_dir / "master.key", later.data_dir)
     await command(later, "keys", "import", exported)
     await later.start()
-    await until(lambda: site.replies(spooled), 20)
-    await until(later.is_idle, 20)
+    await until(lambda: site.replies(spooled))
+    await until(later.is_idle)
     assert site.replies(spooled) == ["echo waits in the spool"]
     assert site.replies(waits) == ["echo waits in the queue"], "answered by the first, and not once more"
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from app.core.redis import connect
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -38,13 +38,13 @@ class Running:
             *COMMAND, "--data-dir", str(self._data_dir), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         assert self.process.stdout is not None
-        line = (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)).decode()
         assert line.startswith("HUB_REDIS_URL=unix://"), line
         self.url = line.strip().removeprefix("HUB_REDIS_URL=")
 
     async def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        await asyncio.wait_for(self.process.communicate(), 20)
+        await asyncio.wait_for(self.process.communicate(), PATIENCE)
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -95,7 +95,7 @@ async def test_a_second_one_on_the_directory_is_refused(running: Running, tmp_pa
     second = await asyncio.create_subprocess_exec(
         *COMMAND, "--data-dir", str(tmp_path), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    _, error = await asyncio.wait_for(second.communicate(), 20)
+    _, error = await asyncio.wait_for(second.communicate(), PATIENCE)
     assert second.returncode == 1
     assert f"process {running.process.pid}".encode() in error.replace(b"\n", b" ")
     assert await count(running.url) == 1
@@ -106,6 +106,6 @@ async def test_a_wrong_option_is_a_usage_error(tmp_path: Path, option: str, valu
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "--data-dir", str(tmp_path), option, value, stderr=asyncio.subprocess.PIPE
     )
-    _, error = await asyncio.wait_for(process.communicate(), 20)
+    _, error = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 2
     assert value.encode() in error

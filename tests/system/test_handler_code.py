@@ -29,7 +29,7 @@ async def test_a_broken_handler_keeps_its_last_good_code_and_is_shown(site: Site
 
     async def answers(text: str, expected: str) -> None:
         await site.playground.user_says(user, chat, text)
-        await until(lambda: any(expected in message.content for message in chat.messages), 15)
+        await until(lambda: any(expected in message.content for message in chat.messages))
 
     await answers("one", "echo one")
     site.handler("helper", "this is no python")
@@ -39,12 +39,12 @@ async def test_a_broken_handler_keeps_its_last_good_code_and_is_shown(site: Site
         bot = await state_of(hub, "helpdesk")
         return bot["state"] == "outdated" and any("SyntaxError" in fault for fault in bot["faults"])
 
-    await until(outdated, 15)
+    await until(outdated)
     await answers("two", "echo two")
 
     site.handler("helper", CODE.replace("echo {", "new {"))
     await hub.api("POST", "/bots/reload")
-    await until(lambda: _is_ready(hub), 15)
+    await until(lambda: _is_ready(hub))
     await answers("three", "new three")
 
 

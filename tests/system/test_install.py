@@ -18,7 +18,7 @@ import pytest
 from tests.ports import free_port
 from tests.system.hub_process import INHERITED, HubProcess
 from tests.system.world import Site
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -70,7 +70,7 @@ async def feishu_hub(installed: Path, cwd: Path, *arguments: str | Path) -> str:
         env=environment(installed),
         stdout=asyncio.subprocess.PIPE,
     )
-    printed, _ = await asyncio.wait_for(process.communicate(), 60)
+    printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, printed.decode()
     return printed.decode()
 
@@ -120,7 +120,7 @@ async def test_it_runs_a_directory_of_the_users_own(installed: Path, elsewhere: 
         site.point_at(hub)
         assert await site.asks("mine", "hello") == "echo hello"
         said = await site.says("example", "hello")
-        await until(lambda: site.replies(said), 10)
+        await until(lambda: site.replies(said))
         await hub.stored("mine", 2)
         where = ("-c", site.config, "--data-dir", hub.data_dir)
         assert "mine" in await feishu_hub(installed, elsewhere, "messages", "list", *where)

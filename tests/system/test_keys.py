@@ -46,7 +46,7 @@ async def test_the_master_key_is_replaced_while_the_hub_runs(site: Site) -> None
     async def retirable() -> bool:
         return bool((await status())["retirable"])
 
-    await until(retirable, 10, rest=0.5)
+    await until(retirable, rest=0.5)
     assert before["master_key"] in await keys(site, hub, "retire")
     assert old_key not in key_file.read_text()
     # A bot that is new gets its data key under the new one.
@@ -56,7 +56,7 @@ async def test_the_master_key_is_replaced_while_the_hub_runs(site: Site) -> None
     async def served() -> bool:
         return any(bot["id"] == "late" and bot["state"] == "ready" for bot in await hub.api("GET", "/bots"))
 
-    await until(served, 10)
+    await until(served)
     assert await site.asks("late", "after") == "echo after"
     shown = await status()
     assert [row["master_key"] for row in shown["master_keys"]] != [before["master_key"]]
@@ -104,7 +104,7 @@ async def test_a_shredded_bot_cannot_be_read_any_more_and_begins_anew(
     assert status == 1, "it was not confirmed"
     assert "shredded" in await keys(site, hub, "shred", "echo", "--yes")
     # Redis deletes the file that it has replaced a moment later.
-    await until(lambda: files_with(hub.data_dir, wrapped["echo"]) == [], 10)
+    await until(lambda: files_with(hub.data_dir, wrapped["echo"]) == [])
     assert files_with(hub.data_dir, wrapped["other"]) != []
     left = {name.decode().removeprefix("hub:{echo}:") async for name in link.commands.scan_iter(match="hub:{echo}:*")}
     # The stream is there again, empty, for who waits on it; the sweep has been round.

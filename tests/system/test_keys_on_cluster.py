@@ -39,7 +39,7 @@ async def test_a_shredded_bot_is_on_no_node(cluster: list[Server], database_url:
         vault, messages = DatabaseVault(database), Messages(database)
         done = await Shredder(keyring, vault, link, keys, tmp_path / "none", messages.shred).shred("bot0")
         assert (done.deleted, done.notes) == (6, ())
-        await until(lambda: not any(files_with(server.directory, wrapped) for server in cluster), 10)
+        await until(lambda: not any(files_with(server.directory, wrapped) for server in cluster))
         assert len(await keyring.shared.bots()) == 6
         await keyring.close()
     await database.close()

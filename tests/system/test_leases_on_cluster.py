@@ -31,7 +31,7 @@ async def test_claims_go_on_where_the_cluster_does(cluster: list[Server]) -> Non
     url = arrangements.cluster_url(cluster)
     async with arrangements.linked(url) as link:
         assert isinstance(link.commands, RedisCluster)
-        await until(lambda: accepted(link), 20)
+        await until(lambda: accepted(link))
         for server in cluster:
             async with arrangements.linked(server.url) as node:
                 await node.commands.config_set("cluster-require-full-coverage", "no")

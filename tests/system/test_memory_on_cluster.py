@@ -24,7 +24,7 @@ from tests.system.test_redis_arrangements import cluster, cluster_url
 from tests.unit.channel.parts import OneKey
 from tests.unit.queue.test_ledger import claimed
 from tests.unit.worker.kit import Bots, spec
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 __all__ = ["cluster"]
 
@@ -44,7 +44,7 @@ async def test_cache_tasks_and_timers(cluster: list[Server]) -> None:
         here, there = (CacheTiers(one, keys, keyring) for one in links)
         for one in (here, there):
             await closing.enter_async_context(one.running())
-        await until(lambda: here.changes and there.changes, 10)
+        await until(lambda: here.changes and there.changes)
 
         async def load() -> int:
             return 1
@@ -64,7 +64,7 @@ async def test_cache_tasks_and_timers(cluster: list[Server]) -> None:
         await tasks.update(work, "report", "running", 0.5, b"", 600.0)
         following = asyncio.create_task(_last(tasks))
         await tasks.update(work, "report", "done", None, b"", 600.0)
-        assert await asyncio.wait_for(following, 10) == "done"
+        assert await asyncio.wait_for(following, PATIENCE) == "done"
 
         timetable, mailbox = Timetable(link, keys), Mailbox(link, keys)
         await Mailbox(link, keys).finish(work)

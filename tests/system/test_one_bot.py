@@ -12,7 +12,7 @@ import pytest
 from tests.ports import free_port
 from tests.system.hub_process import INHERITED, HubProcess, feishu_hub
 from tests.system.world import Site
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -41,7 +41,7 @@ async def test_its_own_configuration_says_where_it_listens(site: Site) -> None:
     )
     try:
         admin = f"http://127.0.0.1:{admin_port}"
-        await until(lambda: is_up(admin, "/lives"), 20)
+        await until(lambda: is_up(admin, "/lives"))
         site.point_at(f"http://127.0.0.1:{port}")
         assert await site.asks("alone", "hello") == "echo hello"
         assert await status_of(f"{admin}/numbers") == 200
@@ -50,7 +50,7 @@ async def test_its_own_configuration_says_where_it_listens(site: Site) -> None:
         assert not await site.playground.challenge(site.apps["other"]), "another bot is not served here"
     finally:
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
 async def is_up(admin: str, path: str) -> bool:
@@ -67,7 +67,7 @@ async def test_two_of_them_share_an_engine_and_a_master_key(site: Site) -> None:
     )
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode().strip()
         url = line.removeprefix("HUB_REDIS_URL=")
         env = {"HUB_REDIS_URL": url, "HUB_MASTER_KEY_FILE": str(engine / "master.key")}
         hubs = {name: single(site, name, env) for name in ("first", "second")}
@@ -81,11 +81,11 @@ async def test_two_of_them_share_an_engine_and_a_master_key(site: Site) -> None:
                 assert await site.asks(name, str(number)) == f"echo {number}"
         await hubs["first"].stop()
         said = await site.says("second", "still here")
-        await until(lambda: site.replies(said), 10)
+        await until(lambda: site.replies(said))
         await hubs["second"].stop()
     finally:
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
 def single(site: Site, name: str, env: dict[str, str]) -> HubProcess:

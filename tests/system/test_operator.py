@@ -60,7 +60,7 @@ async def bury(site: Site, hub: HubProcess, text: str) -> dict[str, Any]:
     async def buried() -> bool:
         return len(await letters(hub)) > before
 
-    await until(buried, 10)
+    await until(buried)
     return (await letters(hub))[0]
 
 
@@ -95,7 +95,7 @@ async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> 
     status, printed, _ = await dead("replay", "failing", letter["id"])
     assert (status, printed) == (0, "1 replayed\n")
     chat = site.chat("failing")
-    await until(lambda: [one for one in chat.messages if one.by_app], 10)
+    await until(lambda: [one for one in chat.messages if one.by_app])
     status, printed, _ = await dead("drop", "failing", "--all")
     assert (status, printed) == (0, "1 dropped\n")
     assert await letters(hub) == []
@@ -126,7 +126,7 @@ async def test_dead_letters_by_the_api(site: Site, hub: HubProcess) -> None:
     recover(site)
     await hub.api("POST", f"/bots/failing/dead/{letter['id']}/replay")
     chat = site.chat("failing")
-    await until(lambda: [one for one in chat.messages if one.by_app], 10)
+    await until(lambda: [one for one in chat.messages if one.by_app])
     await hub.api("DELETE", f"/bots/failing/dead/{other['id']}")
     assert await letters(hub) == []
     with pytest.raises(aiohttp.ClientResponseError) as refused:
@@ -154,7 +154,7 @@ async def test_metrics_count_in_all_processes(site: Site, hub: HubProcess) -> No
         numbers = await metrics(hub)
         return numbers.get('hub_events_handled_total{bot="echo",outcome="done"}') == 3.0
 
-    await until(counted, 10)
+    await until(counted)
     numbers = await metrics(hub)
     assert numbers['hub_events_accepted_total{bot="echo"}'] == 3
     assert numbers['hub_events_handled_total{bot="failing",outcome="failed"}'] == 2

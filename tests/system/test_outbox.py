@@ -88,7 +88,7 @@ async def test_messages_are_sent_by_command_token_and_handler(site: Site, hub: H
             assert answer.status == 403
 
     id = await site.asks("echo", team.chat_id)
-    await until(lambda: len(said()) == 4, 10)
+    await until(lambda: len(said()) == 4)
     assert sorted(one for one in said() if "image" not in one) == [
         "from a handler",
         "from a program",

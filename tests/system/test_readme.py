@@ -19,7 +19,7 @@ import yaml
 from tests.ports import free_port
 from tests.system.hub_process import INHERITED
 from tests.unit.docs.page import ROOT, Page
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -53,7 +53,7 @@ class Reader:
     async def types(self, line: str, *more: str) -> tuple[int, str]:
         """Run a line of the page to its end: exit status, and all that it printed."""
         process = await self._start(line, *more, output=asyncio.subprocess.PIPE)
-        printed, _ = await asyncio.wait_for(process.communicate(), 60)
+        printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode is not None
         return process.returncode, printed.decode()
 
@@ -65,10 +65,10 @@ class Reader:
         with running.log.open("wb") as output:
             process = await self._start(line, *ports, "--data-dir", str(data_dir), output=output)
         try:
-            await until(lambda: running.ready(process), 60.0)
+            await until(lambda: running.ready(process))
             yield running
             process.send_signal(signal.SIGINT)
-            assert await asyncio.wait_for(process.wait(), 40) == 0, running.log.read_text()
+            assert await asyncio.wait_for(process.wait(), PATIENCE) == 0, running.log.read_text()
         finally:
             if process.returncode is None:
                 process.kill()
@@ -123,7 +123,7 @@ async def _make(*targets: str) -> list[str]:
     process = await asyncio.create_subprocess_exec(
         *("make", "-n", *targets), cwd=ROOT, env=ENVIRONMENT, stdout=asyncio.subprocess.PIPE
     )
-    printed, _ = await asyncio.wait_for(process.communicate(), 20)
+    printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0
     return printed.decode().splitlines()
 

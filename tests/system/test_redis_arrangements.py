@@ -25,7 +25,7 @@ from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.servers import needed
 from tests.system.same_everywhere import depths_and_alerts, events_of_bots
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -77,7 +77,7 @@ async def the_same_calls(link: RedisLink, push: Script) -> None:
         await pipeliner.run(push, ["{bot3}:text"], ["x"])
     popped = asyncio.create_task(take(link, "{bot4}:wake"))
     await link.commands.rpush("{bot4}:wake", "bot4")
-    assert await asyncio.wait_for(popped, 5) == b"bot4"
+    assert await asyncio.wait_for(popped, PATIENCE) == b"bot4"
     await depths_and_alerts(link)
     await events_of_bots(link)
     [warning] = await check_external(link)
@@ -148,13 +148,13 @@ async def test_sentinel_follows_the_primary(push: Script) -> None:
         ):
             await the_same_calls(link, push)
             # A replica that never had its first copy, or that Sentinel has not heard of, is not promoted.
-            await until(lambda: copies(second), timeout=30)
-            await until(lambda: knows_replica(watcher), timeout=30)
+            await until(lambda: copies(second))
+            await until(lambda: knows_replica(watcher))
             pipeliner = Pipeliner(link.commands, cluster=False)
             primary.signal(signal.SIGKILL)
             with pytest.raises(StoreUnavailable):
                 await pipeliner.run(push, ["log"], ["lost"])
-            await until(lambda: serves(link, push), timeout=30)
+            await until(lambda: serves(link, push))
             assert await pipeliner.run(push, ["log"], ["x"]) == 1
             assert await second.commands.lrange("log", 0, -1) == [b"x"]
     async with linked(f"redis+sentinel://127.0.0.1:{nowhere}/main") as link:
@@ -192,7 +192,7 @@ async def cluster() -> AsyncIterator[list[Server]]:
                 states = [bytes(await node.execute_command("CLUSTER", "INFO")) for node in nodes]
                 return all(b"cluster_state:ok" in state and b"known_nodes:3" in state for state in states)
 
-            await until(complete, timeout=30)
+            await until(complete)
         yield servers
 
 
@@ -249,7 +249,7 @@ async def test_cluster_node_that_hangs_fails_only_its_own_calls(cluster: list[Se
         for key, result in zip(keys, results, strict=True):
             node = link.commands.nodes_manager.get_node_from_slot(link.commands.keyslot(key))
             assert isinstance(result, StoreUnavailable) if node.port == down else result == 2
-        await until(lambda: serves_all(link, push, keys), timeout=30)
+        await until(lambda: serves_all(link, push, keys))
 
 
 async def serves_all(link: RedisLink, push: Script, keys: list[str]) -> bool:

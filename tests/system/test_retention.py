@@ -33,7 +33,7 @@ async def test_what_is_due_is_in_no_file(site: Site) -> None:
 
     for bot in pieces:
         assert await site.asks(bot, f"words for {bot}") == f"echo words for {bot}"
-        await until(lambda bot=bot: collected(bot), 10)  # type: ignore[misc]
+        await until(lambda bot=bot: collected(bot))  # type: ignore[misc]
 
     def found(bot: str) -> bool:
         return any(piece in content_of(path) for path in hub.data_dir.rglob("*") for piece in pieces[bot])
@@ -41,10 +41,10 @@ async def test_what_is_due_is_in_no_file(site: Site) -> None:
     async def deleted() -> bool:
         return await messages.count("short") == 0 and not found("short")
 
-    await until(died.exists, 30)
+    await until(died.exists)
     assert await hub.ended() == -9
     await hub.start()
-    await until(deleted, 30)
+    await until(deleted)
     assert await messages.count("long") == 2
     for stored in await messages.contents(await messages.list("long")):
         assert stored.sealed is not None

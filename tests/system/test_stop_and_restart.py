@@ -65,9 +65,9 @@ async def test_stop_waits_for_a_handler(gated: Site) -> None:
     await hub.start()
     gated.point_at(hub)
     said = await gated.says("gated", "long")
-    await until(lambda: begun(gated) == ["long"], 10)
+    await until(lambda: begun(gated) == ["long"])
     hub.signal(signal.SIGTERM)
-    await until(lambda: is_deaf(hub), 15)
+    await until(lambda: is_deaf(hub))
     (gated.root / "go").touch()
     assert await hub.ended() == 0
     assert gated.replies(said) == ["echo long"]
@@ -79,13 +79,13 @@ async def test_handler_that_takes_too_long_is_handed_back(gated: Site) -> None:
     await hub.start()
     gated.point_at(hub)
     said = await gated.says("gated", "one")
-    await until(lambda: begun(gated) == ["one"], 10)
+    await until(lambda: begun(gated) == ["one"])
     assert await hub.stop() == 0
     assert "events are handed back" in hub.said()
     assert gated.replies(said) == []
     (gated.root / "go").touch()
     await hub.start()
-    await until(lambda: gated.replies(said), 10)
+    await until(lambda: gated.replies(said))
     assert begun(gated) == ["one", "one"]
     assert gated.replies(said) == ["echo one"]
 
@@ -99,7 +99,7 @@ async def test_restart_keeps_the_queue_in_order(gated: Site) -> None:
     await hub.kill()
     (gated.root / "go").touch()
     await hub.start()
-    await until(lambda: gated.replies(said[-1]), 15)
+    await until(lambda: gated.replies(said[-1]))
     assert [reply for one in said for reply in gated.replies(one)] == ["echo one", "echo two", "echo three"]
 
 
@@ -109,11 +109,11 @@ async def test_ctrl_c_in_a_terminal_drains_too(gated: Site) -> None:
     await hub.start()
     gated.point_at(hub)
     said = await gated.says("gated", "long")
-    await until(lambda: begun(gated) == ["long"], 10)
+    await until(lambda: begun(gated) == ["long"])
     for process in (hub.children()["worker"], hub.children()["nursery"]):
         process[0].send_signal(signal.SIGINT)
     hub.signal(signal.SIGINT)
-    await until(lambda: is_deaf(hub), 15)
+    await until(lambda: is_deaf(hub))
     (gated.root / "go").touch()
     assert await hub.ended() == 0
     assert gated.replies(said) == ["echo long"]

@@ -19,7 +19,7 @@ from app.control.playground.people import Said
 from tests.ports import free_port
 from tests.system.hub_process import INHERITED
 from tests.system.world import Site, site_at
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -60,7 +60,7 @@ class Supervisord:
 
     async def __aexit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(self._process.wait(), 60) == 0
+        assert await asyncio.wait_for(self._process.wait(), PATIENCE) == 0
 
     async def control(self, *arguments: str) -> str:
         """What `supervisorctl` answers."""
@@ -70,7 +70,7 @@ class Supervisord:
             env=self._env,
             stdout=asyncio.subprocess.PIPE,
         )
-        printed, _ = await asyncio.wait_for(process.communicate(), 60)
+        printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         return printed.decode().strip()
 
     async def pid(self, program: str) -> int:
@@ -99,7 +99,7 @@ async def until_ready(supervisord: Supervisord, *admin_ports: int) -> None:
             return True
 
         try:
-            await until(all_ready, 60)
+            await until(all_ready)
         except TimeoutError:
             raise AssertionError(supervisord.said()) from None
 
@@ -110,13 +110,13 @@ async def write(site: Site, bot: str, person: str, count: int) -> list[Said]:
     written = []
     for number in range(count):
         said = await site.playground.user_says(chat.users[0], chat, str(number))
-        await said.settled(60)
+        await said.settled()
         written.append(said)
     return written
 
 
 async def all_answered_once(site: Site, written: list[Said]) -> None:
-    await until(lambda: all(site.replies(said) for said in written if said.deliveries[0].acked), 60)
+    await until(lambda: all(site.replies(said) for said in written if said.deliveries[0].acked))
     for said in written:
         assert len(site.replies(said)) == said.deliveries[0].acked
     assert sum(said.deliveries[0].acked for said in written) > 0.9 * len(written)
@@ -132,10 +132,10 @@ async def test_killed_hub_is_started_again_and_loses_nothing(site: Site) -> None
         site.point_at(f"http://127.0.0.1:{port}")
         writing = [asyncio.create_task(write(site, "echo", f"person {number}", 20)) for number in range(10)]
         for round_ in range(3):
-            await until(lambda at=round_: len(site.playground.ledger.accepted) > 20 * at, 30)  # type: ignore[misc]
+            await until(lambda at=round_: len(site.playground.ledger.accepted) > 20 * at)  # type: ignore[misc]
             pid = await supervisord.pid("feishu-hub")
             os.kill(pid, signal.SIGKILL)
-            await until(lambda pid=pid: not psutil.pid_exists(pid), 10)  # type: ignore[misc]
+            await until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
             await until_ready(supervisord, admin)
         written = [said for one in await asyncio.gather(*writing) for said in one]
         await all_answered_once(site, written)
@@ -163,7 +163,7 @@ async def test_one_process_a_bot(site: Site) -> None:
         for program in ("bot-support", "engine", "bot-hr", "bot-echo"):
             pid = await supervisord.pid(program)
             os.kill(pid, signal.SIGKILL)
-            await until(lambda pid=pid: not psutil.pid_exists(pid), 10)  # type: ignore[misc]
+            await until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
         written = [said for one in await asyncio.gather(*writing) for said in one]
         await until_ready(supervisord, *admins)
         await all_answered_once(site, written)

@@ -11,7 +11,7 @@ import pytest
 from app.control.playground.callbacks import Clicked
 from app.control.playground.world import Message
 from tests.system.world import Site
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.system
 
@@ -79,7 +79,7 @@ async def running(site: Site) -> AsyncIterator[Site]:
 async def card_of(site: Site) -> Message:
     said = await site.says("cards", "show")
     chat = said.message.chat
-    await until(lambda: chat.messages[-1].msg_type == "interactive", 10)
+    await until(lambda: chat.messages[-1].msg_type == "interactive")
     return chat.messages[-1]
 
 
@@ -105,7 +105,7 @@ async def group_hears_one_answer_of_each_bot(running: Site) -> None:
     group = feishu.group("team", [running.apps["echo"], running.apps["plain"]], [user])
     said = await feishu.user_says(user, group, "all of you")
     await said.settled()
-    await until(lambda: len(running.replies(said)) == 2, 10)
+    await until(lambda: len(running.replies(said)) == 2)
     assert running.replies(said) == ["echo all of you"] * 2
 
 
@@ -118,10 +118,10 @@ async def address_can_be_saved_in_the_console(running: Site, bot: str) -> None:
 
 async def test_repeated_event_is_handled_once(running: Site) -> None:
     said = await running.says("counting", "once")
-    await until(lambda: running.replies(said), 10)
+    await until(lambda: running.replies(said))
     for fresh_id in (False, True):
         again = running.playground.deliveries.again(said.deliveries[0], fresh_id=fresh_id)
-        await asyncio.wait_for(again.settled.wait(), 10)
+        await asyncio.wait_for(again.settled.wait(), PATIENCE)
         assert again.acked
     # Conversations are kept in order: had the repetition been taken, it would stand before this one.
     assert await running.asks("counting", "twice") == "echo twice"
@@ -162,5 +162,5 @@ async def late_answer_comes_by_another_way(running: Site) -> None:
     assert (clicked.code, clicked.toast, clicked.card_changed) == (0, None, False)
     assert title(card) == "open"
     (running.root / "late").touch()
-    await until(lambda: title(card) == "closed late", 10)
-    await until(lambda: "done at last" in card.chat.messages[-1].content, 10)
+    await until(lambda: title(card) == "closed late")
+    await until(lambda: "done at last" in card.chat.messages[-1].content)

@@ -18,7 +18,7 @@ from app.control.playground.playground import Playground
 from app.control.playground.world import App, Chat, Message, User
 from app.core.clock import SystemClock
 from tests.system.hub_process import HubProcess
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 CODE = '''
 """Answers every message with its own text, once."""
@@ -122,7 +122,7 @@ class Site:
         await said.settled()
         return said
 
-    async def asks(self, bot: str, text: str, person: str = "Ann", timeout: float = 10.0) -> str:
+    async def asks(self, bot: str, text: str, person: str = "Ann", timeout: float = PATIENCE) -> str:
         """The same; the text of the bot's reply."""
         said = await self.says(bot, text, person)
         await until(lambda: self.replies(said), timeout)

@@ -158,7 +158,7 @@ class Deliveries:
         """Events that are neither delivered nor given up."""
         return [delivery for delivery in self.log if delivery.state not in ("delivered", "failed")]
 
-    async def settle(self, timeout: float = 30.0) -> None:
+    async def settle(self, timeout: float = 60.0) -> None:
         """Wait until nothing is under way; TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while self._tasks:

@@ -32,7 +32,7 @@ class Said:
     def chat_id(self) -> str:
         return self.message.chat.chat_id
 
-    async def settled(self, timeout: float = 10.0) -> None:
+    async def settled(self, timeout: float = 60.0) -> None:
         """Wait until every event was answered 200 or given up; TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             for delivery in self.deliveries:

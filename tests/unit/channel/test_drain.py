@@ -21,7 +21,7 @@ from app.model.outbound import Ledger, Outbound, SendName, target_of
 from tests.unit.channel.node import Catalog, Channel
 from tests.unit.channel.parts import PlainSeal, bot
 from tests.unit.channel.stand_in import Fault, StandIn
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 FREE = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
 
@@ -66,7 +66,7 @@ async def test_a_lost_answer_neither_loses_nor_doubles(channel: Channel, feishu:
     feishu.faults.extend([Fault(kind)] * 6)  # type: ignore[arg-type]
     ids = [await channel.put(number) for number in range(2)]
     async with channel.draining():
-        await until(lambda: channel.is_final(*ids), 20)
+        await until(lambda: channel.is_final(*ids))
 
     assert said(feishu) == ["0", "1"]
     assert (await channel.state(ids[0])).state == "sent"
@@ -95,7 +95,7 @@ async def test_a_limited_chat_is_parked_and_others_go_on(
         many = [await channel.put(0, f"oc_x{n}") for n in range(12)]
         await until(lambda: channel.is_final(*many))
         assert (await channel.state(slow[1])).state == "queued"
-        await until(lambda: channel.is_final(slow[1]), 15)
+        await until(lambda: channel.is_final(slow[1]))
     # That it was parked meanwhile is no call of which something has come.
     assert channel.sender.exchange.outcomes == {"sent": 14}
 
@@ -226,7 +226,7 @@ async def test_a_node_that_stops_hands_back_what_it_has_not_sent(
     with monkeypatch.context() as patched:
         patched.setattr(channel.sender, "send", hangs)
         async with channel.draining() as drainer:
-            await asyncio.wait_for(asked.wait(), 5)
+            await asyncio.wait_for(asked.wait(), PATIENCE)
             await drainer.stop(0.01)
             assert not drainer._tasks
     assert (await channel.state(ids[0])).state == "sending"

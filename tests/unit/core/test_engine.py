@@ -19,7 +19,7 @@ from app.core.engine import EmbeddedEngine, find_binary
 from app.core.errors import StartError, StoreUnavailable
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, connect, guard
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 class HastyClock(SystemClock):
@@ -198,7 +198,7 @@ async def test_a_stopped_engine_is_an_outage_and_then_goes_on(
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(StoreUnavailable, match="in time"):
                 await pipeliner.run(append, ["log"], ["lost or late"])
             with pytest.raises(StoreUnavailable, match="in time"):
@@ -224,7 +224,7 @@ async def test_an_orphan_is_ended_before_a_new_engine_starts(tmp_path: Path) -> 
     assert await link.commands.incr("n") == 1
     engine = EmbeddedEngine(tmp_path)
     new = await connect(await engine.start())
-    assert await asyncio.wait_for(orphan.wait(), 5) == 0
+    assert await asyncio.wait_for(orphan.wait(), PATIENCE) == 0
     assert await new.commands.incr("n") == 2
     await link.close()
     await new.close()

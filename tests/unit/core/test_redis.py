@@ -18,7 +18,7 @@ from app.core.lua import Script
 from app.core.redis import RedisLink, check_external, connect, guard, many_hosts, unavailable
 from tests.ports import free_port
 from tests.redis_servers import Server
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def test_a_stopped_redis_is_an_outage_within_the_time_out(server: Server, 
     try:
         # Once over a connection that stood, once over a new one.
         for _ in range(2):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 with pytest.raises(StoreUnavailable, match="did not answer in time"), guard():
                     await own.commands.set("k", "v", ex=60)
     finally:

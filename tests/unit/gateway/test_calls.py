@@ -15,6 +15,7 @@ from app.gateway.counts import Counts
 from app.queue.envelope import result_aad
 from app.storage.cipher import Cipher
 from tests.unit.gateway.kit import StubQueue, incoming
+from tests.waiting import PATIENCE
 
 CIPHER = Cipher("support", {b"test": bytes(32)}, b"test")
 
@@ -98,7 +99,7 @@ async def test_a_queue_lost_while_waiting_is_not_an_error_of_the_click() -> None
 async def test_a_queue_that_hangs_while_waiting_is_left() -> None:
     worker = Worker()
     worker.hangs = True
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         assert await answer(StubQueue(), worker) == NOTHING
 
 

@@ -14,7 +14,7 @@ from app.gateway.spool import Spool
 from app.queue.work import Receipt
 from tests.unit.gateway.kit import StubQueue, incoming
 from tests.unit.gateway.taking import due, many
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_under_traffic_that_does_not_stop(queue: StubQueue, spool: Spool, 
     queue.away = False
     number = 50
     pending: set[asyncio.Task[Receipt]] = set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while acceptor.trouble.is_set():
             task = asyncio.create_task(acceptor.accept(incoming(number), due()))
             pending.add(task)

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from app.control.playground import Playground
 from app.control.playground.faults import FaultKind
 from tests.unit.playground.fake_hub import TOKEN, Caller
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(params=["own", "uvicorn"])
@@ -129,5 +129,5 @@ async def test_an_open_page_does_not_hold_up_a_closing_server() -> None:
     ):
         await response.content.readuntil(b"\n\n")
         server.should_exit = True
-        assert await asyncio.wait_for(response.content.read(), 5.0) == b""
+        assert await asyncio.wait_for(response.content.read(), PATIENCE) == b""
     await running

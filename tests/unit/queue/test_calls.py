@@ -14,7 +14,7 @@ from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.queue.calls import Calls
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_a_silent_connection_is_given_up_for_one_that_speaks(
     waiting = asyncio.create_task(calls.wait("echo", "c1", time.monotonic() + 30))
     await until(lambda: calls._waiting)
     await calls.answer("echo", "c1", b"toast")
-    assert await asyncio.wait_for(waiting, 5) == b"toast"
+    assert await asyncio.wait_for(waiting, PATIENCE) == b"toast"
 
     listening.cancel()
     for task in (listening, *ways):

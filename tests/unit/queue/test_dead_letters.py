@@ -18,7 +18,7 @@ async def until_next_millisecond(link: RedisLink) -> None:
         seconds, micros = await link.commands.time()
         return (seconds, micros // 1000) > (began[0], began[1] // 1000)
 
-    await until(over, 5)
+    await until(over)
 
 
 async def test_a_buried_event_is_listed_with_its_reason_and_its_conversation_goes_on(

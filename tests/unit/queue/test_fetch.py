@@ -15,6 +15,7 @@ from app.queue.mailbox import Mailbox
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.unit.queue.incoming import incoming
+from tests.waiting import PATIENCE
 
 WIDE = Room(8, 4)
 
@@ -117,6 +118,6 @@ async def test_a_redis_that_hangs_ends_a_read_that_waits(keys: Keys) -> None:
         link = await connect(server.url)
         server.signal(signal.SIGSTOP)
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(Fetch(link, keys, Mailbox(link, keys)).next("n1", 0.1, WIDE), 5)
+            await asyncio.wait_for(Fetch(link, keys, Mailbox(link, keys)).next("n1", 0.1, WIDE), PATIENCE)
         server.signal(signal.SIGCONT)
         await link.close()

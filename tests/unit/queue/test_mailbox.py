@@ -15,7 +15,7 @@ from app.queue.work import Receipt, Work
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.unit.queue.incoming import incoming
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ async def test_a_redis_that_hangs_or_becomes_a_replica_ends_a_read_that_waits(ke
             await waiting
         server.signal(signal.SIGSTOP)
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(Mailbox(link, keys).next_bot(0.1), 5)
+            await asyncio.wait_for(Mailbox(link, keys).next_bot(0.1), PATIENCE)
         server.signal(signal.SIGCONT)
         await link.close()
 

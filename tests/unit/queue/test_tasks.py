@@ -12,7 +12,7 @@ from app.core.redis import RedisLink
 from app.queue.leases import Leases
 from app.queue.tasks import LONGEST, TaskInfo, Tasks
 from tests.unit.queue.test_ledger import claimed
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
 
@@ -80,6 +80,6 @@ async def test_a_task_is_watched_to_its_end(link: RedisLink, keys: Keys) -> None
         count = len(seen)
         await tasks.update(work, "report", status, None, b"", 600.0)
         await until(lambda: len(seen) > count)  # noqa: B023 - awaited at once
-    await asyncio.wait_for(watching, 5)
+    await asyncio.wait_for(watching, PATIENCE)
     assert [task.status for task in seen] == ["queued", "running", "done"]
     assert [task async for task in tasks.watch("echo", "nothing")] == []

@@ -20,7 +20,7 @@ from app.storage.cipher import record_identity
 from app.storage.log_entry import Log
 from app.storage.messages import Messages
 from tests.unit.storage.house import BOTS, CIPHER, House, entry
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ async def test_stop_stores_what_is_in_hand(house: House) -> None:
     await house.put("echo", *(entry(number) for number in range(50)))
     await until(lambda: house.gate.tries)
     archiver.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await task
     assert await house.messages.count() == 50 - await house.log.lag(BOTS)
 
@@ -256,7 +256,7 @@ async def test_a_cancellation_ends_it_wherever_it_comes(house: House, steps: int
     for _ in range(steps):
         await asyncio.sleep(0)
     task.cancel()
-    done, _ = await asyncio.wait([task], timeout=5)
+    done, _ = await asyncio.wait([task], timeout=PATIENCE)
     assert done == {task}
 
 
@@ -267,7 +267,7 @@ async def test_stop_does_not_wait_for_a_database_that_is_away(house: House) -> N
     task = asyncio.create_task(archiver.run())
     await until(lambda: house.gate.tries)
     archiver.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await task
     assert await house.log.lag(BOTS) == 1
 

@@ -19,7 +19,7 @@ from app.storage.cache_counts import cache_stats
 from app.storage.keyring import Keyring
 from tests.redis_servers import Server
 from tests.unit.channel.parts import OneKey
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
 
@@ -148,7 +148,7 @@ async def test_a_load_that_is_stopped_goes_on_at_once_with_the_next_who_waits(li
     second = asyncio.create_task(here.get_or_load("k", source))
     await asyncio.sleep(0)
     first.cancel()
-    assert await asyncio.wait_for(second, 5) == "loaded"
+    assert await asyncio.wait_for(second, PATIENCE) == "loaded"
 
 
 async def test_a_loader_that_fails_fails_for_all_who_wait_and_is_asked_again(pair: Pair) -> None:
@@ -171,11 +171,11 @@ async def test_a_change_is_seen_on_another_node(pair: Pair, change: str) -> None
     assert await pair.there.get("k") == 1
     if change == "set":
         await pair.here.set("k", 2)
-        await until(lambda: pair.second.memory.currsize == 0, timeout=1)
+        await until(lambda: pair.second.memory.currsize == 0)
         assert await pair.there.get("k") == 2
     else:
         await pair.here.delete("k")
-        await until(lambda: pair.second.memory.currsize == 0, timeout=1)
+        await until(lambda: pair.second.memory.currsize == 0)
         assert await pair.there.get("k", "gone") == "gone"
     # Who changed it does not forget what it has just said.
     assert pair.first.memory.currsize == (change == "set")

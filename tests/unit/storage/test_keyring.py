@@ -18,7 +18,7 @@ from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
 from app.storage.vault import DatabaseVault
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ async def test_a_database_that_is_away_holds_nothing_up(
 ) -> None:
     vault = DeadVault()
     keyring = Keyring(master, link, keys, disk, vault)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         await keyring.cipher("echo")
     await until(lambda: vault.asked)
     await keyring.close()
@@ -190,7 +190,7 @@ async def test_a_database_that_hangs_is_given_a_second(
             return KeyRecord()
 
     keyring = Keyring(master, link, keys, disk, Hanging())
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE):
         assert (await keyring.cipher("echo")).bot == "echo"
     await keyring.close()
 

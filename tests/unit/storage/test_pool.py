@@ -63,9 +63,9 @@ async def test_unused_connections_are_closed_down_to_the_least(open_database: Op
     async def two_left() -> bool:
         return await sessions(database) == 2
 
-    await until(two_left, 10)
+    await until(two_left)
     await use_at_once(database, 4)
-    await until(two_left, 10)
+    await until(two_left)
 
 
 async def test_one_over_the_most_waits_and_gets_its_turn(open_database: Open) -> None:
@@ -94,7 +94,7 @@ async def test_an_old_connection_is_replaced(open_database: Open) -> None:
     async def replaced() -> bool:
         return await process_id(database) != first
 
-    await until(replaced, 10)
+    await until(replaced)
 
 
 async def test_a_connection_that_the_server_cut_is_replaced(open_database: Open, postgres: PostgresServer) -> None:

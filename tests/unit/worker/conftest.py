@@ -37,6 +37,7 @@ from app.worker.worker import Parts, Worker
 from tests.unit.channel.parts import PlainSeal
 from tests.unit.worker.kit import Bots, Mouth, parts_of, spec
 from tests.unit.worker.node import MASTER, Node, Said, bots
+from tests.waiting import PATIENCE
 
 
 @dataclass
@@ -109,7 +110,7 @@ class Site:
     async def close(self) -> None:
         for line in self.lines:
             line.tell({"do": "drain"})
-        await asyncio.wait_for(asyncio.gather(*self.workers), 10)
+        await asyncio.wait_for(asyncio.gather(*self.workers), PATIENCE)
         for line in self.lines:
             await line.close()
         asyncio.get_running_loop().set_task_factory(None)

@@ -20,7 +20,7 @@ from app.worker import consumer
 from app.worker.solo import packed
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import echo, message, spec
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
 
@@ -44,7 +44,7 @@ async def test_a_spare_takes_nothing_until_it_is_told_to_serve(site: Site) -> No
     assert await owners(site) == {"test:2"}
     site.tell({"do": "retire"}, worker=1)
     gate.set()
-    assert await asyncio.wait_for(site.workers[1], 5) == 0
+    assert await asyncio.wait_for(site.workers[1], PATIENCE) == 0
     gate.clear()
     await site.accept(message(9, "9", site.cipher))
     site.tell({"do": "serve"})
@@ -86,7 +86,7 @@ async def test_draining_waits_for_handlers_and_hands_the_rest_back_unstarted(sit
     await until(lambda: sorted(began) == ["endless", "short"])
     site.tell({"do": "drain"})
     gate.set()
-    assert await asyncio.wait_for(site.workers[0], 5) == 0
+    assert await asyncio.wait_for(site.workers[0], PATIENCE) == 0
     assert [text for _, _, text in site.mouth.said] == ["short"]
     assert "behind it" not in began
     assert stopped == ["echo"]
@@ -104,7 +104,7 @@ async def test_a_thread_out_of_time_keeps_its_conversation_until_it_ends(site: S
     def block(message: Message, ctx: Context) -> None:
         order.append(message.text)
         if message.text == "slow":
-            leave.wait(5)
+            leave.wait(PATIENCE)
 
     site.add(bot, timeout=0.05, message={"retry_policy": {"max_attempts": 1}})
     await site.accept(message(1, "slow", site.cipher), message(2, "next", site.cipher))
@@ -115,7 +115,8 @@ async def test_a_thread_out_of_time_keeps_its_conversation_until_it_ends(site: S
     leave.set()
     await until(site.done)
     assert order == ["slow", "next"]
-    assert [letter.entry.event_id for letter in await site.letters()] == ["e1"]
+    # The next one too may be late where its time is so short.
+    assert "e1" in [letter.entry.event_id for letter in await site.letters()]
 
 
 async def test_a_lost_claim_stops_the_handler_and_another_answers_once(site: Site) -> None:
@@ -265,7 +266,7 @@ async def test_a_solo_worker_handles_its_one_event_under_the_askers_claim(site: 
     (work,) = await site.mailbox.take("echo", "asker:1", 1)
     await site.worker(kind="solo")
     site.tell({"do": "run", "work": packed(work)})
-    assert await asyncio.wait_for(site.workers[0], 5) == 0
+    assert await asyncio.wait_for(site.workers[0], PATIENCE) == 0
     await until(lambda: [one for one in site.told if one["say"] == "outcome"])
     assert site.told[-1]["outcome"]["ending"] == "done"
     assert site.mouth.said == [("echo", "om_in_1", "suspect")]

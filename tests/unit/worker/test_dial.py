@@ -9,7 +9,7 @@ import time
 import pytest
 
 from app.worker.dial import THREADS, Dial, Dials
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -120,13 +120,13 @@ def test_threads_are_shown_while_they_run(dials: Dials) -> None:
 
     def function() -> int:
         inside.set()
-        assert leave.wait(5)
+        assert leave.wait(PATIENCE)
         return 7
 
     result: list[int] = []
     thread = threading.Thread(target=lambda: result.append(dial.in_thread("plain", function)))
     thread.start()
-    assert inside.wait(5)
+    assert inside.wait(PATIENCE)
     assert [holder.bot for holder in dials.in_threads(0)] == ["plain"]
     leave.set()
     thread.join()

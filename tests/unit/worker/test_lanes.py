@@ -15,7 +15,7 @@ from app.queue.mailbox import Mailbox
 from app.worker.dial import Dials
 from app.worker.nursery import Nursery
 from tests.unit.worker.node import Node
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
 
@@ -53,7 +53,7 @@ async def test_an_event_that_kills_every_process_dies_alone_and_what_is_behind_i
 ) -> None:
     await node.say(1, "exit", "rogue")
     await node.say(2, "hello", "rogue")
-    await until(lambda: node.answered(2), timeout=15)
+    await until(lambda: node.answered(2))
     (letter,) = await DeadLetters(node.link, node.keys).list("rogue")
     assert (letter.reason, letter.starts) == ("died alone", 3)
     assert await node.answered(1) is False
@@ -70,7 +70,7 @@ async def test_renewed_workers_take_over_without_a_gap(node: Node) -> None:
 async def test_a_lost_nursery_is_told(node: Node, started: tuple[Nursery, Dials]) -> None:
     worker = psutil.Process(node.pid("shared"))
     os.kill(started[0].pid, signal.SIGKILL)
-    await asyncio.wait_for(node.lanes.lost_nursery.wait(), 5)
+    await asyncio.wait_for(node.lanes.lost_nursery.wait(), PATIENCE)
     await until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
@@ -85,7 +85,7 @@ async def test_sys_exit_in_a_task_that_a_handler_started_ends_that_task_only(nod
 
 async def test_an_event_that_runs_alone_does_not_die_of_the_nodes_own_end(node: Node, tmp_path: Path) -> None:
     await node.say(1, f"exit-twice-and-hang {tmp_path / 'mark'}", "rogue")
-    await until((tmp_path / "mark-hangs").exists, timeout=15)
+    await until((tmp_path / "mark-hangs").exists)
     stopping = asyncio.create_task(node.lanes.stop(drain=2.0))
     await asyncio.sleep(0)
     os.kill(node.pid("solo"), signal.SIGKILL)

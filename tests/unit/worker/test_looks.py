@@ -11,6 +11,7 @@ from app.worker import dial as dial_module
 from app.worker import looks as looks_module
 from app.worker.dial import NANO, Dial, Dials
 from app.worker.looks import HAND_OVER, LOOK_EVERY, Blocked, Looks
+from tests.waiting import PATIENCE
 
 
 class Watch:
@@ -38,12 +39,12 @@ class Watch:
 
         def run() -> None:
             inside.set()
-            self._leave.wait(5)
+            self._leave.wait(PATIENCE)
 
         thread = threading.Thread(target=lambda: self.dial.in_thread(bot, run))
         thread.start()
         self._threads.append(thread)
-        assert inside.wait(5)
+        assert inside.wait(PATIENCE)
 
     def close(self) -> None:
         self._leave.set()

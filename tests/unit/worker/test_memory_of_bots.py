@@ -83,7 +83,7 @@ async def test_additions_of_many_conversations_are_all_counted(site: Site) -> No
     await site.accept(*(message(n, "x", site.cipher, chat=f"oc_{n}") for n in range(1, 13)))
     for _ in range(2):
         await site.worker()
-    await until(site.done, 10)
+    await until(site.done)
     sums: list[int] = []
     last = Bot()
 

@@ -16,7 +16,7 @@ from app.control.admin.followers import Followers
 from app.control.health.status import Health
 from tests.unit.control.admin.parts import known_bots
 from tests.unit.control.admin.test_api import metrics
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 class Scene:
@@ -95,5 +95,5 @@ async def test_a_node_that_ends_ends_the_streams(scene: Scene, client: httpx.Asy
     following = asyncio.create_task(client.get("events"))
     await until(lambda: scene.followers.count == 1)
     scene.ending = True
-    assert (await asyncio.wait_for(following, 10)).text.endswith('{"step":1}\n\n')
+    assert (await asyncio.wait_for(following, PATIENCE)).text.endswith('{"step":1}\n\n')
     assert scene.left == 1

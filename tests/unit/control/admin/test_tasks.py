@@ -17,6 +17,7 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.queue.tasks import TaskInfo, Tasks
 from tests.unit.queue.test_ledger import claimed
+from tests.waiting import PATIENCE
 
 
 async def opened(task: TaskInfo) -> str | None:
@@ -46,7 +47,7 @@ async def test_tasks_are_listed_shown_and_followed(client: httpx.AsyncClient, li
     following = asyncio.create_task(client.get("/bots/echo/tasks/report/events"))
     # Whoever comes late is told the last state all the same.
     await tasks.update(work, "report", "done", 1.0, b"", 600.0)
-    answer = await asyncio.wait_for(following, 5)
+    answer = await asyncio.wait_for(following, PATIENCE)
     said = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data")]
     assert said[-1]["status"] == "done"
     assert answer.headers["content-type"].startswith("text/event-stream")

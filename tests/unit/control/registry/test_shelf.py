@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from app.control.registry.shelf import Shelf
 from tests.unit.worker.kit import Bots, spec
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 BOTS = ("quick", "slow", "broken")
 CODE = "from app.sdk import Bot\nbot = Bot()\n"
@@ -72,7 +72,7 @@ async def test_the_loop_turns_while_all_are_imported(
     getting_ready = asyncio.create_task(shelf.ready(BOTS, patience=20))
     await until((tmp_path / "begun").exists)
     (tmp_path / "go").touch()
-    await asyncio.wait_for(getting_ready, 20)
+    await asyncio.wait_for(getting_ready, PATIENCE)
     assert shelf.get("slow") is not None
 
 

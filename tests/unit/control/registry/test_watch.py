@@ -19,9 +19,6 @@ from app.core.ending import ended
 from tests.unit.control.registry.conftest import CREDENTIALS, WriteBot
 from tests.waiting import until
 
-# The promise is 2 s; what is above it is for a machine that is busy with other tests.
-WITHIN = 5.0
-
 
 @asynccontextmanager
 async def watching(registry: Registry, *, hints: bool = True) -> AsyncIterator[None]:
@@ -53,19 +50,19 @@ async def test_bots_are_added_changed_broken_mended_and_removed(root: Path, writ
 
     write_bot("still")
     async with watching(registry, hints=hints):
-        await until(lambda: "still" in registry.bots, WITHIN)
+        await until(lambda: "still" in registry.bots)
         untouched = registry.bots["still"]
         write_bot("one")
-        await until(lambda: handler_of("one") == "echo", WITHIN)
+        await until(lambda: handler_of("one") == "echo")
         write_bot("one", config="handler: other\n")
-        await until(lambda: handler_of("one") == "other", WITHIN)
+        await until(lambda: handler_of("one") == "other")
         write_bot("one", config="handler: [\n")
-        await until(lambda: state_of("one") == "outdated", WITHIN)
+        await until(lambda: state_of("one") == "outdated")
         assert handler_of("one") == "other"
         write_bot("one", config="handler: mended\n")
-        await until(lambda: handler_of("one") == "mended", WITHIN)
+        await until(lambda: handler_of("one") == "mended")
         shutil.rmtree(root / "one")
-        await until(lambda: "one" not in registry.bots, WITHIN)
+        await until(lambda: "one" not in registry.bots)
 
         assert registry.bots["still"] is untouched
         assert told == [{"still"}, {"one"}, {"one"}, {"one"}, {"one"}]
@@ -75,14 +72,14 @@ async def test_bots_are_added_changed_broken_mended_and_removed(root: Path, writ
 async def test_a_root_may_come_later_and_be_replaced(root: Path, write_bot: WriteBot, hints: bool) -> None:
     registry = Registry(root, {})
     async with watching(registry, hints=hints):
-        await until(lambda: registry.root_faults, WITHIN)
+        await until(lambda: registry.root_faults)
         write_bot("one")
-        await until(lambda: set(registry.bots) == {"one"}, WITHIN)
+        await until(lambda: set(registry.bots) == {"one"})
         os.rename(root, f"{root}-old")
         write_bot("two")
-        await until(lambda: set(registry.bots) == {"two"}, WITHIN)
+        await until(lambda: set(registry.bots) == {"two"})
         write_bot("three")
-        await until(lambda: set(registry.bots) == {"two", "three"}, WITHIN)
+        await until(lambda: set(registry.bots) == {"two", "three"})
 
 
 @pytest.mark.parametrize("hints", [True, False])
@@ -99,10 +96,10 @@ async def test_a_swapped_link_counts_as_kubernetes_swaps_it(root: Path, tmp_path
     registry = Registry(root, {})
 
     async with watching(registry, hints=hints):
-        await until(lambda: "one" in registry.bots, WITHIN)
+        await until(lambda: "one" in registry.bots)
         os.symlink("..v2", directory / "..data_tmp")
         os.rename(directory / "..data_tmp", directory / "..data")
-        await until(lambda: registry.bots["one"].config.handler == "second", WITHIN)
+        await until(lambda: registry.bots["one"].config.handler == "second")
 
 
 async def test_a_bots_whole_directory_may_be_a_link_that_is_swapped(
@@ -114,21 +111,21 @@ async def test_a_bots_whole_directory_may_be_a_link_that_is_swapped(
     registry = Registry(root, {})
 
     async with watching(registry):
-        await until(lambda: "one" in registry.bots, WITHIN)
+        await until(lambda: "one" in registry.bots)
         os.symlink(tmp_path / "v2", root / "new")
         os.rename(root / "new", root / "one")
-        await until(lambda: registry.bots["one"].config.handler == "v2", WITHIN)
+        await until(lambda: registry.bots["one"].config.handler == "v2")
         (tmp_path / "v2" / "config.yaml").write_text("handler: v3\n")
-        await until(lambda: registry.bots["one"].config.handler == "v3", WITHIN)
+        await until(lambda: registry.bots["one"].config.handler == "v3")
 
 
 async def test_a_bot_may_be_renamed(root: Path, write_bot: WriteBot) -> None:
     registry = Registry(root, {})
     write_bot("one")
     async with watching(registry):
-        await until(lambda: "one" in registry.bots, WITHIN)
+        await until(lambda: "one" in registry.bots)
         os.rename(root / "one", root / "two")
-        await until(lambda: set(registry.bots) == {"two"}, WITHIN)
+        await until(lambda: set(registry.bots) == {"two"})
 
 
 async def test_an_action_that_fails_does_not_end_the_watch(tmp_path: Path) -> None:
@@ -145,7 +142,7 @@ async def test_an_action_that_fails_does_not_end_the_watch(tmp_path: Path) -> No
     task = asyncio.create_task(Watch(tmp_path, lambda: code_stamp([tmp_path]), changed, settle=0.02, poll=0.1).run())
     try:
         for expected in (1, 2, 3):
-            await until(partial(acted, expected), WITHIN)
+            await until(partial(acted, expected))
             file.write_text("x" * expected)
     finally:
         await ended(task)
@@ -168,9 +165,9 @@ async def test_what_vanishes_under_a_look_does_not_end_the_watch(tmp_path: Path)
 
     task = asyncio.create_task(Watch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
     try:
-        await until(lambda: acts and not errors, WITHIN)
+        await until(lambda: acts and not errors)
         state = "after"
-        await until(lambda: acts >= 2, WITHIN)
+        await until(lambda: acts >= 2)
     finally:
         await ended(task)
 
@@ -190,9 +187,9 @@ async def test_what_is_not_settled_is_not_acted_on(tmp_path: Path) -> None:
 
     task = asyncio.create_task(Watch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
     try:
-        await until(lambda: len(acts) == 2, WITHIN)
+        await until(lambda: len(acts) == 2)
         assert acts == ["before", "whole"]
-        await until(lambda: len(looks) > 10, WITHIN)
+        await until(lambda: len(looks) > 10)
         assert acts == ["before", "whole"]
     finally:
         await ended(task)
