@@ -4,11 +4,11 @@
 -- KEYS[1]  any key of the slot
 -- ARGV     wake list or '', what the claims to be freed begin with, '1' to take the starts back (it lives: nobody died with its events), then root,
 --          bot for each bot
--- Returns  {how many conversations, bots to wake…} (the bots only where wake is '')
+-- Returns  {how many conversations, bots to wake…, damaged bots} (those to wake only where wake is '')
 local wake, owner = ARGV[1], ARGV[2]
 local out = {0}
-for i = 4, #ARGV, 2 do
-  local root, bot = ARGV[i], ARGV[i + 1]
+
+local function free(root, bot)
   local claims = redis.call('HGETALL', root .. 'claim')
   for c = 1, #claims, 2 do
     local conversation = claims[c]
@@ -34,4 +34,7 @@ for i = 4, #ARGV, 2 do
     end
   end
 end
+
+for i = 4, #ARGV, 2 do spared(ARGV[i + 1], free, ARGV[i], ARGV[i + 1]) end
+out[#out + 1] = damaged
 return out

@@ -6,6 +6,7 @@
 -- Returns    one string an event: '+<log id>' accepted, '!<log id>' accepted and the bot is to be woken,
 --            '=<log id>' seen before, '-' queue full, '?<error>' Redis refuses it
 local wake = ARGV[1]
+local counted -- whose depth counts an event that stands in no mailbox yet
 
 local function keep(i)
   local root, conversation = ARGV[i], ARGV[i + 2]
@@ -17,8 +18,10 @@ local function keep(i)
     redis.call('DECR', root .. 'depth')
     return '-'
   end
+  counted = root
   local id = redis.call('XADD', root .. 'log', '*', 'e', ARGV[i + 7], 's', ARGV[i + 8])
   redis.call('RPUSH', root .. 'mail:' .. conversation, id)
+  counted = nil
   local flag = '+'
   if redis.call('HSETNX', root .. 'claim', conversation, 'r') == 1 then
     -- A callback is a conversation of its own, taken before all others: somebody looks at a button and waits.
@@ -35,7 +38,9 @@ end
 local out = {}
 for i = 2, #ARGV, 9 do
   -- What is wrong with the keys or the terms of one bot must not keep the others' events out.
+  counted = nil
   local fine, said = pcall(keep, i)
+  if counted then redis.pcall('DECR', counted .. 'depth') end
   out[#out + 1] = fine and said or '?' .. (type(said) == 'table' and said.err or tostring(said))
 end
 return out

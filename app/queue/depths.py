@@ -11,9 +11,10 @@ from typing import Any, Final
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard
+from app.queue.damage import SPARE, left_out
 from app.queue.slots import together
 
-_DEPTHS: Final = Script(Path(__file__).parent / "depths.lua")
+_DEPTHS: Final = Script(SPARE, Path(__file__).parent / "depths.lua")
 
 # Bots asked for in one step: everything else in Redis waits meanwhile, for a tenth of a millisecond.
 _CHUNK: Final = 100
@@ -48,19 +49,21 @@ class Depths:
         self._pipe = Pipeliner(link.commands, cluster=link.cluster)
 
     async def read(self, bots: Iterable[str]) -> Mapping[str, Depth]:
-        """The depths of these bots."""
+        """The depths of these bots; one whose keys are damaged is left out, and named in the log."""
         names = list(bots)
         chunks = list(together(names, str, _CHUNK, cluster=self._link.cluster))
         replies = await asyncio.gather(*map(self._ask, chunks))
         found = dict.fromkeys(names, _NOTHING)
-        for chunk, said in zip(chunks, replies, strict=True):
+        for chunk, (*said, damaged) in zip(chunks, replies, strict=True):
+            for bot in left_out(damaged):
+                del found[bot]
             for at in range(0, len(said), 6):
                 found[chunk[said[at] - 1]] = _depth(*said[at + 1 : at + 6])
         return found
 
     def _ask(self, bots: Sequence[str]) -> asyncio.Future[Any]:
-        roots = [root for bot in bots for root in (self._keys.root(bot), self._outbox.root(bot))]
-        return self._pipe.submit(_DEPTHS, roots[:1], roots)
+        roots = [part for bot in bots for part in (bot, self._keys.root(bot), self._outbox.root(bot))]
+        return self._pipe.submit(_DEPTHS, roots[1:2], roots)
 
     async def fresh(self, bots: Iterable[str], since: float) -> Mapping[str, int]:
         """How many letters died since then (seconds since the epoch), at most 20 a bot, and are still there."""

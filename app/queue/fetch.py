@@ -15,11 +15,12 @@ from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
 from app.core.wire import Arg, exchange
+from app.queue.damage import SPARE, beside_damage
 from app.queue.mailbox import LEASE_MS, Mailbox, work_of
 from app.queue.work import Work
 
 _HERE = Path(__file__).parent
-_FETCH = Script(_HERE / "start.lua", _HERE / "fetch.lua")
+_FETCH = Script(SPARE, _HERE / "start.lua", _HERE / "fetch.lua")
 
 # Conversations taken by one round trip, of one bot or of as many: what is taken is not there for others.
 _WORKS: Final = 64
@@ -75,7 +76,7 @@ class Fetch:
                 raise said
         works: list[Work] = []
         tokens: list[str] = []
-        for one in said:
+        for one in beside_damage(said):
             if isinstance(one, bytes):
                 tokens.append(one.decode())
             else:

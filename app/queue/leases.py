@@ -16,16 +16,17 @@ from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink, guard, literally, scan
 from app.core.wire import Arg
+from app.queue.damage import SPARE, beside_damage
 from app.queue.mailbox import LEASE_MS
 from app.queue.slots import as_far_as_possible, together
 from app.queue.work import Work
 
 _HERE = Path(__file__).parent
 _KEEPALIVE = Script(_HERE / "keepalive.lua")
-_ABANDON = Script(_HERE / "abandon.lua")
+_ABANDON = Script(SPARE, _HERE / "abandon.lua")
 _MEND = Script(_HERE / "mend.lua")
-_STRANDED = Script(_HERE / "stranded.lua")
-_SWEEP = Script(_HERE / "sweep.lua")
+_STRANDED = Script(SPARE, _HERE / "stranded.lua")
+_SWEEP = Script(SPARE, _HERE / "sweep.lua")
 _WAKE = Script(_HERE / "wake.lua")
 
 # Bots looked at in one script call: long enough to be cheap at 1,000 bots, short enough that nobody waits for it.
@@ -122,7 +123,7 @@ class Leases:
 
     async def _woken(self, replies: Sequence[Any], counts: int) -> list[int]:
         """Wake the bots that the replies name behind so many counts; the sums of those."""
-        had = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
+        had = [beside_damage(reply) for reply in replies if not isinstance(reply, StoreUnavailable)]
         if bots := [bot for reply in had for bot in reply[counts:]]:
             await _WAKE(self._link.commands, [self._keys.wake], bots)
         return [sum(reply[place] for reply in had) for place in range(counts)]
@@ -137,8 +138,8 @@ class Leases:
         """The same for every bot that has mail while none of its conversations stands anywhere."""
         mended = 0
         for chunk in self._chunks(bots):
-            roots = [self._keys.root(bot) for bot in chunk]
-            for number in await _STRANDED(self._link.commands, roots[:1], roots):
+            pairs = self._pairs(chunk)
+            for number in beside_damage(await _STRANDED(self._link.commands, pairs[:1], pairs)):
                 mended += await self.mend(chunk[number - 1])
         return mended
 

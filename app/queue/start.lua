@@ -28,7 +28,11 @@ local function take(root, list, owner, expiry, limit, out)
   while limit > 0 do
     local conversation = redis.call('LPOP', root .. list)
     if not conversation then return end
-    local work = claimed(root, conversation, owner, expiry)
+    local fine, work = pcall(claimed, root, conversation, owner, expiry)
+    if not fine then
+      redis.call('LPUSH', root .. list, conversation) -- else nobody would find it when the bot's keys are mended
+      error(type(work) == 'table' and work or {err = work})
+    end
     if work then
       out[#out + 1] = work
       limit = limit - 1

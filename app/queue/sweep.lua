@@ -3,8 +3,8 @@
 -- KEYS[1]  when these bots were swept last: '<ms> <ms of the last reprieve>' (routes the call on Cluster)
 -- ARGV     wake list or '', lease ms, longest gap ms between sweeps, ttl ms of KEYS[1],
 --          '1' if the caller swept before (then a missing KEYS[1] is a gap too), then root, bot for each bot
--- Returns  {claims expired, claims reprieved, retries due, single events due, bots to wake…} (the bots only where
---          wake is '')
+-- Returns  {claims expired, claims reprieved, retries due, single events due, bots to wake…, damaged bots} (those to wake
+--          only where wake is '')
 local wake, lease = ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,14 +25,15 @@ local function sweep(root, bot)
     return string.sub(conversation, 1, 5) == 'call:' and root .. 'calls' or ready
   end
 
+  -- What says that it is due goes last: should a key be damaged, it is due again once that is mended.
   local function free(conversation)
-    redis.call('ZREM', root .. 'lease', conversation)
     if redis.call('EXISTS', root .. 'mail:' .. conversation) == 1 then
       redis.call('HSET', claims, conversation, 'r')
       redis.call('LPUSH', list(conversation), conversation)
     else
       redis.call('HDEL', claims, conversation)
     end
+    redis.call('ZREM', root .. 'lease', conversation)
   end
 
   if reprieve then
@@ -46,15 +47,15 @@ local function sweep(root, bot)
     out[1] = out[1] + 1
   end
   for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', root .. 'delayed', '-inf', now)) do
-    redis.call('ZREM', root .. 'delayed', conversation)
     free(conversation)
+    redis.call('ZREM', root .. 'delayed', conversation)
     out[3] = out[3] + 1
   end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', root .. 'later', '-inf', now)) do
-    redis.call('ZREM', root .. 'later', member)
     local gap = string.find(member, ' ', 1, true)
     local conversation = string.sub(member, gap + 1)
     redis.call('RPUSH', root .. 'mail:' .. conversation, string.sub(member, 1, gap - 1))
+    redis.call('ZREM', root .. 'later', member)
     if redis.call('HSETNX', claims, conversation, 'r') == 1 then redis.call('RPUSH', list(conversation), conversation) end
     out[4] = out[4] + 1
   end
@@ -71,7 +72,8 @@ for i = 6, #ARGV, 2 do
   local root = ARGV[i]
   -- Most of a thousand bots have nothing: one look tells.
   if redis.call('EXISTS', root .. 'lease', root .. 'delayed', root .. 'later', root .. 'ready', root .. 'calls') > 0 then
-    sweep(root, ARGV[i + 1])
+    spared(ARGV[i + 1], sweep, root, ARGV[i + 1])
   end
 end
+out[#out + 1] = damaged
 return out

@@ -57,6 +57,16 @@ async def test_what_redis_refuses_of_one_bot_keeps_no_others_out(mailbox: Mailbo
     assert statuses(await mailbox.accept([incoming("e4", bot="damaged")])) == ["accepted"]
 
 
+async def test_what_stands_in_no_mailbox_is_not_counted(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
+    await link.commands.set(keys.bot("echo", "mail:oc_1"), "not a list")
+
+    assert statuses(await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])) == [
+        "refused",
+        "accepted",
+    ]
+    assert await mailbox.depth("echo") == 1
+
+
 async def test_a_redis_that_takes_no_writes_is_away(keys: Keys) -> None:
     with Server("--save", "", "--maxmemory", "1") as server:
         link = await connect(server.url)

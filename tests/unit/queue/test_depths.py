@@ -30,6 +30,12 @@ async def test_each_bot_has_its_own(link: RedisLink, keys: Keys, monkeypatch: py
     assert found == {"echo": Depth(3, 0), "hr": Depth(0, 2), "idle": Depth(0, 0)}
 
 
+async def test_a_bot_whose_keys_are_damaged_hides_no_others(link: RedisLink, keys: Keys) -> None:
+    await Mailbox(link, keys).accept([incoming("e1")])
+    await link.commands.set(keys.bot("damaged", "dead"), "not a stream")
+    assert await Depths(link, keys).read(["damaged", "echo"]) == {"echo": Depth(1, 0)}
+
+
 async def test_fresh_letters_are_those_that_died_since(link: RedisLink, keys: Keys) -> None:
     await bury(Mailbox(link, keys), "hr", depths.MOST_FRESH + 1)
     asked = Depths(link, keys)

@@ -11,6 +11,7 @@ from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.queue.fetch import Fetch, Room
+from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox
 from tests.ports import free_port
 from tests.redis_servers import Server
@@ -102,6 +103,24 @@ async def test_a_token_that_somebody_died_with_is_the_next_ones(
     await link.commands.lmove(keys.wake, keys.woken)
     works, _ = await fetch.next("n1", 0.05, WIDE)
 
+    assert [work.entry.event_id for work in works] == ["e1"]
+
+
+@pytest.mark.parametrize("key", ["ready", "lease"])
+async def test_a_bot_whose_keys_are_damaged_is_left_out_and_goes_on_when_they_are_mended(
+    fetch: Fetch, mailbox: Mailbox, link: RedisLink, keys: Keys, key: str
+) -> None:
+    await mailbox.accept([incoming("e1", bot="damaged"), incoming("e2")])
+    whole = await link.commands.lrange(keys.bot("damaged", "ready"), 0, -1)
+    await link.commands.set(keys.bot("damaged", key), "of another type")
+    works, _ = await fetch.next("n1", 5, WIDE)
+    assert [work.entry.event_id for work in works] == ["e2"]
+
+    await link.commands.delete(keys.bot("damaged", key))
+    if key == "ready":
+        await link.commands.rpush(keys.bot("damaged", key), *whole)
+    await Leases(link, keys).sweep(["damaged"])
+    works, _ = await fetch.next("n1", 5, WIDE)
     assert [work.entry.event_id for work in works] == ["e1"]
 
 

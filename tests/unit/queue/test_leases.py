@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app.core.errors import Fenced
+from app.core.errors import Fenced, StoreUnavailable
 from app.core.keys import Keys
-from app.core.redis import RedisLink
+from app.core.redis import RedisLink, connect
 from app.queue.leases import Leases, keep_alive
 from app.queue.mailbox import Mailbox
+from tests.redis_servers import Server
 from tests.unit.queue.incoming import incoming
 
 
@@ -203,3 +204,47 @@ async def test_a_node_that_lived_through_a_long_outage_knows_that_it_was_one(lin
         await link.commands.delete(note)  # it ran out
 
         assert (await node.sweep(["echo"])).expired == 0
+
+
+async def test_a_bot_whose_keys_are_damaged_keeps_no_other_from_its_turn_and_is_named_once(
+    link: RedisLink, keys: Keys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2")])
+    first, second = await mailbox.take("echo", "n1", 2)
+    await mailbox.retry(first, 0)
+    bots = ["damaged-in-sweep", "echo"]
+    for key in ("delayed", "claim", "depth"):
+        await link.commands.set(keys.bot(bots[0], key), "of another type")
+
+    assert (await leases.sweep(bots)).retries == 1
+    assert await leases.abandon(second.owner, bots) == 1
+    assert await leases.mend_stranded(bots) == 0
+    assert capsys.readouterr().out.count("damaged-in-sweep") == 1
+
+
+async def test_what_is_due_while_a_key_is_damaged_is_made_ready_when_it_is_mended(link: RedisLink, keys: Keys) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1"), incoming("e2", conversation="oc_2"), incoming("e3", conversation="oc_3")])
+    asleep, retried, later = await mailbox.take("echo", "n1", 3)
+    await expire(link, keys, asleep.conversation)
+    await mailbox.retry(retried, 0)
+    await mailbox.later(later, 0)
+    await link.commands.set(keys.bot("echo", "ready"), "of another type")
+    await leases.sweep(["echo"])
+    await link.commands.delete(keys.bot("echo", "ready"))
+    await leases.sweep(["echo"])
+
+    assert {work.entry.event_id for work in await mailbox.take("echo", "n2", 9)} == {"e1", "e2", "e3"}
+
+
+async def test_what_redis_refuses_of_everybody_is_no_damage(keys: Keys) -> None:
+    with Server("--save", "") as server:
+        link = await connect(server.url)
+        mailbox = Mailbox(link, keys)
+        await mailbox.accept([incoming("e1")])
+        await mailbox.take("echo", "n1", 1)
+        await link.commands.config_set("min-replicas-to-write", 1)
+        with pytest.raises(StoreUnavailable):
+            await Leases(link, keys).abandon("n1", ["echo"])
+        await link.close()
