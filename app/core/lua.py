@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.core.outage import hangs
-from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, unavailable
+from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, holder, unavailable
 from app.core.wire import Arg, exchange, pack, reply
 
 log = get_logger(__name__)
@@ -138,7 +138,7 @@ class Pipeliner:
         `unclaimed` is handed the reply where the future was cancelled after the call had gone out.
         """
         call = _Call(script, keys, args, unclaimed)
-        node = self._node(keys) if self._cluster else ""
+        node = holder(self._redis, keys[0])
         lane = self._lanes.get(node)
         if lane is None:
             lane = self._lanes[node] = _Lane(node)
@@ -151,12 +151,6 @@ class Pipeliner:
         """Wait until all that was submitted has been answered, or has failed."""
         if tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
             await asyncio.wait(tasks)
-
-    def _node(self, keys: Sequence[str]) -> str:
-        """The Cluster node that holds the call's slot; any one name while the layout is not known."""
-        assert isinstance(self._redis, RedisCluster)
-        nodes = self._redis.nodes_manager.slots_cache.get(self._redis.keyslot(keys[0]))
-        return nodes[0].name if nodes else ""
 
     async def _drain(self, lane: _Lane) -> None:
         """Send what waits, one round trip after the other, until nothing does."""

@@ -29,6 +29,7 @@ __all__ = [
     "connect",
     "each_node",
     "guard",
+    "holder",
     "literally",
     "scan",
     "unavailable",
@@ -75,6 +76,14 @@ class RedisLink:
         """Close every connection; a read that still blocks fails."""
         for close in self._closers:
             await close()
+
+
+def holder(redis: AnyRedis, key: str) -> str:
+    """The Cluster node that has the key; one name for all without a Cluster, and while its layout is not known."""
+    if isinstance(redis, Redis):
+        return ""
+    nodes = redis.nodes_manager.slots_cache.get(redis.keyslot(key))
+    return nodes[0].name if nodes else ""
 
 
 async def connect(url: str) -> RedisLink:

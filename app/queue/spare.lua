@@ -1,6 +1,7 @@
 -- In front of scripts that go from bot to bot: the keys of one that are damaged must not keep the others from theirs.
 --
--- `spared` takes a bot's step; where that fails, the bot and Redis' words go onto `damaged`. What Redis refuses of everybody (no memory, no disk, no primary) ends the script, as ever.
+-- `spared` takes a bot's step; where that fails, the bot and Redis' words go onto `damaged`. What Redis refuses of
+-- everybody (no memory, no disk, no primary) ends the script, as ever.
 local damaged = {}
 
 local function spared(bot, step, ...)

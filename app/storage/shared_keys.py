@@ -10,11 +10,12 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard, literally, scan
+from app.core.redis import RedisLink, guard, holder, literally, scan
 
 _REPLACE = Script(Path(__file__).parent / "replace.lua")
 
-# Redis that failed is not asked again for this long: not each of a thousand bots waits out a time-out.
+# Redis, or the node of a Cluster, that failed is not asked again for this long: not each of a thousand bots waits out a
+# time-out.
 _REST: Final = 1.0
 
 
@@ -26,7 +27,7 @@ class SharedKeys:
         self._redis = link.commands
         self._keys = keys
         self._clock = clock
-        self._rest_until = 0.0
+        self._rest_until: dict[str, float] = {}
 
     def name(self, bot: str) -> str:
         """The key in which a bot's record stands."""
@@ -39,13 +40,14 @@ class SharedKeys:
 
     async def get(self, name: str) -> bytes | None:
         """What stands there."""
-        if self._clock.monotonic() < self._rest_until:
+        node = holder(self._redis, name)
+        if self._clock.monotonic() < self._rest_until.get(node, 0.0):
             raise StoreUnavailable("Redis did not answer a moment ago", retry_after=_REST)
         try:
             with guard():
                 value = await self._redis.get(name)
         except StoreUnavailable:
-            self._rest_until = self._clock.monotonic() + _REST
+            self._rest_until[node] = self._clock.monotonic() + _REST
             raise
         return value.encode() if isinstance(value, str) else value
 

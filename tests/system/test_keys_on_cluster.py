@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
 
+from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis_files import until_idle
 from app.storage.database import Database
@@ -14,10 +16,13 @@ from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
 from app.storage.messages import Messages
+from app.storage.shared_keys import SharedKeys
 from app.storage.shred import Shredder
 from app.storage.vault import DatabaseVault
+from tests.hand_clock import HandClock
 from tests.redis_servers import Server
 from tests.system import test_redis_arrangements as arrangements
+from tests.system.test_accept_on_cluster import one_each
 from tests.system.test_keys import files_with
 from tests.waiting import until
 
@@ -43,6 +48,30 @@ async def test_a_shredded_bot_is_on_no_node(cluster: list[Server], database_url:
         assert len(await keyring.shared.bots()) == 6
         await keyring.close()
     await database.close()
+
+
+async def test_a_primary_that_hangs_keeps_nobody_from_the_keys_on_others(cluster: list[Server]) -> None:
+    async with arrangements.linked(arrangements.cluster_url(cluster)) as link:
+        await asyncio.gather(*(covers_what_it_has(server) for server in cluster))
+        shared = SharedKeys(link, Keys(), clock=HandClock())
+        away, *here = [shared.name(item.bot) for item in one_each(link)]
+        for name in here:
+            await link.commands.set(name, b"wrapped")
+        cluster[0].signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                await shared.get(away)
+            assert [await shared.get(name) for name in here] == [b"wrapped"] * 2
+            with pytest.raises(StoreUnavailable, match="a moment ago"):
+                await shared.get(away)
+        finally:
+            cluster[0].signal(signal.SIGCONT)
+
+
+async def covers_what_it_has(server: Server) -> None:
+    """Have a server of a Cluster answer though another has failed."""
+    async with arrangements.linked(server.url) as link:
+        await link.commands.config_set("cluster-require-full-coverage", "no")
 
 
 async def appended(server: Server) -> None:
