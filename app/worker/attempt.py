@@ -29,6 +29,7 @@ from app.storage.cipher import Cipher
 from app.storage.keyring import Keyring
 from app.worker.calls import FAILED, Answers
 from app.worker.context import EventVerbs, Means
+from app.worker.line import Message
 from app.worker.outcome import DONE, FENCED, UNHANDLED, Outcome, place_of
 from app.worker.roster import Resident, Roster
 from app.worker.runner import Allowance, Runner
@@ -55,11 +56,12 @@ class Attempts:
         answers: Answers,
         means: Means,
         keyring: Keyring,
-        own: Bot[Any] | None = None,
+        own: Bot[Any] | None,
+        tell: Callable[[Message], None],
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`own` are the hub's own handlers, which stand before those of every bot."""
+        """`own` are the hub's own handlers, which stand before those of every bot; `tell` tells the node."""
         self._own = own or Bot()
         self._roster = roster
         self._runner = runner
@@ -67,6 +69,7 @@ class Attempts:
         self._answers = answers
         self._means = means
         self._keyring = keyring
+        self._tell = tell
         self._clock = clock
 
     async def make(self, work: Work, resident: Resident) -> Outcome:
@@ -173,10 +176,17 @@ class Attempts:
                     return outcome
                 if outcome is not DONE:
                     log.error("on_start failed, and its event with it", bot=resident.spec.id, reason=outcome.reason)
+                    fault = f"on_start failed: {outcome.reason}"
+                    self._told_of(resident, fault)
                     # Never final: what no other attempt could heal of an event may be healed of a bot meanwhile.
-                    return Outcome("failed", f"on_start failed: {outcome.reason}", outcome.after)
+                    return Outcome("failed", fault, outcome.after)
                 resident.started = True
+                if resident.bot.start_hooks:
+                    self._told_of(resident, "")
         return None
+
+    def _told_of(self, resident: Resident, fault: str) -> None:
+        self._tell({"say": "start", "bot": resident.spec.id, "revision": resident.spec.revision, "fault": fault})
 
     async def _hooks(self, resident: Resident, hooks: tuple[Callable[..., Any], ...], which: str) -> Outcome:
         if not hooks:

@@ -81,6 +81,8 @@ class Lanes:
         self._ending = asyncio.Event()
         self._refused: dict[str, str] = {}
         """What kept the newest code from replacing code that works."""
+        self._unstarted: dict[str, tuple[str, str]] = {}
+        """Of each bot whose on_start failed when it ran last its revision then, and why."""
         self.lost_nursery = asyncio.Event()
         """Set when the nursery died: the node cannot work on and has to be started anew."""
 
@@ -155,7 +157,11 @@ class Lanes:
             if process.state == "ready" and not process.spare:
                 found |= {bot: HandlerFault(fault, runs=False) for bot, fault in process.faults.items()}
         kept = {bot: HandlerFault(fault, runs=True) for bot, fault in self._refused.items() if bot not in found}
-        return found | kept
+        specs = self._catalog.bots
+        for bot, (revision, fault) in self._unstarted.items():
+            if bot in specs and specs[bot].revision == revision:
+                found.setdefault(bot, HandlerFault(fault, runs=False))
+        return kept | found
 
     @property
     def quarantined(self) -> tuple[str, ...]:
@@ -248,6 +254,10 @@ class Lanes:
             case "faults":
                 process.faults = message["faults"]
                 self._refused = {bot: fault for bot, fault in self._refused.items() if bot in self._catalog.bots}
+            case "start" if message["fault"]:
+                self._unstarted[message["bot"]] = message["revision"], message["fault"]
+            case "start":
+                self._unstarted.pop(message["bot"], None)
             case "elsewhere":
                 lane = self._all.of_kind("quarantine")
                 if lane is not None and message["bot"] in self._apart.bots:
@@ -269,6 +279,7 @@ class Lanes:
             process.retire()
         elif before:
             self._refused = {}
+            self._unstarted = {}  # by the code before
             for one in before:
                 one.retire()
         self._apart.have_lane()

@@ -107,6 +107,7 @@ class Worker:
             Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox, reminders),
             parts.keyring,
             parts.own,
+            self._line.tell,
             clock=clock,
         )
         self._solos = Solos(self._line.tell)

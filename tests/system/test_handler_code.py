@@ -53,7 +53,15 @@ async def _is_ready(hub: HubProcess) -> bool:
     return bool(bot["state"] == "ready" and not bot["faults"])
 
 
-async def test_a_handler_that_never_worked_is_shown_as_broken_and_its_mail_waits(site: Site) -> None:
+FAILS_TO_START = """
+
+@bot.on_start
+async def begin(ctx: Context) -> None:
+    raise ValueError("a private word")
+"""
+
+
+async def test_a_bot_that_cannot_be_imported_or_started_is_shown_as_broken_until_it_is_mended(site: Site) -> None:
     app = site.bot("helpdesk", handler="helper")
     site.handler("helper", "import no_such_module")
     hub = site.hub()
@@ -67,3 +75,18 @@ async def test_a_handler_that_never_worked_is_shown_as_broken_and_its_mail_waits
     assert bot["state"] == "broken"
     assert "no_such_module" in bot["faults"][0]
     assert bot["waiting"] == 1
+
+    site.handler("helper", CODE + FAILS_TO_START)
+    await hub.api("POST", "/bots/reload")
+
+    async def not_started() -> list[str]:
+        bot = await state_of(hub, "helpdesk")
+        return [fault for fault in bot["faults"] if bot["state"] == "broken" and "on_start" in fault]
+
+    await until(not_started)
+    [fault] = await not_started()
+    assert fault.startswith("on_start failed: ValueError at ")
+    assert fault.endswith(" in begin")
+    site.handler("helper", CODE)
+    await hub.api("POST", "/bots/reload")
+    await until(lambda: _is_ready(hub))

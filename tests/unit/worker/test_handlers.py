@@ -66,6 +66,9 @@ async def test_a_failing_start_hook_counts_as_a_failure_of_the_event(site: Site)
     assert letter.reason == "attempts used up: the handler failed"
     assert letter.detail.startswith("on_start failed: FeishuRefused")
     assert "private" not in letter.detail
+    told = [(said["bot"], said["fault"].partition(" at ")[0]) for said in site.told if said["say"] == "start"]
+    assert told == [("echo", "on_start failed: FeishuRefused")] * 2 + [("echo", "")]
+    assert "private" not in str(site.told)
     assert [text for _, _, text in site.mouth.said] == ["b"]
 
 

@@ -163,3 +163,28 @@ async def test_what_a_dead_worker_asked_for_keeps_no_other_event_waiting(
     alone = midwife.orders[-1]
     midwife.bear(alone)
     await until(lambda: midwife.heard(alone) == ["serve", "run"])
+
+
+async def test_a_bot_whose_start_failed_is_shown_until_it_succeeds_or_the_bot_changes(
+    lanes: Lanes, midwife: Midwife
+) -> None:
+    def says(number: int, fault: str, revision: str = "1") -> None:
+        midwife.say(number, say="start", bot="echo", revision=revision, fault=fault)
+
+    says(1, "on_start failed: ValueError at bots/echo.py:3 in begin")
+    await until(lambda: lanes.faults.get("echo") is not None)
+    assert (lanes.faults["echo"].text, lanes.faults["echo"].runs) == (
+        "on_start failed: ValueError at bots/echo.py:3 in begin",
+        False,
+    )
+    lanes.renew()
+    await serves(midwife, 2)
+    await until(lambda: not lanes.faults)
+    says(2, "again")
+    await until(lambda: bool(lanes.faults))
+    says(2, "")
+    await until(lambda: not lanes.faults)
+    says(2, "once more")
+    await until(lambda: bool(lanes.faults))
+    says(2, "as its directory was before", revision="0")
+    await until(lambda: not lanes.faults)
