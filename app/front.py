@@ -64,7 +64,7 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
             with guard():
                 await stores.link.commands.set(stores.keys.probe, b"1", ex=10)
 
-        drainer = Drainer(acceptor, stores.mailbox, spool, probe, counts=counts)
+        drainer = Drainer(acceptor, stores.mailbox, spool, probe)
         rates, refusals = Rates(), Refusals()
         floods = Floods(rates, refusals, stores.link, stores.keys)
         beside = ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers"), (floods.run(), "floods"))

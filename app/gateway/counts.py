@@ -43,7 +43,6 @@ class Counts:
     duplicates: defaultdict[str, int] = field(default_factory=_by_bot)
     spooled: defaultdict[str, int] = field(default_factory=_by_bot)
     """Those of the accepted that went to the spool."""
-    challenges: defaultdict[str, int] = field(default_factory=_by_bot)
     odd_timestamps: defaultdict[str, int] = field(default_factory=_by_bot)
     refused: defaultdict[tuple[str, str, str], int] = field(default_factory=lambda: defaultdict(int))
     """By bot ('' where none is known), public code and failed check ('' where the code says all)."""
@@ -52,8 +51,6 @@ class Counts:
     """Callbacks that got an empty answer or an error toast, since nothing better came in time."""
     commits: int = 0
     commit_failures: int = 0
-    drained: int = 0
-    """Events handed on from the spool."""
     accept_seconds: Histogram = field(default_factory=Histogram)
     """From an event's first byte until it was safe; callbacks, which wait for an answer, are not in it."""
 

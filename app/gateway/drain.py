@@ -9,7 +9,6 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.gateway.accept import BATCH_BYTES, BATCH_EVENTS, Acceptor, Queue
-from app.gateway.counts import Counts
 from app.gateway.spool import Spool
 from app.gateway.spool_file import Spooled
 from app.queue.work import Receipt
@@ -37,14 +36,12 @@ class Drainer:
         spool: Spool | None,
         probe: Callable[[], Awaitable[object]],
         *,
-        counts: Counts | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._acceptor = acceptor
         self._queue = queue
         self._spool = spool
         self._probe = probe
-        self._counts = counts or Counts()
         self._clock = clock
 
     async def run(self) -> None:
@@ -122,7 +119,6 @@ class Drainer:
             # Removed late or, after a crash, not at all: the marks drop what is handed on twice.
             if done:
                 await spool.remove(done)
-                self._counts.drained += len(done)
         return len(done), full
 
 

@@ -111,7 +111,6 @@ class Webhook:
             self._admission.note_refusal(spec.id, self._admission.source(head.peer, head.forwarded))
             raise
         if isinstance(proved, Challenge):
-            self._counts.challenges[spec.id] += 1
             return orjson.dumps({"challenge": proved.value})
         if proved.odd_timestamp:
             self._note_odd_timestamp(spec.id)

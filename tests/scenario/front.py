@@ -79,7 +79,7 @@ async def open_front(
     if spool is not None:
         await spool.open()
     front = Front(link, keys, spool, admission or Admission())
-    drainer = Drainer(front.acceptor, front.mailbox, spool, front.probe, counts=front.counts)
+    drainer = Drainer(front.acceptor, front.mailbox, spool, front.probe)
     tasks = [asyncio.create_task(drainer.run()), asyncio.create_task(front.calls.listen())]
     yield front
     await front.acceptor.close()
