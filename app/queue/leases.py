@@ -75,20 +75,26 @@ class Leases:
 
     async def sweep(self, bots: Sequence[str]) -> Swept:
         """Make ready what is due or was left behind, in every bot named."""
-        return await self._sweep(bots, _digest(bots))
+        head: list[Arg] = [self._wake, LEASE_MS, _GAP_MS, _SWEPT_MS, "1" if self._ran else "0"]
+        note = _digest(bots)
+        replies = await as_far_as_possible(
+            self._pipe.submit(_SWEEP, [self._keys.swept(chunk[0], note)], [*head, *self._pairs(chunk)])
+            # In one order on every node: a chunk's first bot has the note of when it was swept.
+            for chunk in self._chunks(sorted(bots))
+        )
+        self._ran = True
+        return Swept(*await self._woken(replies, 4))
 
     async def sweep_in_turn(self, bots: Sequence[str], who: str, span: float) -> Swept | None:
         """The same, but by one caller in the cluster within `span` seconds; None when another did it.
 
         Turns are taken by those who name the same bots: one that knows fewer must not keep the others from theirs.
         """
-        digest = _digest(bots)
+        turn = self._keys.sweep_turn(_digest(bots))
         with guard():
-            mine = await self._link.commands.set(
-                self._keys.sweep_turn(digest), who, nx=True, px=max(1, int(span * 1000))
-            )
+            mine = await self._link.commands.set(turn, who, nx=True, px=max(1, int(span * 1000)))
         if mine:
-            return await self._sweep(bots, digest)
+            return await self.sweep(bots)
         self._ran = True  # somebody did
         return None
 
@@ -110,16 +116,6 @@ class Leases:
             for chunk in self._chunks(bots)
         )
         return sum(await self._woken(replies, 1))
-
-    async def _sweep(self, bots: Sequence[str], digest: str) -> Swept:
-        head: list[Arg] = [self._wake, LEASE_MS, _GAP_MS, _SWEPT_MS, "1" if self._ran else "0"]
-        replies = await as_far_as_possible(
-            self._pipe.submit(_SWEEP, [self._keys.swept(chunk[0], digest)], [*head, *self._pairs(chunk)])
-            # In one order on every node: a chunk's first bot has the note of when it was swept.
-            for chunk in self._chunks(sorted(bots))
-        )
-        self._ran = True
-        return Swept(*await self._woken(replies, 4))
 
     async def _woken(self, replies: Sequence[Any], counts: int) -> list[int]:
         """Wake the bots that the replies name behind so many counts; the sums of those."""

@@ -124,15 +124,6 @@ class Messages:
             await delete_contents(connection, [(row.id, row.created) for row in gone])
         return len(gone)
 
-    async def list(
-        self, bot: str | None = None, chat: str | None = None, *, before: int | None = None, limit: int = 50
-    ) -> list[MessageInfo]:
-        """A page of a chat or bot, newest first; without a bot the last that were stored, of all bots.
-
-        `before` is the id of the last message of the page before. ValueError for a chat without a bot.
-        """
-        return await self.search(Query(bot=bot, chat=chat), before=before, limit=limit)
-
 
 async def delete_contents(connection: AsyncConnection, gone: Sequence[tuple[int, int]]) -> None:
     """Delete the content of messages, given as id and time; the days are noted to be written anew."""

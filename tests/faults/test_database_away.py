@@ -15,6 +15,7 @@ from app.core.redis import RedisLink
 from app.storage.database import Database
 from app.storage.messages import Messages
 from app.storage.overflow import FILE_NAME
+from app.storage.query import Query
 from tests.faults.test_outage import running
 from tests.postgres_server import PostgresServer
 from tests.system.hub_process import HubProcess
@@ -61,7 +62,7 @@ async def test_database_is_away(fragile: tuple[Site, PostgresServer], request: p
             return await messages.count() == expected and not waiting.exists()
 
         await until(caught_up)
-        page = await messages.list("echo", limit=1000)
+        page = await messages.search(Query(bot="echo"), limit=1000)
         assert len({info.key for info in page}) == len(page)
         await database.close()
         assert await hub.stop() == 0

@@ -8,6 +8,7 @@ import pytest
 
 from app.storage.database import Database
 from app.storage.messages import Messages
+from app.storage.query import Query
 from tests.system.world import Site
 from tests.waiting import until
 
@@ -27,7 +28,7 @@ async def test_what_is_due_is_in_no_file(site: Site) -> None:
     pieces: dict[str, list[bytes]] = {"short": [], "long": []}
 
     async def collected(bot: str) -> bool:
-        stored = await messages.contents(await messages.list(bot))
+        stored = await messages.contents(await messages.search(Query(bot=bot)))
         pieces[bot] = [one.sealed[20:52] for one in stored if one.sealed is not None]
         return len(pieces[bot]) == 2
 
@@ -46,7 +47,7 @@ async def test_what_is_due_is_in_no_file(site: Site) -> None:
     await hub.start()
     await until(deleted)
     assert await messages.count("long") == 2
-    for stored in await messages.contents(await messages.list("long")):
+    for stored in await messages.contents(await messages.search(Query(bot="long"))):
         assert stored.sealed is not None
     await database.close()
     assert await hub.stop() == 0, hub.said()

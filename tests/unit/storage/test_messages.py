@@ -8,6 +8,7 @@ from sqlalchemy import event
 from app.storage.database import Database
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
+from app.storage.query import Query
 
 ROW = NewMessage(
     bot="echo",
@@ -20,6 +21,8 @@ ROW = NewMessage(
     created=1_700_000_000_000,
     sealed=b"\x01sealed",
 )
+ECHO = Query(bot="echo")
+CHAT = Query(bot="echo", chat="oc_1")
 
 
 def row(number: int, **changes: object) -> NewMessage:
@@ -28,7 +31,7 @@ def row(number: int, **changes: object) -> NewMessage:
 
 async def test_what_is_stored_is_shown_whole(messages: Messages) -> None:
     await messages.insert([ROW])
-    (info,) = await messages.list("echo", "oc_1")
+    (info,) = await messages.search(CHAT)
     found = await messages.show(info.id)
     assert found is not None
     assert found.info == info
@@ -44,7 +47,7 @@ async def test_the_same_message_is_stored_once(messages: Messages) -> None:
     await messages.insert([ROW._replace(sealed=b"again"), row(3), ROW._replace(bot="support")])
     assert await messages.count() == 4
     assert await messages.count("echo") == 3
-    first = (await messages.list("echo"))[-1]
+    first = (await messages.search(ECHO))[-1]
     stored = await messages.show(first.id)
     assert stored is not None
     assert stored.sealed == ROW.sealed
@@ -57,7 +60,7 @@ async def test_of_a_batch_that_comes_again_what_is_new_is_stored_with_its_own_co
     await messages.insert(batch(0, 300, b"first"))
     # The second half is new, and its last message stands in it twice.
     await messages.insert([*batch(150, 450, b"second"), *batch(449, 450, b"third")])
-    page = await messages.contents(await messages.list("echo", limit=1000))
+    page = await messages.contents(await messages.search(ECHO, limit=1000))
     assert [stored.sealed for stored in reversed(page)] == [
         b"\x01%s %d" % (b"first" if number < 300 else b"second", number) for number in range(450)
     ]
@@ -66,7 +69,7 @@ async def test_of_a_batch_that_comes_again_what_is_new_is_stored_with_its_own_co
 
 async def test_nothing_to_store_is_fine(messages: Messages) -> None:
     await messages.insert([])
-    assert await messages.list() == []
+    assert await messages.search(Query()) == []
 
 
 async def test_pages_go_back_in_time_without_gap_or_repetition(messages: Messages) -> None:
@@ -78,7 +81,7 @@ async def test_pages_go_back_in_time_without_gap_or_repetition(messages: Message
     for chat, expected in (("oc_1", 20), ("oc_2", 10), (None, 30)):
         seen = []
         before: int | None = None
-        while page := await messages.list("echo", chat, before=before, limit=7):
+        while page := await messages.search(Query(bot="echo", chat=chat), before=before, limit=7):
             seen += page
             before = page[-1].id
         assert len({info.id for info in seen}) == len(seen) == expected
@@ -97,8 +100,8 @@ async def test_a_page_is_read_from_its_index_alone(database: Database, messages:
         statements.append(statement)
 
     event.listen(database._engine.sync_engine, "before_cursor_execute", note)
-    await messages.list("echo", "oc_1", before=50)
-    await messages.list("echo")
+    await messages.search(CHAT, before=50)
+    await messages.search(ECHO)
     (chat, bot) = [statement for statement in statements if statement.startswith("SELECT")]
     async with database.reading() as connection:
         plans = [
@@ -112,11 +115,11 @@ async def test_a_page_is_read_from_its_index_alone(database: Database, messages:
 
 async def test_without_a_bot_the_last_stored_come_first(messages: Messages) -> None:
     await messages.insert([row(5, bot="support"), row(1), row(3)])
-    page = await messages.list(limit=2)
+    page = await messages.search(Query(), limit=2)
     assert [info.key for info in page] == ["evt_3", "evt_1"]
-    assert [info.key for info in await messages.list(before=page[-1].id)] == ["evt_5"]
+    assert [info.key for info in await messages.search(Query(), before=page[-1].id)] == ["evt_5"]
 
 
 async def test_a_chat_is_looked_up_within_a_bot(messages: Messages) -> None:
     with pytest.raises(ValueError, match="within a bot"):
-        await messages.list(chat="oc_1")
+        await messages.search(Query(chat="oc_1"))

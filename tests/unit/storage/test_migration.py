@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from app.storage.database import Database
 from app.storage.messages import Messages
+from app.storage.query import Query
 from app.storage.schema import HEAD
 
 _DAY_MS = 86_400_000
@@ -61,14 +62,14 @@ async def whole(url: str, directory: Path) -> None:
     """Everything of before is there, and the store goes on behind it."""
     database = Database(url, directory)
     messages = Messages(database)
-    page = await messages.list("echo", limit=100)
+    page = await messages.search(Query(bot="echo"), limit=100)
     assert sorted(info.key for info in page) == sorted(f"evt_{number}" for number in range(40))
     for stored in await messages.contents(page):
         assert stored.sealed == b"\x01" + stored.info.key.removeprefix("evt_").encode()
     from tests.unit.storage.test_messages import ROW
 
     await messages.insert([ROW._replace(key="new")])
-    new = (await messages.list("echo", limit=1))[0]
+    new = (await messages.search(Query(bot="echo"), limit=1))[0]
     assert new.key == "new"
     assert new.id > max(info.id for info in page)
     async with database.reading() as connection:

@@ -17,6 +17,7 @@ from app.storage.days import day_of, days_kept, words_of
 from app.storage.master_key import MasterKey, new_key
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
+from app.storage.query import Query
 from app.storage.retention import Retention
 from app.storage.vault import DatabaseVault
 from tests.postgres_server import PostgresServer
@@ -57,7 +58,7 @@ def retention(database: Database, clock: Clock, retains: Mapping[str, float] = R
 
 
 async def kept(messages: Messages, bot: str) -> list[str]:
-    return [info.key for info in await messages.list(bot)]
+    return [info.key for info in await messages.search(Query(bot=bot))]
 
 
 async def test_each_bot_keeps_its_own_time(messages: Messages, database: Database) -> None:
@@ -68,7 +69,7 @@ async def test_each_bot_keeps_its_own_time(messages: Messages, database: Databas
     assert await kept(messages, "long") == ["long_0", "long_1", "long_2", "long_3"]
     # A bot whose directory cannot be read says nothing of how long: nothing of it is deleted by mistake.
     assert len(await kept(messages, "gone")) == 5
-    for info in await messages.list("long"):
+    for info in await messages.search(Query(bot="long")):
         found = await messages.show(info.id)
         assert found is not None
         assert found.sealed == b"\x01sealed"
@@ -170,7 +171,7 @@ async def test_what_another_node_stores_meanwhile_stays(messages: Messages, data
         purging = asyncio.create_task(retention(database, Clock()).purge())
         await until(waits)
     assert await purging == 1
-    [info] = await messages.list("stays")
+    [info] = await messages.search(Query(bot="stays"))
     found = await messages.show(info.id)
     assert found is not None
     assert found.sealed == b"\x01sealed"
@@ -216,7 +217,7 @@ async def test_what_was_said_is_in_no_file(place: tuple[Database, Path], request
         server: PostgresServer = request.getfixturevalue("careful")
         server.execute("SELECT pg_switch_wal()")
         server.execute("CHECKPOINT")
-    stay = {(info.bot, info.key) for bot in BOTS for info in await messages.list(bot, limit=1000)}
+    stay = {(info.bot, info.key) for bot in BOTS for info in await messages.search(Query(bot=bot), limit=1000)}
     recalled = {("stays", f"stays_{number}") for number in range(20, 60)}
     left = traces(files)
     assert left == stay - recalled

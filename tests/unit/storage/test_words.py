@@ -215,7 +215,7 @@ async def test_a_message_that_comes_after_its_recall_is_withdrawn_too(messages: 
     keeping = Keeping(messages, _Keys(echo=CIPHER), CatalogOf(echo={"honour_recalls": True}))
     await keeping.insert([said(2, "", type="im.message.recalled_v1", message_id="om_1")])
     await keeping.insert([said(1, "withdrawn"), said(3, "stays")])
-    states = {info.key: info.state for info in await messages.list("echo")}
+    states = {info.key: info.state for info in await messages.search(Query(bot="echo"))}
     assert states == {"evt_1": "recalled", "evt_2": "kept", "evt_3": "kept"}
     found = await messages.show(2)
     assert found is not None

@@ -17,6 +17,7 @@ from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
 from app.storage.message import NewMessage
 from app.storage.messages import Messages
+from app.storage.query import Query
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import message
 from tests.waiting import until
@@ -100,7 +101,7 @@ async def test_a_stored_message_in_the_place_of_another(database_url: str, tmp_p
         for key, sealed in (("e1", cipher.seal(b"first", record_identity("e1"))), ("e2", b""))
     ]
     await messages.insert([rows[0], rows[1]._replace(sealed=rows[0].sealed)])
-    for info in await messages.list("echo"):
+    for info in await messages.search(Query(bot="echo")):
         stored = await messages.show(info.id)
         assert stored is not None
         assert stored.sealed is not None
