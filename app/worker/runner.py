@@ -64,14 +64,18 @@ class Threads(ThreadPoolExecutor):
 class Runner:
     """Runs handlers of all bots of a worker; steps and threads of bot code are shown on the dial."""
 
-    def __init__(self, dial: Dial) -> None:
+    def __init__(self, dial: Dial, leaving: asyncio.Event, patience: float) -> None:
+        """Once `leaving` is set, a thread whose attempt is over is waited for only `patience` seconds more."""
         self._dial = dial
+        self._leaving = leaving
+        self._patience = patience
         self._threads = Threads(_MOST_THREADS, thread_name_prefix="handler")
 
     async def run(
         self, bot_id: str, perform: Perform, ctx: Context[Any], allowance: Allowance, encode: Encode
     ) -> Outcome:
-        """Run it; a plain function that goes on after its time keeps its caller waiting until its thread ends.
+        """Run it; a plain function that goes on after its time keeps its caller waiting until its thread ends,
+        or is about to end with its process.
 
         `encode` turns the answer of a callback into bytes. A cancellation passes through.
         """
@@ -92,7 +96,7 @@ class Runner:
             allowance.arm(None)
             ctx.refuse(HandlerTimeout("this attempt is over: verbs can be used only until the handler returned"))
             if threads:
-                await _ended(threads)
+                await self._ended(threads)
         match ended:
             case Retry():
                 return Outcome("retry", ended.reason, ended.after)
@@ -107,6 +111,19 @@ class Runner:
         # Shielded: a time-out cannot stop a thread, so what waits for the thread's end must not be cancelled either.
         return await asyncio.shield(future)
 
+    async def _ended(self, threads: set[asyncio.Future[Any]]) -> None:
+        if running := {future for future in threads if not future.done()}:
+            leaving = asyncio.create_task(self._leaving.wait())
+            try:
+                await asyncio.wait({*running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
+            # A thread that never ends would else keep a process alive that has been replaced.
+            await asyncio.wait(running, timeout=self._patience)
+        for future in threads:
+            if future.done() and not future.cancelled():
+                future.exception()  # looked at, so that nobody warns of it
+
 
 def _failed(error: BaseException, *, timed_out: bool) -> Outcome:
     if timed_out:
@@ -118,12 +135,3 @@ def _failed(error: BaseException, *, timed_out: bool) -> Outcome:
     if isinstance(error, HubError):
         return Outcome("failed", place_of(error), error.retry_after, final=not error.retryable)
     return Outcome("failed", place_of(error))
-
-
-async def _ended(threads: set[asyncio.Future[Any]]) -> None:
-    running = {future for future in threads if not future.done()}
-    if running:
-        await asyncio.wait(running)
-    for future in threads:
-        if not future.cancelled():
-            future.exception()  # looked at, so that nobody warns of it

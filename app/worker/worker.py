@@ -94,6 +94,9 @@ class Worker:
         self._parts = parts
         self._line = Line(lane.line)
         clock = parts.clock
+        self._take = asyncio.Event()
+        self._leave = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._dial = Dial(parts.dials, lane.slot, _held)
         self._claims = Claims()
         self._roster = Roster(lane, parts.catalog, parts.handlers, parts.sender, clock=clock)
@@ -101,7 +104,7 @@ class Worker:
         reminders = Reminders(parts.timetable, clock=clock)
         self._attempts = Attempts(
             self._roster,
-            Runner(self._dial),
+            Runner(self._dial, self._leave, parts.drain_timeout),
             Sieve(parts.link, parts.keys, clock=clock),
             answers,
             Means(parts.sender, parts.ledgers, parts.tasks, parts.cache, parts.outbox, reminders),
@@ -132,9 +135,6 @@ class Worker:
             self._dial.stalls,
             clock=clock,
         )
-        self._take = asyncio.Event()
-        self._leave = asyncio.Event()
-        self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:

@@ -33,7 +33,7 @@ class Kit:
 
     def __init__(self) -> None:
         self.dials = Dials(slots=1)
-        self.runner = Runner(Dial(self.dials, 0))
+        self.runner = Runner(Dial(self.dials, 0), asyncio.Event(), 0.0)
         self.ctx: Context[Any] = Context(
             Memory(SYSTEM_CLOCK, None).verbs(None),
             NoSettings(),

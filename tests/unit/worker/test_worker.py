@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from app.core.clock import SYSTEM_CLOCK
@@ -166,6 +168,30 @@ async def test_an_error_handler_speaks_for_the_handler(site: Site) -> None:
     await site.worker()
     await until(site.done)
     assert site.mouth.said == [("echo", "om_in_1", "sorry")]
+
+
+async def test_a_plain_function_that_never_ends_keeps_no_retired_worker_alive(site: Site) -> None:
+    bot, inside, leave = Bot(), threading.Event(), threading.Event()
+
+    @bot.message()
+    def hang(message: Message, ctx: Context) -> str:
+        if ctx.attempt == 1:
+            inside.set()
+            leave.wait()
+        return "said"
+
+    site.add(bot, timeout="300ms", message={"retry_policy": {"backoff": "1ms"}})
+    await site.accept(message(1, "x", site.cipher))
+    await site.worker(drain_timeout=0.1)
+    try:
+        await until(inside.is_set)
+        site.tell({"do": "retire"})
+        await until(site.workers[0].done)
+        await site.worker()
+        await until(site.swept)
+    finally:
+        leave.set()
+    assert [text for _, _, text in site.mouth.said] == ["said"]
 
 
 async def test_a_bot_does_not_hear_itself_and_stops_talking_to_bots(site: Site) -> None:
