@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +47,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]
     items.sort(key=lambda item: [layer not in item.path.parts for layer in _LONGEST_FIRST])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Let go of what a failed test left open before the next one begins, which would else fail of its warnings."""
+    ran = yield
+    if hasattr(sys, "last_value"):
+        del sys.last_type, sys.last_value, sys.last_traceback
+        with warnings.catch_warnings(action="ignore"):
+            gc.collect()
+    return ran
 
 
 @pytest.fixture(scope="session")
