@@ -60,6 +60,23 @@ class Inbox:
             for alert in document["alerts"]
         ]
 
+    @property
+    def standing(self) -> set[tuple[str, str]]:
+        """Rule and subject of what fires, as far as was told."""
+        last = {(rule, subject): status for status, rule, subject in self.alerts}
+        return {alert for alert, status in last.items() if status == "firing"}
+
+    @property
+    def told_twice(self) -> list[tuple[str, str, str]]:
+        """What was told though it was known; that an alert comes back on a machine that stands still is news."""
+        standing: set[tuple[str, str]] = set()
+        twice = []
+        for status, rule, subject in self.alerts:
+            if (status == "firing") == ((rule, subject) in standing):
+                twice.append((status, rule, subject))
+            standing ^= {(rule, subject)}
+        return twice
+
 
 @asynccontextmanager
 async def mailbox() -> AsyncIterator[Mailbox]:
