@@ -26,7 +26,7 @@ cluster = arrangements.cluster
 
 
 async def test_the_replicas_of_a_bots_own_primary_count(cluster: list[Server]) -> None:
-    flags = (*arrangements.SYNC_AT_ONCE, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+    flags = (*arrangements.SYNC_AT_ONCE, "--cluster-enabled", "yes")
     bus = free_port()
     with Server(*flags, "--cluster-port", str(bus), port=free_port()) as replica:
         async with (
