@@ -38,7 +38,7 @@ async def running(
     hub = site.hub(node, env=env)
     await hub.start()
     site.point_at(hub)
-    traffic = Traffic(site)
+    traffic = Traffic(site, hub)
     traffic.begin()
     await until(lambda: len(site.playground.ledger.accepted) >= 2 * CHATS)
     yield hub, traffic
@@ -53,45 +53,37 @@ async def engine_of(hub: HubProcess) -> AsyncIterator[RedisLink]:
         await link.close()
 
 
-async def place(hub: HubProcess) -> str:
-    """What the public health page says of where events are kept."""
+async def is_at(hub: HubProcess, place: str) -> bool:
+    """Whether the public health page says that events are kept there."""
     async with aiohttp.ClientSession() as session, session.get(f"{hub.url}/readyz") as answer:
-        return str((await answer.json())["status"])
+        return str((await answer.json())["status"]) == place
 
 
 async def test_engine_is_paused(site: Site) -> None:
     async with running(site) as (hub, traffic):
         [engine] = hub.children()["engine"]
         engine.suspend()
+        await until(lambda: is_at(hub, "degraded"))
         await traffic.go_on(10)
-        assert await place(hub) == "degraded"
         engine.resume()
-        await until(lambda: is_ready(hub))
+        await until(lambda: is_at(hub, "ready"))
         await traffic.go_on(1)
         await traffic.end()
-        assert traffic.statuses().get(503, 0) == 0, "the spool takes what Redis cannot"
+        assert traffic.refused() == 0, "the spool takes what Redis cannot"
         await traffic.proves_itself(hub)
-
-
-async def is_ready(hub: HubProcess) -> bool:
-    return await place(hub) == "ready"
-
-
-async def is_unavailable(hub: HubProcess) -> bool:
-    return await place(hub) == "unavailable"
 
 
 async def test_engine_is_paused_and_there_is_no_spool(site: Site) -> None:
     async with running(site, spool=False) as (hub, traffic):
         [engine] = hub.children()["engine"]
         engine.suspend()
+        await until(lambda: is_at(hub, "unavailable"))
         await traffic.go_on(3)
-        assert await place(hub) == "unavailable"
         engine.resume()
-        await until(lambda: is_ready(hub))
+        await until(lambda: is_at(hub, "ready"))
         await traffic.go_on(1)
         await traffic.end()
-        assert traffic.statuses()[503] > 0
+        assert traffic.refused() > 0
         await traffic.proves_itself(hub)
 
 
@@ -101,13 +93,13 @@ async def test_engine_refuses_writes(site: Site, setting: tuple[str, str]) -> No
     async with running(site) as (hub, traffic), engine_of(hub) as link:
         was = str((await link.commands.config_get(name))[name])
         await link.commands.config_set(name, value)
+        await until(lambda: is_at(hub, "degraded"))
         await traffic.go_on(4)
-        assert await place(hub) == "degraded"
         await link.commands.config_set(name, was)
-        await until(lambda: is_ready(hub))
+        await until(lambda: is_at(hub, "ready"))
         await traffic.go_on(1)
         await traffic.end()
-        assert traffic.statuses().get(503, 0) == 0
+        assert traffic.refused() == 0
         await traffic.proves_itself(hub)
 
 
@@ -117,9 +109,9 @@ async def test_engine_dies_again_and_again(site: Site) -> None:
             await until(lambda: hub.children()["engine"])
             hub.children()["engine"][0].kill()
             await traffic.go_on(1)
-        await until(lambda: is_ready(hub))
+        await until(lambda: is_at(hub, "ready"))
         await traffic.end()
-        assert traffic.statuses().get(503, 0) == 0
+        assert traffic.refused() == 0
         await traffic.proves_itself(hub)
 
 
@@ -128,13 +120,13 @@ async def test_external_redis_is_killed_and_comes_back(site: Site) -> None:
         env = {"HUB_REDIS_URL": redis.url, "HUB_MASTER_KEY": new_key()}
         async with running(site, env=env) as (hub, traffic):
             await redis.kill()
+            await until(lambda: is_at(hub, "degraded"))
             await traffic.go_on(4)
-            assert await place(hub) == "degraded"
             await redis.start()
-            await until(lambda: is_ready(hub))
+            await until(lambda: is_at(hub, "ready"))
             await traffic.go_on(1)
             await traffic.end()
-            assert traffic.statuses().get(503, 0) == 0
+            assert traffic.refused() == 0
             await traffic.proves_itself(hub)
 
 
@@ -162,16 +154,16 @@ async def test_spool_is_full(site: Site) -> None:
         site.playground.deliveries.speed = 20_000  # who is refused comes again at once: there is no lull
         big = site.chat("echo", "one who writes much")
         long = [await site.playground.user_says(big.users[0], big, "x" * 10_000) for _ in range(150)]
-        await until(lambda: is_unavailable(hub))
+        await until(lambda: is_at(hub, "unavailable"))
         await traffic.go_on(2)
         engine.resume()
-        await until(lambda: is_ready(hub))
+        await until(lambda: is_at(hub, "ready"))
         await traffic.go_on(1)
         await traffic.end()
         # Written at once, they arrived in no order; all else of them is as of the others.
-        assert traffic.statuses()[503] > 0
+        assert traffic.refused() > 0
         await traffic.proves_itself(hub, apart_from=big)
-        assert all(len(site.replies(said)) == said.deliveries[0].acked for said in long)
+        assert all(said.deliveries[0].acked <= len(site.replies(said)) <= 1 for said in long)
 
 
 @pytest.fixture
@@ -197,14 +189,14 @@ async def test_disk_is_full(site: Site, small_disk: Path) -> None:
             redis.signal(signal.SIGSTOP)
             assert hub.log is not None
             fill(small_disk / "ballast", hub.log)
+            await until(lambda: is_at(hub, "unavailable"))
             await traffic.go_on(4)
-            assert await place(hub) == "unavailable"
             (small_disk / "ballast").unlink()
             redis.signal(signal.SIGCONT)
-            await until(lambda: is_ready(hub))
+            await until(lambda: is_at(hub, "ready"))
             await traffic.go_on(1)
             await traffic.end()
-            assert traffic.statuses()[503] > 0
+            assert traffic.refused() > 0
             await traffic.proves_itself(hub)
 
 
