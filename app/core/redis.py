@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import ConnectionPool, parse_url
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -20,6 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from app.core.errors import ConfigError, Fault
 from app.core.outage import guard, unavailable
+from app.core.redis_pool import QuickPool, QuickSentinelPool
 
 __all__ = [
     "AnyRedis",
@@ -122,7 +123,7 @@ def _single(url: str) -> RedisLink:
     commands = BlockingConnectionPool(
         max_connections=MAX_CONNECTIONS, timeout=COMMAND_TIMEOUT, **_settings(COMMAND_TIMEOUT, tcp), **options
     )
-    blocking = ConnectionPool(max_connections=MAX_BLOCKED, **_settings(None, tcp), **options)
+    blocking = QuickPool(max_connections=MAX_BLOCKED, **_settings(None, tcp), **options)
     clients = Redis.from_pool(commands), Redis.from_pool(blocking)
     return RedisLink(*clients, cluster=False, _closers=tuple(client.aclose for client in clients))
 
@@ -142,7 +143,13 @@ def _sentinel(url: SplitResult) -> RedisLink:
 
     def client(timeout: float | None, size: int) -> tuple[Redis, Sentinel]:
         sentinel = Sentinel(hosts, sentinel_kwargs=_settings(CONNECT_TIMEOUT, tcp=True) | guards)
-        master = sentinel.master_for(unquote(parts[0]), max_connections=size, **_settings(timeout, tcp=True), **options)
+        master = sentinel.master_for(
+            unquote(parts[0]),
+            connection_pool_class=QuickSentinelPool,
+            max_connections=size,
+            **_settings(timeout, tcp=True),
+            **options,
+        )
         return master, sentinel
 
     commands, sentinel = client(COMMAND_TIMEOUT, MAX_BLOCKED)
