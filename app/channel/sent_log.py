@@ -11,8 +11,9 @@ from app.channel.changes import Change
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.model.bot import BotSpec
 from app.model.outbound import Outbound, SendName, Sent
-from app.queue.envelope import Entry, event_aad
+from app.queue.envelope import Entry
 from app.queue.log import EventLog
+from app.storage.cipher import record_identity
 from app.storage.keyring import Keyring
 
 _BY_PERSON: Final = frozenset({"open_id", "user_id", "union_id", "email"})
@@ -28,7 +29,7 @@ class SentLog:
 
     async def __call__(self, spec: BotSpec, message: Outbound, sent: Sent, name: SendName) -> None:
         """Append it, sealed; the send's name makes a repeated one the same entry."""
-        cipher = self._keyring.cached(spec.id) or await self._keyring.cipher(spec.id)
+        cipher = await self._keyring.cipher(spec.id)
         target = message.target
         plain = orjson.dumps(
             {
@@ -48,13 +49,13 @@ class SentLog:
             message_id=sent.message_id,
             received=self._clock.now(),
             replay=name.replay,
-            sealed=cipher.seal(plain, event_aad(name.uuid)),
+            sealed=cipher.seal(plain, record_identity(name.uuid)),
         )
         await self._events.append_sent(spec.id, entry)
 
     async def changed(self, spec: BotSpec, change: Change) -> None:
         """Append what was done to a message; done again, it is another entry."""
-        cipher = self._keyring.cached(spec.id) or await self._keyring.cipher(spec.id)
+        cipher = await self._keyring.cipher(spec.id)
         name = uuid4().hex
         plain = orjson.dumps({"msg_type": change.type, "content": change.body})
         entry = Entry(
@@ -68,6 +69,6 @@ class SentLog:
             message_id=change.message_id,
             received=self._clock.now(),
             replay=0,
-            sealed=cipher.seal(plain, event_aad(name)),
+            sealed=cipher.seal(plain, record_identity(name)),
         )
         await self._events.append_sent(spec.id, entry)

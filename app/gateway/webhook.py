@@ -23,8 +23,9 @@ from app.gateway.head import Head
 from app.gateway.verify import Challenge, verify
 from app.model.bot import BotSpec
 from app.model.event import Event
-from app.queue.envelope import CALL_PREFIX, Entry, event_aad
+from app.queue.envelope import CALL_PREFIX, Entry
 from app.queue.work import Incoming, Receipt
+from app.storage.cipher import record_identity
 
 log = get_logger(__name__)
 
@@ -208,7 +209,7 @@ def _incoming(spec: BotSpec, event: Event, plain: bytes, cipher: Sealer, now: fl
         message_id=event.message_id,
         received=now,
         replay=0,
-        sealed=cipher.seal(plain, event_aad(event.id)),
+        sealed=cipher.seal(plain, record_identity(event.id)),
     )
     seen = (event.id,) if identity == event.id else (event.id, identity)
     return Incoming(spec.id, entry, seen, int(spec.config.dedup_ttl), spec.config.message.queue_size)

@@ -61,11 +61,6 @@ def result_aad(event_id: str) -> bytes:
     return b"result\n" + event_id.encode()
 
 
-def event_aad(event_id: str) -> bytes:
-    """The record identity under which an event's payload is sealed."""
-    return b"event\n" + event_id.encode()
-
-
 def message_aad(message_id: str) -> bytes:
     """The record identity under which a message of the outbox is sealed."""
     return b"message\n" + message_id.encode()

@@ -16,7 +16,6 @@ from app.core.logs import get_logger
 from app.core.metrics import HANDLE_SECONDS, RESPONSE_SECONDS, WAIT_SECONDS
 from app.feishu.parse import parse_event
 from app.model.event import Event
-from app.queue.envelope import event_aad
 from app.queue.work import Work
 from app.sdk.answer import Call, Done, run_handler, run_hook
 from app.sdk.bot import Bot
@@ -25,7 +24,7 @@ from app.sdk.cron_tick import CronTick
 from app.sdk.me import Me
 from app.sdk.schedules import started
 from app.sdk.subject import subject_of
-from app.storage.cipher import Cipher
+from app.storage.cipher import Cipher, record_identity
 from app.storage.keyring import Keyring
 from app.worker.calls import FAILED, Answers
 from app.worker.context import EventVerbs, Means
@@ -75,7 +74,7 @@ class Attempts:
     async def make(self, work: Work, resident: Resident) -> Outcome:
         """Handle the event once; never raises but for a cancellation."""
         try:
-            cipher = self._keyring.cached(work.bot) or await self._keyring.cipher(work.bot)
+            cipher = await self._keyring.cipher(work.bot)
             event = await self._read(work, cipher)
             outcome = await self._handle(work, resident, cipher, event)
             if work.entry.kind == "call":
@@ -105,7 +104,7 @@ class Attempts:
                     log.warning("on_stop failed", bot=resident.spec.id, reason=outcome.reason)
 
     async def _read(self, work: Work, cipher: Cipher) -> Event:
-        identity = event_aad(work.entry.event_id)
+        identity = record_identity(work.entry.event_id)
         try:
             plain = cipher.open(work.entry.sealed, identity)
         except SealBroken:
@@ -192,7 +191,7 @@ class Attempts:
         if not hooks:
             return DONE
         bot = resident.spec.id
-        cipher = self._keyring.cached(bot) or await self._keyring.cipher(bot)
+        cipher = await self._keyring.cipher(bot)
         allowance = Allowance(HOOK_TIME, clock=self._clock)
         # A process starts a bot once: the instant makes its sends other ones than those of the start before.
         ctx = self._context(resident, cipher, None, None, allowance, f"{which}:{self._clock.now()}")

@@ -12,13 +12,13 @@ from app.feishu.parse import conversation_of
 from app.model.bot import BotSpec
 from app.model.event import Event
 from app.model.schedule import TIME_ZONE
-from app.queue.envelope import Entry, event_aad
+from app.queue.envelope import Entry
 from app.queue.timetable import Timetable
 from app.queue.work import Work
 from app.sdk.content import Content
 from app.sdk.cron_tick import cron_document, cron_event
 from app.sdk.kept_content import kept
-from app.storage.cipher import Cipher
+from app.storage.cipher import Cipher, record_identity
 
 
 class Reminders:
@@ -69,7 +69,7 @@ class Reminders:
             message_id="",
             received=event.created or 0.0,
             replay=0,
-            sealed=cipher.seal(orjson.dumps(cron_document(event)), event_aad(event.id)),
+            sealed=cipher.seal(orjson.dumps(cron_document(event)), record_identity(event.id)),
         )
         await self._timetable.remind(work, entry, reminder, delay)
         return reminder

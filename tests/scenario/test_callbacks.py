@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from app.queue.envelope import event_aad, result_aad
+from app.queue.envelope import result_aad
 from app.queue.work import Work
+from app.storage.cipher import record_identity
 from tests import vectors
 from tests.scenario.front import Front
 from tests.unit.gateway.kit import (
@@ -49,7 +50,7 @@ class TestCallbacks:
         response = await asking
         assert (response.status_code, response.json()) == (200, toast)
         assert (work.entry.kind, work.entry.conversation) == ("call", "call:c1")
-        opened = (await front.ciphers.cipher("support")).open(work.entry.sealed, event_aad("c1"))
+        opened = (await front.ciphers.cipher("support")).open(work.entry.sealed, record_identity("c1"))
         assert orjson.loads(opened)["event"]["action"]["value"] == value
         # A duplicate gets the stored answer, and no worker is asked again.
         again = await front.post(sealed_request(document))

@@ -15,7 +15,7 @@ from app.core.clock import SYSTEM_CLOCK
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.gateway.admission import Admission
-from app.queue.envelope import event_aad
+from app.storage.cipher import record_identity
 from tests import vectors
 from tests.scenario.front import Front, open_front, refusal
 from tests.unit.gateway.kit import (
@@ -38,7 +38,7 @@ class TestAccepted:
         (entry,) = await front.kept()
         assert (entry.kind, entry.event_id, entry.identity) == ("event", "e1", "om_1")
         assert (entry.conversation, entry.chat_id, entry.user_id) == ("oc_9", "oc_9", "ou_1")
-        plain = (await front.ciphers.cipher("support")).open(entry.sealed, event_aad("e1"))
+        plain = (await front.ciphers.cipher("support")).open(entry.sealed, record_identity("e1"))
         assert plain == orjson.dumps(document)
         stored = b"".join([value async for value in _everything(front)])
         assert b"secret wish" not in stored

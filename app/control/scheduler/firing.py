@@ -14,11 +14,12 @@ from app.core.metrics import FIRINGS
 from app.model.bot import BotSpec
 from app.model.catalog import Catalog
 from app.model.schedule import Schedule
-from app.queue.envelope import Entry, event_aad
+from app.queue.envelope import Entry
 from app.queue.mailbox import Mailbox
 from app.queue.timetable import PAUSED, Timer, Timetable, Turn
 from app.queue.work import Incoming, Receipt
 from app.sdk.cron_tick import cron_document, cron_event
+from app.storage.cipher import record_identity
 from app.storage.keyring import Keyring
 
 # A firing that could not be put into the queue for so long was missed: what then, its schedule says.
@@ -145,7 +146,7 @@ class Firing:
             id=id or f"cron:{spec.id}:{schedule.name}:{round(due)}",
         )
         plain = orjson.dumps(cron_document(event))
-        cipher = self._keyring.cached(spec.id) or await self._keyring.cipher(spec.id)
+        cipher = await self._keyring.cipher(spec.id)
         return Entry(
             kind="event",
             event_id=event.id,
@@ -157,7 +158,7 @@ class Firing:
             message_id="",
             received=now,
             replay=0,
-            sealed=cipher.seal(plain, event_aad(event.id)),
+            sealed=cipher.seal(plain, record_identity(event.id)),
         )
 
     async def run_now(self, spec: BotSpec, name: str) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.errors import SealBroken
-from app.storage.cipher import Cipher, looks_sealed, record_identity
+from app.storage.cipher import Cipher, looks_sealed
 
 KEY_ID, KEY = b"\x00\x01\x02\x03", bytes(range(32))
 CIPHER = Cipher("echo", {KEY_ID: KEY}, KEY_ID)
@@ -97,9 +97,3 @@ def test_the_outer_form_tells_sealed_from_plain() -> None:
     assert looks_sealed(CIPHER.seal(b"", b""))
     assert not looks_sealed(b'{"text": "a plain event that is long enough to be sealed"}')
     assert not looks_sealed(b"")
-
-
-def test_log_and_store_seal_for_the_same_record() -> None:
-    from app.queue.envelope import event_aad
-
-    assert record_identity("evt_1") == event_aad("evt_1")

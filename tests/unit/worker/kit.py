@@ -23,7 +23,7 @@ from app.model.bot import BotConfig, BotSpec, Credentials
 from app.model.event import CALLBACK_TYPES
 from app.model.outbound import Ledger, Outbound, SendName, Sent, Target
 from app.queue.calls import Calls
-from app.queue.envelope import CALL_PREFIX, Entry, event_aad
+from app.queue.envelope import CALL_PREFIX, Entry
 from app.queue.ledger import Ledgers
 from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
@@ -35,7 +35,7 @@ from app.sdk.content import Content
 from app.sdk.context import Context
 from app.sdk.message import Message
 from app.storage.cache import CacheTiers
-from app.storage.cipher import Cipher
+from app.storage.cipher import Cipher, record_identity
 from app.storage.keyring import Keyring
 from app.worker.dial import Dials
 from app.worker.worker import Parts
@@ -213,7 +213,7 @@ def _incoming(
         message_id=message_id,
         received=received,
         replay=0,
-        sealed=cipher.seal(plain, event_aad(event_id)),
+        sealed=cipher.seal(plain, record_identity(event_id)),
     )
     seen = (event_id, identity) if is_message else (event_id,)
     return Incoming(bot, entry, seen, 600, 1000)

@@ -11,7 +11,6 @@ import pytest
 
 from app.core.clock import SYSTEM_CLOCK
 from app.core.errors import StoreUnavailable
-from app.queue.envelope import event_aad
 from app.queue.work import Incoming
 from app.sdk.bot import Bot
 from app.sdk.card import Card
@@ -21,7 +20,7 @@ from app.sdk.link import Link
 from app.sdk.message import Message
 from app.sdk.preview import Preview
 from app.sdk.toast import Toast
-from app.storage.cipher import Cipher
+from app.storage.cipher import Cipher, record_identity
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import click, echo, message
 from tests.waiting import until
@@ -80,7 +79,9 @@ async def test_a_late_answer_comes_by_its_own_ways(site: Site, private: bool) ->
 def called(cipher: Cipher, kind: str, plain: dict[str, Any]) -> Incoming:
     """A callback of another kind than a click on a card of today."""
     one = click(5, "", cipher, received=SYSTEM_CLOCK.now())
-    return one._replace(entry=one.entry._replace(type=kind, sealed=cipher.seal(orjson.dumps(plain), event_aad("e5"))))
+    return one._replace(
+        entry=one.entry._replace(type=kind, sealed=cipher.seal(orjson.dumps(plain), record_identity("e5")))
+    )
 
 
 async def test_a_legacy_card_gets_its_new_card_at_the_top(site: Site) -> None:

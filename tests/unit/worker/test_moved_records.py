@@ -10,7 +10,7 @@ import pytest
 
 from app.core.errors import SealBroken
 from app.gateway.spool import Spool
-from app.queue.envelope import batch_aad, event_aad, fingerprint_aad, message_aad, result_aad
+from app.queue.envelope import batch_aad, fingerprint_aad, message_aad, result_aad
 from app.queue.tasks import task_aad
 from app.sdk import Bot, Context, Message
 from app.storage.cipher import Cipher, record_identity
@@ -23,7 +23,7 @@ from tests.unit.worker.kit import message
 from tests.waiting import until
 
 KINDS: dict[str, Callable[[str], bytes]] = {
-    "event": event_aad,
+    "event": record_identity,
     "result": result_aad,
     "outbox message": message_aad,
     "outbox batch": batch_aad,
@@ -66,7 +66,7 @@ async def test_an_event_with_the_content_of_another_is_buried_and_so_is_its_lett
     assert (letter.reason, letter.entry.event_id) == ("cannot succeed", "e2")
     assert "changed or moved" in letter.detail
     with pytest.raises(SealBroken):
-        site.cipher.open(letter.entry.sealed, event_aad(letter.entry.event_id))
+        site.cipher.open(letter.entry.sealed, record_identity(letter.entry.event_id))
 
 
 async def test_state_of_one_chat_is_not_that_of_another(site: Site) -> None:
@@ -125,7 +125,7 @@ async def test_an_event_in_the_place_of_another_in_the_spool(tmp_path: Path) -> 
     spool = Spool(tmp_path / "spool.db", 1 << 30)
     await spool.open()
     first, second = (item.incoming.entry for item in await spool.oldest(10, 1 << 30))
-    assert b"first" in cipher.open(first.sealed, event_aad(first.event_id))
+    assert b"first" in cipher.open(first.sealed, record_identity(first.event_id))
     with pytest.raises(SealBroken):
-        cipher.open(second.sealed, event_aad(second.event_id))
+        cipher.open(second.sealed, record_identity(second.event_id))
     await spool.close()

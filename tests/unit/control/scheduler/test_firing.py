@@ -17,10 +17,11 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.parse import parse_event
 from app.model.schedule import Missed, Schedule
-from app.queue.envelope import Entry, event_aad
+from app.queue.envelope import Entry
 from app.queue.mailbox import Mailbox
 from app.queue.timetable import Timetable
 from app.sdk.cron_tick import CronTick
+from app.storage.cipher import record_identity
 from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
 from tests.unit.queue.test_ledger import claimed
@@ -75,7 +76,7 @@ class Desk:
         log: Any = await self.link.commands.xrange(self.keys.bot("echo", "log"))
         for _, fields in log:
             entry = Entry.unpacked(fields[b"e"], fields[b"s"])
-            plain = (await self.keyring.cipher("echo")).open(entry.sealed, event_aad(entry.event_id))
+            plain = (await self.keyring.cipher("echo")).open(entry.sealed, record_identity(entry.event_id))
             found.append(CronTick.of(parse_event(orjson.loads(plain), raw=plain)))
         return found
 
