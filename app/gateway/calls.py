@@ -14,6 +14,7 @@ from app.gateway.accept import Acceptor
 from app.gateway.counts import Counts
 from app.queue.envelope import result_aad
 from app.queue.work import Incoming
+from app.storage.cipher import Cipher
 
 log = get_logger(__name__)
 
@@ -35,14 +36,6 @@ NO_QUEUE: Final = orjson.dumps(
         }
     }
 )
-
-
-class Opener(Protocol):
-    """A bot's cipher, as far as reading needs it."""
-
-    def open(self, sealed: bytes, identity: bytes) -> bytes:
-        """What was sealed for the record named `identity`; SealBroken when it does not open."""
-        ...
 
 
 class Results(Protocol):
@@ -69,7 +62,7 @@ class Callbacks:
         self._counts = counts or Counts()
         self._clock = clock
 
-    async def answer(self, incoming: Incoming, cipher: Opener, accept_by: float, answer_by: float) -> bytes:
+    async def answer(self, incoming: Incoming, cipher: Cipher, accept_by: float, answer_by: float) -> bytes:
         """The JSON for the HTTP response; both times are monotonic seconds.
 
         Without a queue it is an error toast. An answer that is only late is replaced by an empty one, which

@@ -17,7 +17,7 @@ from app.core.logs import get_logger
 from app.feishu.parse import conversation_of, dedup_identity, parse_event
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
-from app.gateway.calls import ANSWER_WITHIN, NOTHING, Callbacks, Opener
+from app.gateway.calls import ANSWER_WITHIN, NOTHING, Callbacks
 from app.gateway.counts import Counts
 from app.gateway.head import Head
 from app.gateway.verify import Challenge, verify
@@ -25,7 +25,7 @@ from app.model.bot import BotSpec
 from app.model.event import Event
 from app.queue.envelope import CALL_PREFIX, Entry
 from app.queue.work import Incoming, Receipt
-from app.storage.cipher import record_identity
+from app.storage.cipher import Cipher, record_identity
 
 log = get_logger(__name__)
 
@@ -41,22 +41,14 @@ Outcome: TypeAlias = bytes | Exception
 Tell = Callable[[Outcome], None]
 
 
-class Sealer(Opener, Protocol):
-    """A bot's cipher."""
-
-    def seal(self, plain: bytes, identity: bytes) -> bytes:
-        """Seal for the record named `identity`."""
-        ...
-
-
 class Ciphers(Protocol):
     """Where the bots' ciphers are; one is made when a bot is first met."""
 
-    def cached(self, bot: str) -> Sealer | None:
+    def cached(self, bot: str) -> Cipher | None:
         """The bot's cipher, if it is at hand."""
         ...
 
-    async def cipher(self, bot: str) -> Sealer:
+    async def cipher(self, bot: str) -> Cipher:
         """The bot's cipher, fetched or made; StoreUnavailable or SealBroken."""
         ...
 
@@ -125,7 +117,7 @@ class Webhook:
         return _incoming(spec, event, proved.plain, cipher, now)
 
     async def _wait(
-        self, spec: BotSpec, event: Event, plain: bytes, cipher: Sealer | None, now: float, started: float
+        self, spec: BotSpec, event: Event, plain: bytes, cipher: Cipher | None, now: float, started: float
     ) -> bytes:
         """The rest of the way where it cannot go on at once: without the bot's cipher, and for a callback."""
         if cipher is None:
@@ -162,14 +154,14 @@ class Webhook:
             error = task.exception()
             tell(error if isinstance(error, Exception) else task.result())
 
-    async def _call(self, spec: BotSpec, incoming: Incoming, cipher: Opener, started: float) -> bytes:
+    async def _call(self, spec: BotSpec, incoming: Incoming, cipher: Cipher, started: float) -> bytes:
         try:
             self._admission.check_rate(spec)
         except Unavailable:
             return self._callbacks.refusal(spec.id, incoming.entry.type)
         return await self._callbacks.answer(incoming, cipher, started + ACCEPT_WITHIN, started + ANSWER_WITHIN)
 
-    async def _fetch_cipher(self, bot: str, started: float) -> Sealer:
+    async def _fetch_cipher(self, bot: str, started: float) -> Cipher:
         try:
             async with asyncio.timeout(started + ACCEPT_WITHIN - self._clock.monotonic()):
                 return await self._ciphers.cipher(bot)
@@ -194,7 +186,7 @@ class Webhook:
             log.warning("signed timestamps are no numbers, their age is not checked", bot=bot)
 
 
-def _incoming(spec: BotSpec, event: Event, plain: bytes, cipher: Sealer, now: float) -> Incoming:
+def _incoming(spec: BotSpec, event: Event, plain: bytes, cipher: Cipher, now: float) -> Incoming:
     identity = dedup_identity(event)
     is_call = event.is_callback
     entry = Entry(
