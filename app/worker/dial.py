@@ -97,8 +97,8 @@ class Dials:
 class Dial:
     """A worker's own end: set around every step of bot code, clear otherwise (under a microsecond a step)."""
 
-    def __init__(self, dials: Dials, slot: int, on_hold: Callable[[str, float], None] | None = None) -> None:
-        """`on_hold(bot, seconds)` is called on the loop after a step that took over `HOLD_NOTICED`."""
+    def __init__(self, dials: Dials, slot: int, on_hold: Callable[[str, int, float], None] | None = None) -> None:
+        """`on_hold(bot, since, seconds)` is called on the loop after a step that took over `HOLD_NOTICED`."""
         self.bot: str | None = None
         self._memory = dials.memory
         self._loop_cell = slot * _SLOT_SIZE
@@ -136,6 +136,11 @@ class Dial:
             self._turned = now
         return self._stalls
 
+    @property
+    def step(self) -> int:
+        """When the step of bot code on the loop began (monotonic nanoseconds), 0 if there is none; for any thread."""
+        return self._since if self.bot is not None else 0
+
     def enter(self, bot: str) -> None:
         """A step of this bot's code begins."""
         if self._named is not bot:
@@ -151,7 +156,7 @@ class Dial:
         bot, self.bot = self.bot, None
         held = time.monotonic_ns() - self._since
         if held > self._limit and self._on_hold is not None and bot is not None:
-            self._on_hold(bot, held / NANO)
+            self._on_hold(bot, self._since, held / NANO)
 
     def in_thread(self, bot: str, function: Callable[[], T]) -> T:
         """Run `function` in the present thread, shown while it runs."""

@@ -14,7 +14,6 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.metrics import LOOP_HELD
 from app.core.redis import RedisLink
 from app.model.catalog import Catalog
 from app.queue.calls import Calls
@@ -37,6 +36,7 @@ from app.worker.declare import Declarer
 from app.worker.dial import Dial, Dials
 from app.worker.dispatcher import Dispatcher
 from app.worker.heartbeat import Heartbeat
+from app.worker.holds import Holds
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.outcome import PUT_BACK
@@ -97,7 +97,8 @@ class Worker:
         self._take = asyncio.Event()
         self._leave = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._dial = Dial(parts.dials, lane.slot, _held)
+        self._holds = Holds()
+        self._dial = Dial(parts.dials, lane.slot, self._holds.tell)
         self._claims = Claims()
         self._roster = Roster(lane, parts.catalog, parts.handlers, parts.sender, clock=clock)
         answers = Answers(parts.calls, parts.sender, parts.ledgers, clock=clock)
@@ -146,6 +147,7 @@ class Worker:
         # Ctrl-C reaches the whole terminal group: the node hears it too, and says when.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         self._dial.tick()
+        self._holds.start(self._dial)
         try:
             await self._line.open(self._heard, self._drain)
             if self._lane.kind == "solo":
@@ -155,6 +157,7 @@ class Worker:
             await self._line.close()
         finally:
             self._dial.rest()
+            self._holds.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -293,8 +296,3 @@ class Worker:
 
 async def _wait(event: asyncio.Event) -> None:
     await event.wait()
-
-
-def _held(bot: str, seconds: float) -> None:
-    LOOP_HELD.labels(bot).inc()
-    log.warning("a handler held its loop: move blocking work to a thread", bot=bot, seconds=round(seconds, 3))

@@ -103,7 +103,7 @@ async def test_tasks_that_a_handler_starts_are_its_own(dials: Dials) -> None:
 
 async def test_a_long_step_is_reported_with_its_bot(dials: Dials) -> None:
     held: list[tuple[str, float]] = []
-    dial = Dial(dials, 0, lambda bot, seconds: held.append((bot, seconds)))
+    dial = Dial(dials, 0, lambda bot, since, seconds: held.append((bot, seconds)))
 
     async def blocks() -> None:
         time.sleep(0.11)  # noqa: ASYNC251 - what a careless author writes
