@@ -122,9 +122,11 @@ class Dashboard:
         return self._page(request, "login.html", fault=None)
 
     async def _login(self, request: Request) -> Response:
-        # Before a session there is no token to compare: a browser says from where a form comes.
-        origin = request.headers.get("origin")
-        if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host', '')}":
+        # Before a session there is no token to compare: a browser says from where a form comes. What ends TLS in front
+        # of the hub is seen there alone.
+        host = request.headers.get("host", "")
+        scheme, _, origin = request.headers.get("origin", f"http://{host}").partition("://")
+        if origin != host:
             return self._page(request, "refused.html", 403)
         wait = self._sessions.patience(request.client.host if request.client else "")
         if wait > 0:
@@ -143,7 +145,7 @@ class Dashboard:
             path=_root(request) or "/",
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=scheme == "https",
         )
         return answer
 

@@ -70,8 +70,8 @@ class Stage:
 
     async def close(self) -> None:
         """Let go of what is under way."""
-        self._note.unlink(missing_ok=True)
-        if self._playground is not None:
+        if self._playground is not None:  # else the note is that of the hub which was here before
+            self._note.unlink(missing_ok=True)
             await self._playground.close()
 
     async def open(self, node: Running) -> None:

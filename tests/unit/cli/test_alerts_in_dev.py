@@ -53,6 +53,7 @@ async def test_a_playground_that_ended_is_not_taken_for_one_that_runs(tmp_path: 
     stage = Stage(tmp_path, admin_port=1)
     assert running_credentials(tmp_path) is None
     stage.beside(admin)
+    await Stage(tmp_path, admin_port=2).close()  # a second one that could not start
     found = running_credentials(tmp_path)
     assert found is not None
     assert found("echo") == stage.credentials("echo")

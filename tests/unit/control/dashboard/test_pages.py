@@ -63,10 +63,21 @@ async def test_a_wrong_token_is_refused_and_guessing_is_slowed(guest: httpx.Asyn
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_login_from_another_site_is_refused(guest: httpx.AsyncClient) -> None:
-    answer = await guest.post("/login", data={"token": TOKEN}, headers={"Origin": "https://elsewhere.test"})
+@pytest.mark.parametrize("origin", ["https://elsewhere.test", "null", "http://[", ""])
+async def test_a_login_from_another_site_is_refused(guest: httpx.AsyncClient, origin: str) -> None:
+    answer = await guest.post("/login", data={"token": TOKEN}, headers={"Origin": origin})
     assert answer.status_code == 403
     assert COOKIE not in answer.cookies
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
+async def test_a_login_through_what_ends_tls_in_front_of_the_hub(
+    guest: httpx.AsyncClient, scheme: str, secure: bool
+) -> None:
+    headers = {"Origin": f"{scheme}://hub.example.com", "Host": "hub.example.com"}
+    answer = await guest.post("/login", data={"token": TOKEN}, headers=headers)
+    assert answer.status_code == 303
+    assert ("Secure" in answer.headers["set-cookie"]) is secure
 
 
 async def test_the_session_is_a_cookie_that_scripts_and_other_sites_do_not_have(guest: httpx.AsyncClient) -> None:
