@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.core.errors import StartError
+from app.gateway.bounds import BoundedProtocol
 
 
 class Listener(uvicorn.Server):
@@ -22,10 +22,10 @@ class Listener(uvicorn.Server):
         yield
 
 
-def listener(app: Any, *, protocol: type[HttpToolsProtocol] = HttpToolsProtocol) -> Listener:
+def listener(app: Any, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> Listener:
     """A listener for an ASGI app, as fast as Python has it: uvloop, httptools, no access log.
 
-    `protocol` is httptools' in uvicorn, or a subclass of it.
+    `protocol` is httptools' in uvicorn with bounded heads, or a subclass of it.
     """
     config = uvicorn.Config(
         app,

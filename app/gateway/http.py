@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.gateway.bounds import BoundedProtocol
+
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 Reply = Callable[[int, Headers, bytes], None]
 """Given status, headers and body of an answer, once."""
@@ -28,7 +30,7 @@ class TakePost(Protocol):
         ...
 
 
-class OneWriteProtocol(HttpToolsProtocol):
+class OneWriteProtocol(BoundedProtocol):
     """For an app whose header names and values are its own, and which never streams its answers.
 
     An ordinary POST whose body comes with its head is given to the app's `post`, if it has one: no task, no scope, no
@@ -57,12 +59,16 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins; its scope is made only if it goes by ASGI."""
+        self.in_head = True
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_headers_complete(self) -> None:
         """The request's head is here: begin to answer it."""
+        self.in_head = False
+        if self.head_timer is not None:
+            self.end_head()
         parser = self.parser
         if self.transport.is_closing():
             return None  # the answer before was the connection's last
@@ -120,7 +126,7 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     def _make_scope(self) -> None:
         url, expects, headers = self.url, self.expect_100_continue, self.headers
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self.url, self.expect_100_continue = url, expects
         self.headers += headers
 

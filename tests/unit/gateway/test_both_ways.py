@@ -105,7 +105,6 @@ async def test_both_ways_answer_the_same(case: str, cut: Callable[[bytes], list[
         pytest.param(raw(EVENT) * 3, id="pipelined"),
         pytest.param(raw(EVENT) + raw(FORGED) + raw(EVENT)[:-1], id="pipelined-and-unfinished"),
         pytest.param(raw(FORGED) + raw(EVENT), id="behind-a-refusal"),
-        pytest.param(raw(EVENT) + b"nonsense\r\n\r\n", id="nonsense-behind"),
         pytest.param(raw(EVENT, "support", b"Connection: close"), id="asked-to-close"),
         pytest.param(raw(EVENT).replace(b"1.1\r\n", b"1.0\r\n", 1), id="http-1.0"),
         pytest.param(raw(EVENT).replace(b"/webhook/support", b"/webhook/supp%6frt"), id="quoted"),

@@ -73,7 +73,6 @@ async def _talk(kind: type[HttpToolsProtocol], *parts: bytes) -> Transport:
             (b"POST / HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", b"1\r\nd\r\n0\r\n\r\n"),
             id="chunked",
         ),
-        pytest.param((b"nonsense\r\n\r\n",), id="no-http"),
     ],
 )
 async def test_it_answers_as_uvicorn_does(parts: tuple[bytes, ...]) -> None:

@@ -38,8 +38,10 @@ class Transport(asyncio.Transport):
 class Wire:
     """One connection, made."""
 
-    def __init__(self, kind: type[HttpToolsProtocol], app: Any) -> None:
-        config = Config(app, http=kind, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
+    def __init__(self, kind: type[HttpToolsProtocol], app: Any, **settings: Any) -> None:
+        config = Config(
+            app, http=kind, lifespan="off", log_config=None, access_log=False, proxy_headers=False, **settings
+        )
         config.load()
         self.state = ServerState()
         self.transport = Transport()

@@ -1,0 +1,124 @@
+"""What a connection may send before any app sees it: a head of bounded size in bounded time, in proper HTTP/1.1."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from typing import Final
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.core.logs import get_logger
+
+# Feishu's heads have 1 KB; proxies pass on 8 to 32 KB.
+MOST_HEAD: Final = 64 * 1024
+# Whoever reaches the hub at all sends a head at once; who is slower holds a connection for nothing (s).
+HEAD_WITHIN: Final = 10.0
+# What is refused here costs its sender nothing: a line each would fill the disk (s).
+_LOG_EVERY: Final = 10.0
+
+log = get_logger(__name__)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with an end to every head; what it refuses is told in the one error form.
+
+    Only a head that is not here after the read it began in is counted and timed, so that others pay nothing. The bound
+    is 64 KiB beyond that read (a loop reads at most 256 KiB at once).
+    """
+
+    in_head = False
+    """Whether a request has begun whose head is not complete."""
+    head_timer: asyncio.TimerHandle | None = None
+    """Ends a head that needs more than one read."""
+    _head_size = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there: who then says nothing is as idle as who has had an answer."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # its request is answered as any other: nothing but HTTP is spoken here
+        except httptools.HttpParserError:
+            self._refuse(400, "bad_request", "this is not HTTP/1.1")
+        else:
+            if self.in_head:
+                self._await_head(len(data))
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The request's head is here."""
+        self.end_head()
+        super().on_headers_complete()
+
+    def end_head(self) -> None:
+        """Count and time no more."""
+        self.in_head = False
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other end is gone."""
+        self.end_head()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def _await_head(self, size: int) -> None:
+        if self.head_timer is None:
+            # How much of this read is of the head is not known: requests before it may fill the most of it.
+            self._head_size = 0
+            self.head_timer = self.loop.call_later(
+                HEAD_WITHIN, self._refuse, 408, "too_slow", "the head came too slowly"
+            )
+            return
+        self._head_size += size
+        if self._head_size > MOST_HEAD:
+            self._refuse(431, "head_too_large", f"the request's head is larger than {MOST_HEAD} bytes")
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self.end_head()
+        if self.transport.is_closing():
+            return
+        request = secrets.token_hex(8)
+        _REFUSED.note(self.loop.time(), code, request)
+        # An answer now would be taken for that of a request before, which has none yet.
+        if self.cycle is None or self.cycle.response_complete:
+            body = orjson.dumps({"error": {"code": code, "message": message, "request_id": request}})
+            head = (
+                b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(STATUS_LINE[status] + head % (len(body), request.encode()) + body)
+        self.transport.close()
+
+
+class _Refused:
+    """Tells of what is refused, seldom; what lies between is counted."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def note(self, now: float, code: str, request: str) -> None:
+        last, before = self._told.get(code, (-math.inf, 0))
+        if now - last < _LOG_EVERY:
+            self._told[code] = (last, before + 1)
+            return
+        self._told[code] = (now, 0)
+        log.warning("connection refused before its request was read", code=code, request=request, before=before)
+
+
+_REFUSED: Final = _Refused()
