@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,30 @@ def test_environment_variables_are_settings(page: Page) -> None:
     known = {env_name(key.path) for key in keys_of(Settings)} | SHORT_NAMES.keys()
     named = set(re.findall(r"\bHUB_[A-Z_]*[A-Z]\b", page.text))
     assert named - known == set()
+
+
+@pages
+def test_commands_in_the_middle_of_a_line_are_there(page: Page) -> None:
+    for code in page.code:
+        for words in re.findall(r"\bfeishu-hub ([^;|&]+)", code):
+            assert _unknown(words.split()) == [], f"`{code}`"
+
+
+def _unknown(words: list[str]) -> list[str]:
+    """The words of a call that the command does not know as a command or an option of it."""
+    import typer.main
+
+    from app.cli.main import app
+
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and words[0].islower() and words[0][0] != "-":
+        # `list|show` names several at once.
+        names, words = words[0].split("|"), words[1:]
+        if missing := [name for name in names if name not in command.commands]:
+            return missing
+        command = command.commands[names[0]]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    return [word for word in words if word.startswith("-") and word.partition("=")[0] not in known]
 
 
 def test_all_pages_are_looked_at() -> None:
