@@ -76,6 +76,8 @@ def retire(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
 
     gone = with_stores(config, data_dir, work)
     typer.echo(f"taken out: {', '.join(gone)}" if gone else "there is no old master key")
+    if gone:
+        typer.echo("older exports need it still: write a new one (`feishu-hub keys export FILE`), or keep it with them")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A copy of a running engine's data at one instant, without the bots' data keys in it."""
+"""A copy of a running engine's data at one instant, without the data keys and the master key's proof in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.core.clock import SYSTEM_CLOCK
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
-from app.core.redis import RedisLink, connect
+from app.core.redis import RedisLink, connect, guard
 from app.core.redis_files import rewrite_files, write_dump
 from app.storage.key_record import KeyRecord
 from app.storage.shared_keys import SharedKeys
@@ -49,6 +49,9 @@ async def copy_engine(
             value = await shared.set_once(name, stripped)
             if value != stripped:
                 await shared.replace(name, value, stripped)
+        # Where it is restored the master key may be another by then, which is proved anew.
+        with guard():
+            await copy.commands.delete(shared.proof_name)
         await rewrite_files(copy)
         await _until_gone(files / _FIRST_BASE)
     finally:

@@ -158,7 +158,9 @@ class Keyring:
                 return
         except SealBroken:
             pass
-        raise self._foreign("Redis")
+        # Of a restored backup a wrong master key may have come first: it has wrapped nothing yet.
+        if not (await self.shared.await_import() and await self.shared.replace(name, proof, self.master.wrap(PROOF))):
+            raise self._foreign("Redis")
 
     async def close(self) -> None:
         """Stop the copying to the database; what is not copied is tried again at the next start."""

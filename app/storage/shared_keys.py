@@ -11,6 +11,7 @@ from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard, holder, literally, scan
+from app.storage.key_record import KeyRecord
 
 _REPLACE = Script(Path(__file__).parent / "replace.lua")
 
@@ -63,6 +64,11 @@ class SharedKeys:
     async def replace(self, name: str, old: bytes, new: bytes) -> bool:
         """Write `new` in place of `old`; False, and nothing changed, when something else stands there by now."""
         return bool(await _REPLACE(self._redis, [name], [old, new]))
+
+    async def await_import(self) -> bool:
+        """Whether a backup was restored and no data key brought yet, so that nothing is wrapped here."""
+        records = [KeyRecord.parse(await self.get(self.name(bot))) for bot in await self.bots()]
+        return any(record.absent for record in records) and not any(record.wrapped for record in records)
 
     async def bots(self) -> list[str]:
         """Every bot that has a record, configured or not."""

@@ -106,14 +106,20 @@ async def test_a_backup_without_keys_is_whole_with_them(site: Site) -> None:
 
 
 async def test_shredding_reaches_the_backups(site: Site) -> None:
-    site.bot("echo")
+    for bot in ("echo", "other"):
+        site.bot(bot)
     hub = site.hub()
     await hub.start()
     site.point_at(hub)
-    await site.asks("echo", "kept words")
-    old = site.root / "old.json"
+    messages = {}
+    for bot in ("echo", "other"):
+        await site.asks(bot, f"kept words of {bot}")
+        messages[bot] = str((await hub.stored(bot, 2))[0]["id"])
+    old, new = site.root / "old.json", site.root / "new.json"
     await command(hub, "keys", "export", old)
+    await command(hub, "backup", site.root / "before")
     await command(hub, "keys", "shred", "echo", "--yes")
+    await command(hub, "keys", "export", new)
     await command(hub, "backup", site.root / "backup")
     assert (
         "not brought back" in (await feishu_hub("keys", "import", old, "-c", hub.config, "--data-dir", hub.data_dir))[2]
@@ -124,7 +130,7 @@ async def test_shredding_reaches_the_backups(site: Site) -> None:
     await command(after, "restore", site.root / "backup")
     shutil.copy(hub.data_dir / "master.key", after.data_dir)
     # The backup knows that the key is gone, so that an export from before does not bring it back.
-    assert "0 data keys taken" in await command(after, "keys", "import", old)
+    assert "1 data keys taken" in await command(after, "keys", "import", old)
     await after.start()
     link = await connect(after.engine_url)
     try:
@@ -132,3 +138,41 @@ async def test_shredding_reaches_the_backups(site: Site) -> None:
     finally:
         await link.close()
     assert len(record.destroyed) == 1
+    await after.stop()
+
+    # One from before still holds what was said, and no export of now opens it.
+    earlier = site.hub("earlier")
+    await command(earlier, "restore", site.root / "before")
+    shutil.copy(hub.data_dir / "master.key", earlier.data_dir)
+    assert "1 data keys taken" in await command(earlier, "keys", "import", new)
+    assert "kept words of other" in await command(earlier, "messages", "show", messages["other"], "--why", "a test")
+    where = ("-c", earlier.config, "--data-dir", earlier.data_dir)
+    status, printed, error = await feishu_hub("messages", "show", messages["echo"], "--why", "a test", *where)
+    assert (status, "kept words" in printed + error) == (1, False)
+
+
+async def test_a_backup_from_before_the_master_key_was_replaced(site: Site) -> None:
+    site.bot("echo")
+    hub = site.hub()
+    await hub.start()
+    site.point_at(hub)
+    await site.asks("echo", "kept words")
+    message = str((await hub.stored("echo", 2))[0]["id"])
+    made, exported, old_key = (site.root / name for name in ("backup.tar", "exported.json", "old.key"))
+    shutil.copy(hub.data_dir / "master.key", old_key)
+    await command(hub, "backup", made)
+    await command(hub, "keys", "rotate")
+    assert "older exports need it" in await command(hub, "keys", "retire")
+    await command(hub, "keys", "export", exported)
+    assert await hub.stop() == 0
+
+    after = site.hub("after")
+    await command(after, "restore", made)
+    # The wrong one first: it is not kept for the cluster's.
+    shutil.copy(old_key, after.data_dir / "master.key")
+    assert "master key of that time" in await refused(after, "keys", "import", exported)
+    shutil.copy(hub.data_dir / "master.key", after.data_dir)
+    assert "1 data keys taken" in await command(after, "keys", "import", exported)
+    assert "kept words" in await command(after, "messages", "show", message, "--why", "a test")
+    shutil.copy(old_key, after.data_dir / "master.key")
+    assert "is not the cluster's" in await refused(after, "keys", "status")

@@ -18,6 +18,7 @@ from app.core.errors import HubError, StartError
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.storage.database import Database
+from app.storage.key_record import KeyRecord
 from app.storage.key_upkeep import KeyUpkeep
 from app.storage.keyring import Keyring
 from app.storage.master_key import KEYS_DIRECTORY, MasterKey, load_master, new_key
@@ -190,3 +191,16 @@ async def test_a_key_file_that_was_spoilt_changes_nothing(node: Node) -> None:
     assert node.keyring.master.ids == ids
     assert [line["log_level"] for line in logs] == ["error"]
     assert "no key at all" not in str(logs)
+
+
+async def test_a_wrong_master_key_that_a_restored_backup_met_first_is_not_held_for_the_cluster_s(
+    link: RedisLink, keys: Keys, tmp_path: Path
+) -> None:
+    await link.commands.set(keys.bot("echo", "key"), KeyRecord(absent=frozenset({b"abcd"})).packed())
+    wrong, right = (Keyring(MasterKey([new_key()], name), link, keys, tmp_path / name) for name in ("a", "b"))
+    for keyring in (wrong, right, wrong, right):
+        await keyring.check()
+    # From the first key that is wrapped on there is one that is right.
+    await right.cipher("other")
+    with pytest.raises(StartError, match="is not the cluster's"):
+        await wrong.check()
