@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, Unpack
 
 from app.channel.cardkit import CardKit
-from app.channel.changes import OnChange, change_of
+from app.channel.changes import UPDATED_BY_TOKEN, Change, OnChange, change_of
 from app.channel.exchange import Call, Exchange, Patience, segment
 from app.channel.facts import BotFacts, BotInfo
 from app.channel.hooks import Hooks
@@ -147,12 +147,15 @@ class Sender:
         await self._change(spec, call, **patience)
 
     async def update_card(
-        self, spec: BotSpec, token: str, card: Mapping[str, Any], **patience: Unpack[Patience]
+        self, spec: BotSpec, token: str, card: Mapping[str, Any], message_id: str = "", **patience: Unpack[Patience]
     ) -> None:
-        """Replace the card that was clicked, by the click's token: for 30 minutes, twice, after its answer."""
+        """Replace the card that was clicked, by the click's token: for 30 minutes, twice, after its answer.
+
+        `message_id` is the card's, for the store.
+        """
         body = {"token": token, "card": card}
-        call = Call("interactive.card.update", "POST", "/open-apis/interactive/v1/card/update", json=body)
-        await self.exchange.run(spec, call, **patience)
+        call = Call(UPDATED_BY_TOKEN, "POST", "/open-apis/interactive/v1/card/update", json=body)
+        await self._change(spec, call, message_id, **patience)
 
     async def update_previews(self, spec: BotSpec, tokens: Sequence[str], **patience: Unpack[Patience]) -> None:
         """Have the clients of all members ask for link previews again."""
@@ -168,7 +171,7 @@ class Sender:
         body = {"chat_id": chat_id, "open_id": open_id, "msg_type": "interactive", "card": card}
         path = "/open-apis/ephemeral/v1/send"
         call = Call(EPHEMERAL, "POST", path, json=body, chat=chat_id, repeatable=False)
-        answer = await self.exchange.run(spec, call, **patience)
+        answer = await self._change(spec, call, **patience)
         return str(answer.data.get("message_id") or "")
 
     async def react(self, spec: BotSpec, message_id: str, emoji: str, **patience: Unpack[Patience]) -> str:
@@ -244,14 +247,20 @@ class Sender:
         answer = await self._change(spec, await call_of(spec, request), **patience)
         return await response_of(request, answer)
 
-    async def _change(self, spec: BotSpec, call: Call, **patience: Unpack[Patience]) -> Answer:
-        """Make a call, and tell of it where it does something to a message."""
+    async def tell(self, spec: BotSpec, change: Change) -> None:
+        """Tell the store of what was done or said, in an answer to Feishu too."""
+        if self._on_change is None:
+            return
+        try:
+            await self._on_change(spec, change)
+        except HubError as error:
+            log.warning("change of a message could not be archived", bot=spec.id, api=change.type, reason=str(error))
+
+    async def _change(self, spec: BotSpec, call: Call, about: str = "", **patience: Unpack[Patience]) -> Answer:
+        """Make a call, and tell of it where it says something, or does something to a message."""
         answer = await self.exchange.run(spec, call, **patience)
-        if self._on_change is not None and (change := change_of(call)) is not None:
-            try:
-                await self._on_change(spec, change)
-            except HubError as error:
-                log.warning("change of a message could not be archived", bot=spec.id, api=call.api, reason=str(error))
+        if (change := change_of(call, answer, about)) is not None:
+            await self.tell(spec, change)
         return answer
 
 

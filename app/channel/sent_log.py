@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
 from uuid import uuid4
 
 import orjson
@@ -10,13 +9,11 @@ import orjson
 from app.channel.changes import Change
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.model.bot import BotSpec
-from app.model.outbound import Outbound, SendName, Sent
+from app.model.outbound import BY_PERSON, Outbound, SendName, Sent
 from app.queue.envelope import Entry
 from app.queue.log import EventLog
 from app.storage.cipher import record_identity
 from app.storage.keyring import Keyring
-
-_BY_PERSON: Final = frozenset({"open_id", "user_id", "union_id", "email"})
 
 
 class SentLog:
@@ -45,7 +42,7 @@ class SentLog:
             type=message.msg_type,
             conversation="",
             chat_id=sent.chat_id or target.chat_id,
-            user_id=target.id if target.kind in _BY_PERSON else "",
+            user_id=target.id if target.kind in BY_PERSON else "",
             message_id=sent.message_id,
             received=self._clock.now(),
             replay=name.replay,
@@ -54,18 +51,20 @@ class SentLog:
         await self._events.append_sent(spec.id, entry)
 
     async def changed(self, spec: BotSpec, change: Change) -> None:
-        """Append what was done to a message; done again, it is another entry."""
+        """Append what was done, or said by a plain call; done again, it is another entry."""
         cipher = await self._keyring.cipher(spec.id)
-        name = uuid4().hex
-        plain = orjson.dumps({"msg_type": change.type, "content": change.body})
+        # A repeated call that Feishu knew by its uuid has said the same message, not one more.
+        name = f"said:{change.message_id}" if change.target and change.message_id else uuid4().hex
+        document = {"msg_type": change.type, "content": change.body}
+        plain = orjson.dumps(document | {"target": change.target} if change.target else document)
         entry = Entry(
             kind="sent",
             event_id=name,
             identity="",
             type=change.type,
             conversation="",
-            chat_id="",
-            user_id="",
+            chat_id=change.chat_id,
+            user_id=change.user_id,
             message_id=change.message_id,
             received=self._clock.now(),
             replay=0,

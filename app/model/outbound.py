@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from app.core.errors import HubError
 
 TargetKind = Literal["chat_id", "open_id", "user_id", "union_id", "email", "reply"]
+BY_PERSON: Final = frozenset({"open_id", "user_id", "union_id", "email"})
+"""Kinds of targets that are a person."""
 ChangeType = Literal[
     "im.message.patch",
     "im.message.update",
     "im.message.delete",
     "im.message.reaction.create",
     "im.message.reaction.delete",
+    "interactive.card.update",
+    "ephemeral.send",
+    "ephemeral.delete",
+    "message.send",
+    "cardkit.card",
 ]
-"""What is done to a message that is there."""
+"""What is done to a message or card, and what is said otherwise than by a message of a chat."""
 MessageType = Literal[
     "text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"
 ]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from app.channel.changes import UPDATED_BY_TOKEN, Change
 from app.channel.render import render
 from app.channel.sender import Sender
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -64,7 +65,11 @@ class Answers:
         entry = work.entry
         document = _for_legacy(answer) if answer and event.type == _LEGACY else answer or b"{}"
         sealed = cipher.seal(document, result_aad(entry.event_id))
-        if not await self._patiently_late(work, sealed) or answer is None:
+        late = await self._patiently_late(work, sealed)
+        if answer is None:
+            return
+        if not late:
+            await self._tell(spec, event, orjson.loads(answer))
             return
         await self._clock.sleep(_AFTER_ANSWER)
         try:
@@ -100,9 +105,16 @@ class Answers:
         card, toast = answer.get("card"), answer.get("toast")
         token = event.body.get("token")
         if isinstance(card, dict) and isinstance(token, str) and token:
-            await self._sender.update_card(spec, token, _document(card))
+            await self._sender.update_card(spec, token, _document(card), event.message_id)
         if isinstance(toast, dict):
             await self._tell_actor(spec, work, event, str(toast.get("content", "")))
+
+    async def _tell(self, spec: BotSpec, event: Event, answer: dict[str, Any]) -> None:
+        """Have the store keep the card that a click was answered with, as if it had come late."""
+        card = answer.get("card")
+        if isinstance(card, dict) and event.type != _PREVIEW:
+            body = {"card": _document(card)}
+            await self._sender.tell(spec, Change(UPDATED_BY_TOKEN, event.message_id, body, event.chat_id))
 
     async def _tell_actor(self, spec: BotSpec, work: Work, event: Event, text: str) -> None:
         """A toast has no late way: its words come as a card that only the actor sees, where the chat can have one."""

@@ -7,14 +7,12 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from app.channel.changes import Change, change_of
-from app.channel.exchange import Call
 from app.channel.facts import BotInfo
 from app.channel.limiter import Limiter
 from app.channel.limits import Limits
 from app.channel.sender import IMAGE_LIMIT, Sender
 from app.channel.tokens import Tokens
-from app.core.errors import FeishuRefused, FeishuUnavailable, OutcomeUnknown, StoreUnavailable
+from app.core.errors import FeishuRefused, FeishuUnavailable, OutcomeUnknown
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
@@ -38,42 +36,6 @@ async def test_a_text_is_put(sender: Sender, feishu: StandIn, spec: BotSpec, kin
     feishu.answers["PUT /open-apis/im/v1/messages/om_1"] = {"code": 0}
     await sender.update(spec, "om_1", "text" if kind == "text" else "post", "{}")
     assert feishu.seen[-1].json == {"msg_type": kind, "content": "{}"}
-
-
-async def test_what_is_done_to_messages_is_told(
-    feishu: StandIn, spec: BotSpec, api: FeishuApi, tokens: Tokens, cache: CacheTiers, link: RedisLink, keys: Keys
-) -> None:
-    told: list[tuple[str, str]] = []
-
-    async def hear(_spec: BotSpec, change: Change) -> None:
-        told.append((change.type, change.message_id))
-        raise StoreUnavailable("what cannot be archived is done all the same")
-
-    sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache, on_change=hear)
-    feishu.answers["PATCH /open-apis/im/v1/messages/om_1"] = {"code": 0}
-    feishu.answers["POST /open-apis/im/v1/messages/om_2/reactions"] = {"code": 0, "data": {"reaction_id": "r"}}
-    feishu.answers["GET /open-apis/im/v1/chats/oc_1"] = {"code": 0, "data": {}}
-    await sender.update(spec, "om_1", "interactive", "{}")
-    assert await sender.react(spec, "om_2", "SMILE") == "r"
-    await sender.chat_info(spec, "oc_1")
-    assert told == [("im.message.patch", "om_1"), ("im.message.reaction.create", "om_2")]
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "kind"),
-    [
-        ("DELETE", "/open-apis/im/v1/messages/om_1", "im.message.delete"),
-        ("DELETE", "/open-apis/im/v1/messages/om_1/reactions/r", "im.message.reaction.delete"),
-        ("PUT", "/open-apis/im/v1/messages/om_1", "im.message.update"),
-        ("GET", "/open-apis/im/v1/messages/om_1", None),
-        ("POST", "/open-apis/im/v1/messages/om_1/reply", None),
-        ("POST", "/open-apis/im/v1/messages", None),
-    ],
-)
-def test_which_calls_change_a_message(method: str, path: str, kind: str | None) -> None:
-    change = change_of(Call("a name", method, path))
-    assert (change.type if change else None) == kind
-    assert change is None or change.message_id == "om_1"
 
 
 async def test_an_image_cannot_be_updated(sender: Sender, spec: BotSpec) -> None:

@@ -11,6 +11,7 @@ import orjson
 import redis
 from pydantic import SecretStr
 
+from app.channel.changes import Change
 from app.channel.facts import BotInfo
 from app.channel.outbox import Outbox
 from app.channel.pages import Page
@@ -84,6 +85,7 @@ class Mouth:
     """(bot, target, text)"""
     names: list[SendName] = field(default_factory=list)
     other: list[tuple[str, Any]] = field(default_factory=list)
+    told: list[Change] = field(default_factory=list)
     private: bool = False
     """Whether chats are private, which have no ephemeral cards."""
 
@@ -111,8 +113,11 @@ class Mouth:
     async def bot_info(self, spec: BotSpec) -> BotInfo:
         return BotInfo(f"ou_{spec.id}", spec.id)
 
-    async def update_card(self, spec: BotSpec, token: str, card: Any, **patience: Any) -> None:
+    async def update_card(self, spec: BotSpec, token: str, card: Any, message_id: str = "", **patience: Any) -> None:
         self.other.append(("update_card", (token, card)))
+
+    async def tell(self, spec: BotSpec, change: Change) -> None:
+        self.told.append(change)
 
     async def update_previews(self, spec: BotSpec, tokens: Sequence[str], **patience: Any) -> None:
         self.other.append(("update_previews", list(tokens)))

@@ -76,6 +76,23 @@ async def test_a_late_answer_comes_by_its_own_ways(site: Site, private: bool) ->
     assert site.mouth.said == ([("echo", "ou_1", "late, but done")] if private else [])
 
 
+async def test_a_card_in_the_answer_is_told_for_the_store(site: Site) -> None:
+    bot = Bot()
+
+    @bot.card("ok")
+    async def press(action: CardAction, ctx: Context) -> tuple[Toast, Card]:
+        return Toast.info("done"), Card.raw({"elements": [{"tag": "hr"}]})
+
+    site.add(bot)
+    await site.accept(click(5, "ok", site.cipher, received=SYSTEM_CLOCK.now()))
+    await site.worker()
+    assert await site.calls.wait("echo", "e5", time.monotonic() + 5) is not None
+    await until(site.done)
+    [change] = site.mouth.told
+    assert (change.type, change.message_id, change.chat_id) == ("interactive.card.update", "om_card", "oc_1")
+    assert change.body == {"card": {"elements": [{"tag": "hr"}]}}
+
+
 def called(cipher: Cipher, kind: str, plain: dict[str, Any]) -> Incoming:
     """A callback of another kind than a click on a card of today."""
     one = click(5, "", cipher, received=SYSTEM_CLOCK.now())
