@@ -69,7 +69,12 @@ async def test_used_allowed_and_waiting_are_read_from_redis(
         uses = await usage.read()
         return any(use.kind == "chat" and use.waiting >= 20 for use in uses)
 
+    async def as_many_as_granted() -> bool:
+        granted = len(await grants(link, keys.limit_app("cli_a", API)))
+        return of(await usage.read(), "app", 60.0).used == granted - 1
+
     await until(told)
+    await until(as_many_as_granted)
     uses = await usage.read()
     chat, second, minute = of(uses, "chat"), of(uses, "app"), of(uses, "app", 60.0)
     assert (chat.name, chat.allowed) == ("oc_1", 2)
@@ -77,7 +82,6 @@ async def test_used_allowed_and_waiting_are_read_from_redis(
     assert chat.wait > 0.2
     assert (second.name, second.api, second.allowed) == ("cli_a", API, 50)
     assert minute.allowed == 1000
-    assert minute.used == len(await grants(link, keys.limit_app("cli_a", API))) - 1
     assert chat.share == chat.used / 2
     for task in waiting:
         task.cancel()
@@ -116,7 +120,7 @@ async def test_while_redis_is_away_each_process_keeps_its_share(link: RedisLink,
     await until(lambda: limiters[0]._meter.processes == 4)
     told: Any = await link.commands.zrange(keys.limits, 0, -1, withscores=True)
     seconds, _ = await link.commands.time()
-    assert all(seconds - 4 < at / 1000 < seconds + 1 for _, at in told)
+    assert all(seconds - 60 < at / 1000 < seconds + 1 for _, at in told)
     for task in tasks:
         task.cancel()
     nowhere = await connect("unix:///nonexistent/redis.sock")

@@ -10,9 +10,10 @@ from app.core.errors import Unavailable
 from app.gateway.accept import Acceptor
 from app.queue.work import Incoming
 from tests.unit.gateway.kit import incoming
+from tests.waiting import PATIENCE
 
 
-def due(seconds: float = 1.4) -> float:
+def due(seconds: float = PATIENCE) -> float:
     return SYSTEM_CLOCK.monotonic() + seconds
 
 

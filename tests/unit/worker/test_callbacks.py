@@ -23,7 +23,7 @@ from app.sdk.toast import Toast
 from app.storage.cipher import Cipher, record_identity
 from tests.unit.worker.conftest import Site
 from tests.unit.worker.kit import click, echo, message
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
 
@@ -46,7 +46,7 @@ async def test_callbacks_are_answered_while_all_slots_are_in_use(site: Site) -> 
     await held.wait()
     await site.accept(click(5, "ok", site.cipher, received=SYSTEM_CLOCK.now()))
     listening = asyncio.create_task(site.calls.listen())
-    sealed = await site.calls.wait("echo", "e5", time.monotonic() + 5)
+    sealed = await site.calls.wait("echo", "e5", time.monotonic() + PATIENCE)
     listening.cancel()
     assert sealed is not None
     assert site.cipher.open(sealed, b"result\ne5") == (b'{"toast":{"type":"success","content":"done"}}')
@@ -113,7 +113,7 @@ async def test_a_legacy_card_gets_its_new_card_at_the_top(site: Site) -> None:
     plain = {"open_id": "ou_1", "open_message_id": "om_card", "token": "c-1", "action": action}
     await site.accept(called(site.cipher, "card.action.trigger_v1", plain))
     await site.worker()
-    sealed = await site.calls.wait("echo", "e5", time.monotonic() + 5)
+    sealed = await site.calls.wait("echo", "e5", time.monotonic() + PATIENCE)
     assert sealed is not None
     found = orjson.loads(site.cipher.open(sealed, b"result\ne5"))
     assert found == {"toast": {"type": "info", "content": "done"}, "elements": []}
@@ -150,7 +150,7 @@ async def test_a_callback_that_fails_is_answered_at_once_and_buried(site: Site) 
     await site.accept(click(5, "ok", site.cipher, received=SYSTEM_CLOCK.now()))
     await site.worker()
     await until(site.done)
-    sealed = await site.calls.wait("echo", "e5", time.monotonic() + 5)
+    sealed = await site.calls.wait("echo", "e5", time.monotonic() + PATIENCE)
     assert sealed is not None
     assert b'"type":"error"' in site.cipher.open(sealed, b"result\ne5")
     assert len(await site.letters()) == 1
