@@ -60,6 +60,14 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
     return ran
 
 
+@pytest.fixture(scope="session", autouse=True)
+def logs_stay_as_they_are() -> Iterator[None]:
+    """A command that runs in the tests' own process would set up logging for every test that follows."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.core.logs.configure_logs", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def engine_url() -> Iterator[str]:
     """A real server on a unix socket, shared by the whole run; it writes its file, but syncs nothing."""

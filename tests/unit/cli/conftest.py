@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 
 
 @pytest.fixture(autouse=True)
-def logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Loggers would keep the runner's standard error, which is closed after the command, for every later test."""
-    monkeypatch.setattr("app.core.logs.configure_logs", lambda *_: None)
+def logs_are_kept() -> Iterator[None]:
+    """What a command logs is not what it prints."""
     with capture_logs():
         yield

@@ -91,7 +91,6 @@ def run(database_url: str, engine_url: str, tmp_path: Path, monkeypatch: pytest.
 
     asyncio.run(fill())
     monkeypatch.setitem(sys.modules, "app.wiring", SimpleNamespace(open_stores=open_stores))
-    monkeypatch.setattr("app.core.logs.configure_logs", lambda *_: None)
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*args: str) -> Result:
