@@ -155,7 +155,7 @@ async def node(started: tuple[Nursery, Dials], link: RedisLink, keys: Keys, tmp_
     leases = Leases(link, keys)
     lanes = Lanes(nursery, dials, leases, catalog, name="node:boot")
     sweeping = asyncio.create_task(Takeover(leases, catalog, "node").run())
-    await lanes.start()
+    await lanes.start(PATIENCE)
     yield Node(lanes, link, keys, ciphers, catalog)
     await lanes.stop(drain=2.0)
     await ended(sweeping)
