@@ -38,10 +38,6 @@ class DeadLetters:
         self._link = link
         self._keys = keys
 
-    async def count(self, bot: str) -> int:
-        with guard():
-            return int(await self._link.commands.xlen(self._keys.bot(bot, "dead")))
-
     async def list(self, bot: str, *, limit: int = 100, before: str | None = None) -> list[DeadLetter]:
         """The newest first; `before` is the last id of the page before."""
         if before is not None and not _is_id(before):

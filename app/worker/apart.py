@@ -34,11 +34,6 @@ class Apart:
         if self._quarantine.warn(bot, self._revision(bot)):
             self._moved(bot, why)
 
-    def pardon(self, bot: str) -> None:
-        """Let a bot back among the others: its handler was reloaded."""
-        if self._quarantine.pardon(bot):
-            self._regroup()
-
     def reloaded(self, bots: frozenset[str]) -> None:
         """Let those back whose directories changed since."""
         self._released([bot for bot in bots if self._quarantine.pardon(bot, self._revision(bot))])

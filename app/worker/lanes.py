@@ -140,10 +140,6 @@ class Lanes:
                 if successor is not None:
                     successor.replaces = process.lane.number
 
-    def pardon(self, bot: str) -> None:
-        """Let a bot back among the others: its handler was reloaded."""
-        self._apart.pardon(bot)
-
     @property
     def ready(self) -> bool:
         """Whether at least one shared worker serves."""

@@ -51,8 +51,8 @@ class Quarantine:
         self._warnings[bot] = [*recent, now]
         return len(recent) + 1 >= _WARNINGS and self.offend(bot, revision)
 
-    def pardon(self, bot: str, revision: str | None = None) -> bool:
-        """Let a bot back at once; with `revision` only if its directory changed since. True when it was apart."""
+    def pardon(self, bot: str, revision: str) -> bool:
+        """Let a bot back at once if its directory changed since; True when it was apart."""
         record = self._records.get(bot)
         if record is None or record.revision == revision:
             return False

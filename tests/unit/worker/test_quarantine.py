@@ -56,7 +56,7 @@ def test_a_changed_directory_is_a_new_chance_and_an_unchanged_one_is_not(quarant
     assert not quarantine.pardon("bad", "r1")
     assert quarantine.pardon("bad", "r2")
     quarantine.offend("bad", "r2")
-    assert quarantine.pardon("bad")
+    assert quarantine.pardon("bad", "r3")
     assert not quarantine.pardon("good", "r2")
 
 
@@ -67,5 +67,5 @@ def test_the_third_warning_within_a_minute_is_an_offence(quarantine: Quarantine,
     assert not quarantine.warn("slow", "r1")
     assert quarantine.warn("slow", "r1")
     assert quarantine.bots == ("slow",)
-    quarantine.pardon("slow")
+    quarantine.pardon("slow", "r2")
     assert not quarantine.warn("slow", "r1"), "what it was apart for is forgiven"
