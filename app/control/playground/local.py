@@ -29,11 +29,11 @@ CHALLENGE_WITHIN: Final = 1.0
 class LocalFeishu(People):
     """Everything of the local Feishu; `chance` decides what is left to chance, `speed` divides waits."""
 
-    def __init__(self, clock: Clock, chance: random.Random, speed: float, uuids: Uuids, token_lifetime: float) -> None:
+    def __init__(self, clock: Clock, chance: random.Random, speed: float, uuids: Uuids) -> None:
         super().__init__(clock, chance, speed)
         self.limits = Limits(clock)
         self.faults = Faults(chance)
-        self.tokens = TokenDesk(self.world, token_lifetime)
+        self.tokens = TokenDesk(self.world)
         self.uuids = uuids
         self.cards = Entities(self.world)
         self.hooks = Hooks(self.world, self.limits)

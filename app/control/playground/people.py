@@ -90,10 +90,10 @@ class People:
         self.feed.put(lambda: {"type": "world"})
         return chat
 
-    def add_attachment(self, user: User, name: str, data: bytes, *, image: bool = False) -> str:
-        """A person's file or image, to be named in a message; returns its key."""
-        key = self.world.new_id("img_v3_" if image else "file_v3_")
-        self.world.uploads[key] = Upload(key, user, "image" if image else "stream", name, data)
+    def add_attachment(self, user: User, name: str, data: bytes) -> str:
+        """A person's file, to be named in a message; returns its key."""
+        key = self.world.new_id("file_v3_")
+        self.world.uploads[key] = Upload(key, user, "stream", name, data)
         return key
 
     async def user_says(

@@ -9,8 +9,7 @@ from app.control.playground.control import Control
 from app.control.playground.local import LocalFeishu
 from app.control.playground.page import Page
 from app.control.playground.server import Server
-from app.control.playground.token_desk import LIFETIME
-from app.control.playground.uuids import DUPLICATE_UUID_CODE, UuidMode, Uuids, UuidScope
+from app.control.playground.uuids import UuidMode, Uuids, UuidScope
 from app.control.playground.wire import Answer, Request, json_answer
 from app.core.clock import SYSTEM_CLOCK, Clock
 
@@ -25,12 +24,8 @@ class Playground(LocalFeishu):
         uuid_mode: UuidMode = "original",
         uuid_scope: UuidScope = "app",
         speed: float = 1.0,
-        *,
-        duplicate_uuid_code: int = DUPLICATE_UUID_CODE,
-        token_lifetime: float = LIFETIME,
     ) -> None:
-        uuids = Uuids(clock, uuid_mode, uuid_scope, duplicate_uuid_code)
-        super().__init__(clock, random.Random(seed), speed, uuids, token_lifetime)
+        super().__init__(clock, random.Random(seed), speed, Uuids(clock, uuid_mode, uuid_scope))
         self._control = Control(self)
         self._page = Page(self._control, self.control_token)
         self.app: AsgiApp = asgi(self.handle)

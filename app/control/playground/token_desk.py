@@ -31,9 +31,9 @@ class Token:
 class TokenDesk:
     """Gives out tokens and knows whose they are."""
 
-    def __init__(self, world: World, lifetime: float = LIFETIME) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self.lifetime = lifetime
+        self.lifetime = LIFETIME
         self._tokens: dict[str, Token] = {}
         self._latest: dict[tuple[str, str], Token] = {}
         self.issued = 0

@@ -31,11 +31,11 @@ class _Sent:
 class Uuids:
     """Remembers the uuids of accepted messages for one hour."""
 
-    def __init__(self, clock: Clock, mode: UuidMode, scope: UuidScope, code: int) -> None:
+    def __init__(self, clock: Clock, mode: UuidMode, scope: UuidScope) -> None:
         self._clock = clock
         self.mode = mode
         self.scope = scope
-        self.code = code
+        self.code = DUPLICATE_UUID_CODE
         self._sent: dict[tuple[str, str, str], _Sent] = {}
         self._forgotten_at = clock.now()
 

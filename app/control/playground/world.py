@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -138,7 +137,6 @@ class World:
         self.messages: dict[str, Message] = {}
         self.uploads: dict[str, Upload] = {}
         self.templates: dict[str, dict[str, Any]] = {}
-        self.recent: deque[Message] = deque(maxlen=1000)
         # A hub remembers ids for hours: were they the same after a restart, its new messages would be duplicates.
         self._boot = secrets.token_hex(8)
         self._serial = 0
