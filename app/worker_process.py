@@ -26,6 +26,7 @@ from app.sending import open_sender
 from app.storage.master_key import MasterKey
 from app.worker.dial import Dials
 from app.worker.lane import Lane
+from app.worker.unseen import tell_of_unseen
 from app.worker.worker import Parts, Worker
 
 # Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
@@ -55,6 +56,7 @@ def worker_main(birth: Birth, lane: Lane) -> int:
 
 
 async def _work(birth: Birth, lane: Lane) -> int:
+    tell_of_unseen(asyncio.get_running_loop())
     settings = birth.settings
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(

@@ -19,9 +19,28 @@ WORD = "zanzibar7391"
 
 CARELESS = '''
 """Keeps what it hears wherever an author can."""
+import asyncio
+import threading
+
 from app.sdk import Bot, Context, Message
 
 bot = Bot()
+
+
+def fail(text):
+    raise ValueError(f"cannot bear {text}")
+
+
+async def fail_later(text):
+    fail(text)
+
+
+class Failing:
+    def __init__(self, text):
+        self.text = text
+
+    def __del__(self):
+        fail(self.text)
 
 
 @bot.message()
@@ -33,6 +52,10 @@ async def keep(message: Message, ctx: Context) -> str:
     await ctx.task("job").update("running", 0.5, note=message.text)
     await ctx.send(message.chat_id, f"later {message.text}", later=True)
     await ctx.later("1h", f"remember {message.text}")
+    asyncio.create_task(fail_later(message.text))
+    asyncio.get_running_loop().call_soon(fail, message.text)
+    threading.Thread(target=fail, args=[message.text]).start()
+    Failing(message.text)
     if message.text.startswith("fail"):
         raise ValueError(f"cannot bear {message.text}")
     return f"echo {message.text}"
@@ -69,6 +92,9 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
     status, printed, error = await feishu_hub(*found)
     assert (status, len(json.loads(printed)) >= 4) == (0, True), error
     assert await hub.stop() == 0
+    unseen = [line for line in hub.said().splitlines() if "nobody waited for what failed" in line]
+    for place in ("task", "thread", "destructor"):
+        assert any(f'"{place}"' in line and "in fail" in line for line in unseen), place
     if site.database != "sqlite":
         server: PostgresServer = request.getfixturevalue("postgres")
         server.execute("CHECKPOINT")
