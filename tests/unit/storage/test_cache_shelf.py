@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import pytest
 
 from app.core.keys import Keys
-from app.core.redis import RedisLink
+from app.core.redis import RedisLink, connect
+from tests.redis_servers import Server
 from tests.unit.storage.test_cache import Later, Source, loaded, tiers
 from tests.waiting import until
 
@@ -62,3 +64,21 @@ async def test_a_load_that_fails_leaves_no_lock(link: RedisLink, keys: Keys) -> 
     with pytest.raises(LookupError):
         await tiers(link, keys).of("echo").get_or_load("k", broken)
     assert await locks(link, keys) == []
+
+
+async def test_a_redis_that_hangs_holds_no_reader() -> None:
+    with Server("--save", "") as server:
+        link, clock = await connect(server.url), Later()
+        cache = tiers(link, Keys("t:"), clock).of("echo")
+        await cache.set("k", 1, ttl="1s")
+        server.signal(signal.SIGSTOP)
+        try:
+            # Once over a connection that stood, once over a new one.
+            for _ in range(2):
+                clock.ahead += 1.1  # memory forgets, and Redis has been left alone for long enough
+                async with asyncio.timeout(10):
+                    assert await cache.get("k", "away") == "away"
+                    assert await cache.get_or_load("other", loaded(Source())) == "loaded"
+        finally:
+            server.signal(signal.SIGCONT)
+            await link.close()
