@@ -25,7 +25,7 @@ async def open_archive(stores: Stores, registry: Registry, consumer: str) -> Asy
     stores.shreds.tell(overflow.forget)
     archiver = Archiver(
         stores.log,
-        Keeping(stores.messages, stores.keyring, registry),
+        Keeping(stores.messages, stores.keyring, registry, stores.letters),
         overflow,
         bots=lambda: tuple(registry.bots),
         consumer=consumer,

@@ -168,7 +168,7 @@ class BotConfig(Frozen):
     retain: Span = Field(
         30 * 86400.0, gt=0, description="how long messages are kept; within a day after that they are gone"
     )
-    honour_recalls: bool = Field(False, description="true: what is withdrawn in Feishu is deleted from the store too")
+    honour_recalls: bool = Field(False, description="true: what is withdrawn in Feishu is deleted here too")
     word_index: bool = Field(
         False, description="true: messages are found by their words; the index holds keyed hashes, see operations.md"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,13 @@ from app.core.redis import RedisLink, guard
 from app.queue.envelope import Entry
 
 _REPLAY = Script(Path(__file__).parent / "replay.lua")
+_WITHDRAW = Script(Path(__file__).parent / "withdraw.lua")
 _WAKE = Script(Path(__file__).parent / "wake.lua")
+# In an entry as it is packed, counted from one, behind its format.
+_TYPE: Final = Entry._fields.index("type") + 2
+_MESSAGE: Final = Entry._fields.index("message_id") + 2
+# A script holds up everything else in Redis: so many letters take about a millisecond.
+_LOOKED_AT_ONCE: Final = 100
 _ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
@@ -73,6 +80,16 @@ class DeadLetters:
             return False
         with guard():
             return bool(await self._link.commands.xdel(self._keys.bot(bot, "dead"), letter_id))
+
+    async def withdraw(self, bot: str, message_ids: Sequence[str], *, but: Sequence[str] = ()) -> int:
+        """Let go what is about these messages, except events of the types `but`; how many letters."""
+        gone, last = 0, "-"
+        while last:
+            args: list[str | int] = [last, _LOOKED_AT_ONCE, f" {' '.join(but)} ", _TYPE, _MESSAGE, *message_ids]
+            found, seen = await _WITHDRAW(self._link.commands, [self._keys.root(bot)], args)
+            gone += int(found)
+            last = f"({seen.decode()}" if seen else ""
+        return gone
 
     async def expire(self, bot: str, before: float) -> int:
         """Let go what was given up before a time, in seconds since the epoch; how many letters."""

@@ -28,13 +28,21 @@ class Ciphers(Protocol):
     async def cipher(self, bot: str) -> Cipher: ...
 
 
-class Keeping:
-    """What the archiver writes to; every call raises StoreUnavailable while the database or a key cannot be had."""
+class Letters(Protocol):
+    """The dead letters of all bots, with copies of their own."""
 
-    def __init__(self, messages: Messages, ciphers: Ciphers, catalog: Catalog) -> None:
+    async def withdraw(self, bot: str, message_ids: Sequence[str], *, but: Sequence[str] = ()) -> int: ...
+
+
+class Keeping:
+    """What the archiver writes to; every call raises StoreUnavailable while Redis, the database or a key is away."""
+
+    def __init__(self, messages: Messages, ciphers: Ciphers, catalog: Catalog, letters: Letters | None = None) -> None:
+        """Of `letters` those go whose message was withdrawn."""
         self._messages = messages
         self._ciphers = ciphers
         self._catalog = catalog
+        self._letters = letters
 
     async def insert(self, rows: Sequence[NewMessage]) -> None:
         """Store all or none; those already there stay as they are."""
@@ -52,6 +60,8 @@ class Keeping:
             withdrawn.update(await self._messages.recalled(bot, [row.message_id for row in mine]))
             if withdrawn:
                 await self._messages.recall(bot, list(withdrawn))
+                if self._letters is not None:
+                    await self._letters.withdraw(bot, list(withdrawn), but=RECALLS)
 
     async def _words(self, rows: Sequence[NewMessage]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}

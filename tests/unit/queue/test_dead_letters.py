@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.queue.dead_letters import DeadLetters
@@ -65,6 +67,34 @@ async def test_a_dropped_letter_is_gone(link: RedisLink, keys: Keys) -> None:
     assert await letters.drop("echo", letter.id)
     assert await letters.list("echo") == []
     assert not await letters.drop("echo", letter.id)
+
+
+async def test_letters_about_withdrawn_messages_go_however_many_there_are(link: RedisLink, keys: Keys) -> None:
+    letters = DeadLetters(link, keys)
+
+    async def bury(bot: str, event: str, message: str, type: str = "im.message.receive_v1") -> None:
+        entry = incoming(event, bot=bot, message_id=message).entry._replace(type=type)
+        fields: dict[Any, Any] = {
+            "e": entry.packed(),
+            "s": b"sealed",
+            "reason": "",
+            "detail": "",
+            "starts": 1,
+            "c": "oc_1",
+        }
+        await link.commands.xadd(keys.bot(bot, "dead"), fields)
+
+    await link.commands.xadd(keys.bot("echo", "dead"), {"e": "damaged"}, id="1-1")
+    for number in range(250):
+        await bury("echo", f"e{number}", f"om_{number}")
+    await bury("echo", "recall", "om_7", type="im.message.recalled_v1")
+    await bury("other", "elsewhere", "om_7")
+
+    assert await letters.withdraw("echo", ["om_7", "om_249", "om_none"], but=["im.message.recalled_v1"]) == 2
+    assert await letters.drop("echo", "1-1")
+    left = {letter.entry.event_id for letter in await letters.list("echo", limit=1000)}
+    assert left == {f"e{number}" for number in range(250)} - {"e7", "e249"} | {"recall"}
+    assert [letter.entry.event_id for letter in await letters.list("other")] == ["elsewhere"]
 
 
 async def test_letters_go_when_they_are_as_old_as_messages_may_become(link: RedisLink, keys: Keys) -> None:

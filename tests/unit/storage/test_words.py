@@ -15,7 +15,7 @@ from app.storage.audit import Audit
 from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
 from app.storage.keeping import Keeping
-from app.storage.message import NewMessage
+from app.storage.message import RECALLS, NewMessage
 from app.storage.messages import Messages
 from app.storage.query import Query
 from app.storage.reveal import Found, Reveals
@@ -34,6 +34,15 @@ class _Keys:
         return self.ciphers[bot]
 
     refresh = cipher
+
+
+class _Letters:
+    def __init__(self) -> None:
+        self.withdrawn: list[tuple[str, Sequence[str], Sequence[str]]] = []
+
+    async def withdraw(self, bot: str, message_ids: Sequence[str], *, but: Sequence[str] = ()) -> int:
+        self.withdrawn.append((bot, message_ids, but))
+        return 1
 
 
 def said(number: int, text: str, cipher: Cipher = CIPHER, **changes: Any) -> NewMessage:
@@ -255,9 +264,11 @@ async def test_a_recall_deletes_what_was_said_where_the_bot_says_so(messages: Me
     first = await messages.show(1)
     assert first is not None
     assert first.sealed is not None
-    honouring = Keeping(messages, keys, CatalogOf(echo={"honour_recalls": True, "word_index": True}))
+    letters = _Letters()
+    honouring = Keeping(messages, keys, CatalogOf(echo={"honour_recalls": True, "word_index": True}), letters)
     edit = said(5, "an edit", direction="out", type="text", message_id="om_4")
     await honouring.insert([said(4, "withdrawn"), edit, said(6, "", type="im.message.recalled_v1", message_id="om_4")])
+    assert letters.withdrawn == [("echo", ["om_4"], RECALLS)]
     shown = [await messages.show(number) for number in (3, 4, 5)]
     assert [one.info.state for one in shown if one] == ["recalled", "recalled", "kept"]
     assert [one.sealed is None for one in shown if one] == [True, True, False]
