@@ -14,7 +14,6 @@ from app.control.alerts.view import alerts_shown, past_shown
 from app.control.cluster.membership import Membership
 from app.control.dashboard.pages import Dashboard, Sight
 from app.control.dashboard.traffic import Traffic
-from app.control.dashboard.view import AlertRow
 from app.core.alert_rules import Rule
 from app.core.clock import SYSTEM_CLOCK
 from app.core.ending import running
@@ -53,31 +52,13 @@ class _Alerts:
     book: Book
     rules: dict[str, Rule]
 
-    async def now(self) -> Sequence[AlertRow]:
-        return [
-            _row(shown, shown["state"], until=None)
-            for shown in alerts_shown(await self.book.standing(), self.rules, SYSTEM_CLOCK.now())
-        ]
+    async def now(self) -> Sequence[Mapping[str, Any]]:
+        return alerts_shown(await self.book.standing(), self.rules, SYSTEM_CLOCK.now())
 
-    async def past(self, count: int) -> Sequence[AlertRow]:
+    async def past(self, count: int) -> Sequence[Mapping[str, Any]]:
         # The history tells of each alert twice, when it fires and when it is over.
         entries = past_shown(await self.book.history(2 * count), self.rules)
-        over = [_row(entry, "resolved", until=entry["at"]) for entry in entries if entry["what"] == "resolved"]
-        return over[:count]
+        return [entry for entry in entries if entry["what"] == "resolved"][:count]
 
     async def silence(self, name: str, subject: str, seconds: float) -> None:
         await self.book.silence(Silence(name, subject or "*", SYSTEM_CLOCK.now() + seconds, by="dashboard"))
-
-
-def _row(shown: dict[str, Any], state: str, until: float | None) -> AlertRow:
-    return AlertRow(
-        name=shown["name"],
-        subject=shown["subject"],
-        text=f"{shown['summary']} ({shown['value_text']})",
-        text_zh=f"{shown['summary_zh']}（{shown['value_text']}）",
-        severity=shown["severity"],
-        state=state,
-        since=shown["fired"] or shown["since"],
-        until=until,
-        silenced_until=shown.get("silenced_until"),
-    )

@@ -15,9 +15,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from app.control.admin.bots import BotsView
 from app.control.dashboard.sessions import COOKIE, LIFETIME, Sessions
 from app.control.dashboard.show import FILTERS
-from app.control.dashboard.view import AlertsView, BotsView, LimitsView, TrafficView
+from app.control.dashboard.view import AlertsView, LimitsView, TrafficView
 from app.control.dashboard.words import LANGUAGE_COOKIE, Language, language_of, words
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable

@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.channel.usage import LimitUse, QuotaUse
 from app.control.dashboard.traffic import BotTraffic, Chart
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRow:
-    """One alert that fires, waits or is over."""
-
-    name: str
-    subject: str
-    """What it is about: a bot, a node, a limit; empty where it is the hub."""
-    text: str
-    text_zh: str
-    severity: str
-    state: str
-    since: float
-    until: float | None = None
-    silenced_until: float | None = None
-
-
-class BotsView(Protocol):
-    """The bots of the configuration as this node has them."""
-
-    async def bots(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 class TrafficView(Protocol):
@@ -49,10 +26,10 @@ class LimitsView(Protocol):
 
 
 class AlertsView(Protocol):
-    """Alerts now and past."""
+    """Alerts now and past: documents of `app/control/alerts/view.py`."""
 
-    async def now(self) -> Sequence[AlertRow]: ...
+    async def now(self) -> Sequence[Mapping[str, Any]]: ...
 
-    async def past(self, count: int) -> Sequence[AlertRow]: ...
+    async def past(self, count: int) -> Sequence[Mapping[str, Any]]: ...
 
     async def silence(self, name: str, subject: str, seconds: float) -> None: ...

@@ -14,7 +14,6 @@ from starlette.routing import Mount
 from app.channel.usage import LimitUse, QuotaUse
 from app.control.dashboard.pages import Dashboard, Sight
 from app.control.dashboard.traffic import BotTraffic, Chart
-from app.control.dashboard.view import AlertRow
 from app.core.clock import SystemClock
 from app.core.errors import StoreUnavailable
 from app.main import bind, listener
@@ -52,8 +51,8 @@ class Town:
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     uses: list[LimitUse] = field(default_factory=list)
     months: list[QuotaUse] = field(default_factory=list)
-    firing: list[AlertRow] = field(default_factory=list)
-    over: list[AlertRow] = field(default_factory=list)
+    firing: list[dict[str, Any]] = field(default_factory=list)
+    over: list[dict[str, Any]] = field(default_factory=list)
     silenced: list[tuple[str, str, float]] = field(default_factory=list)
     curve: Chart = field(default_factory=Chart)
     away: bool = False
@@ -74,10 +73,10 @@ class Town:
     async def quotas(self) -> Sequence[QuotaUse]:
         return self._unless_away(self.months)
 
-    async def now(self) -> Sequence[AlertRow]:
+    async def now(self) -> Sequence[Mapping[str, Any]]:
         return self._unless_away(self.firing)
 
-    async def past(self, count: int) -> Sequence[AlertRow]:
+    async def past(self, count: int) -> Sequence[Mapping[str, Any]]:
         return self._unless_away(self.over)[:count]
 
     async def silence(self, name: str, subject: str, seconds: float) -> None:

@@ -9,8 +9,12 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.channel.usage import LimitUse, QuotaUse
+from app.control.alerts.book import Standing
+from app.control.alerts.past import Past
+from app.control.alerts.states import Alert
+from app.control.alerts.view import alerts_shown, past_shown
 from app.control.dashboard.traffic import Chart
-from app.control.dashboard.view import AlertRow
+from app.core.alert_rules import DEFAULT_RULES
 from tests.browsers import new_page
 from tests.unit.control.dashboard.conftest import TOKEN, Town
 from tests.waiting import until
@@ -38,16 +42,10 @@ def busy(town: Town) -> Town:
         QuotaUse("acme", "2026-11", 8_100, 10_000, 11_500, False),
         QuotaUse("cli_x", "2026-11", 12, None, 20, False),
     ]
-    town.firing = [
-        AlertRow(
-            "send_wait", "cli_a1b2c3", "2.5 s for a send slot", "等待发送 2.5 秒", "warning", "firing", since=START
-        )
-    ]
-    town.over = [
-        AlertRow(
-            "node_offline", "hub-2", "node hub-2 was away", "节点 hub-2 离线", "critical", "resolved", START, START + 90
-        )
-    ]
+    firing = Alert("QueueLong", "support", "warning", "firing", 240, since=START)
+    town.firing = alerts_shown(Standing({firing.key: firing}, ()), DEFAULT_RULES, START)
+    over = Alert("NodeOffline", "hub-2", "critical", "firing", 90, since=START)
+    town.over = past_shown([("1-0", Past("resolved", START + 90, over))], DEFAULT_RULES)
     moments = tuple(START + 10 * n for n in range(100))
     town.curve = Chart(moments, tuple(60.0 + n % 20 for n in range(100)), tuple(float(n % 9 == 0) for n in range(100)))
     return town
@@ -81,8 +79,8 @@ async def test_log_in_look_and_silence(busy: Town, browser: Browser) -> None:
     await expect(page.locator("#chart canvas")).to_be_visible()
     await shot(page, "overview-light")
     await page.get_by_role("button", name="8h").click()
-    await expect(page.locator("#alerts")).to_contain_text("send_wait")
-    assert busy.silenced == [("send_wait", "cli_a1b2c3", 8 * 3600.0)]
+    await expect(page.locator("#alerts")).to_contain_text("QueueLong")
+    assert busy.silenced == [("QueueLong", "support", 8 * 3600.0)]
     # Nothing was refused by the page's own policy, nothing failed to load.
     assert complaints == []
 

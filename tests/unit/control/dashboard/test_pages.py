@@ -11,13 +11,15 @@ import pytest
 
 from app.channel.limits import BoundKind
 from app.channel.usage import LimitUse, QuotaUse
+from app.control.alerts.book import Standing
+from app.control.alerts.states import Alert
+from app.control.alerts.view import alerts_shown
 from app.control.dashboard.sessions import COOKIE
-from app.control.dashboard.view import AlertRow
+from app.core.alert_rules import DEFAULT_RULES
 from tests.unit.control.dashboard.conftest import TOKEN, Town
 
-ALERT = AlertRow(
-    "queue_waiting", "support", "240 events wait", "240 个事件等待", "warning", "firing", since=1_790_000_000.0
-)
+FIRING = Alert("QueueLong", "support", "warning", "firing", 240, since=1_790_000_000.0)
+[ALERT] = alerts_shown(Standing({FIRING.key: FIRING}, ()), DEFAULT_RULES, 1_790_000_000.0)
 
 
 @pytest.fixture
@@ -110,12 +112,12 @@ async def test_a_form_without_its_token_changes_nothing(town: Town, admin: httpx
 
 async def test_an_alert_is_silenced(town: Town, admin: httpx.AsyncClient) -> None:
     town.firing = [ALERT]
-    form = {"name": ALERT.name, "subject": ALERT.subject, "for": "8h", "csrf": await csrf(admin)}
+    form = {"name": FIRING.rule, "subject": FIRING.subject, "for": "8h", "csrf": await csrf(admin)}
     assert (await admin.post("/silence", data=form)).headers["location"] == "/dashboard/#alerts"
     part = await admin.post("/silence", data=form, headers={"HX-Request": "true"})
-    assert "240 events wait" in part.text
+    assert "Many events wait (240)" in part.text
     assert "<html" not in part.text
-    assert town.silenced == [("queue_waiting", "support", 8 * 3600.0)] * 2
+    assert town.silenced == [("QueueLong", "support", 8 * 3600.0)] * 2
     assert (await admin.post("/silence", data={**form, "for": "99y"})).status_code == 400
 
 
@@ -157,7 +159,7 @@ async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient)
         "oc_1",
         "4 of 5 in 1 s",
         "3 waiting, 1.5 s",
-        "240 events wait",
+        "Many events wait (240)",
     ):
         assert text in page
     assert "<b>support</b> <small>im.message.create</small>" in page
