@@ -18,7 +18,7 @@ app = typer.Typer(help="Settings: validate, get.", no_args_is_help=True)
 @app.command()
 def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: AsJson = False) -> None:
     """Check hub.yaml, the environment, every bot and its handler; name every fault at once, exit 1 if there is any."""
-    from app.control.registry.check import check_all, unknown_bots
+    from app.control.registry.check import check_addresses, check_all, unknown_bots
     from app.control.registry.snapshot import Registry
     from app.core.errors import ConfigError, Fault
     from app.core.logs import configure_logs
@@ -33,6 +33,7 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
         settings = load_settings(config / "hub.yaml", os.environ)
         warnings += [f"environment: {name}: names no setting" for name in settings.unknown_env]
         warnings += unknown_bots(settings, registry.statuses)
+        faults += check_addresses(settings)
     except ConfigError as exc:
         faults += exc.faults
     found = check_all(registry, bots, frozenset(registry.statuses))

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.core.errors import StartError, StoreUnavailable
 from app.core.sections import DatabasePool
+from app.storage.database_url import driver_url
 from app.storage.pool import IdleConnections, pool_arguments
 from app.storage.private_files import create_private
 from app.storage.schema import HEAD, current_revision, upgrade
@@ -50,8 +51,8 @@ class Database:
         *,
         pool: DatabasePool | None = None,
     ) -> None:
-        """StartError when the URL cannot be used; the pool is PostgreSQL's."""
-        self._url = _driver_url(url, data_dir)
+        """ConfigError when the URL cannot be used, StartError without its driver; the pool is PostgreSQL's."""
+        self._url = driver_url(url, data_dir)
         self.sqlite = self._url.get_backend_name() == "sqlite"
         self.place = str(self._url.database) if self.sqlite else f"PostgreSQL at {self._url.host or 'localhost'}"
         pool = pool or DatabasePool()
@@ -180,27 +181,6 @@ def _errors() -> tuple[type[Exception], ...]:
     driver = sys.modules.get("asyncpg")
     own = (driver.PostgresError, driver.InterfaceError) if driver else ()
     return (SQLAlchemyError, OSError, TimeoutError, sqlite3.Error, *own)
-
-
-def _driver_url(url: str, data_dir: Path) -> URL:
-    if url == "sqlite":
-        return URL.create("sqlite+aiosqlite", database=str(data_dir / "hub.db"))
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise StartError("database.url is not a URL: use sqlite, sqlite:///path or postgresql://…") from None
-    match parsed.drivername:
-        case "sqlite" | "sqlite+aiosqlite":
-            return parsed.set(drivername="sqlite+aiosqlite", database=parsed.database or str(data_dir / "hub.db"))
-        case "postgresql" | "postgres" | "postgresql+asyncpg":
-            query = dict(parsed.query)
-            if "sslmode" in query:
-                # libpq's name, which people have in their URLs, and asyncpg's for the same thing.
-                query["ssl"] = query.pop("sslmode")
-            return parsed.set(drivername="postgresql+asyncpg", query=query)
-    raise StartError(
-        f"database.url: {parsed.drivername}:// is not supported; use sqlite, sqlite:///path or postgresql://…"
-    )
 
 
 def _engine(url: URL, pool: DatabasePool, command_timeout: float = _COMMAND_TIMEOUT) -> AsyncEngine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from app.control.registry.modules import (
 )
 from app.control.registry.snapshot import Registry
 from app.core.errors import ConfigError, Fault
+from app.core.redis import connect
 from app.core.settings import Settings
 from app.model.bot import Credentials
 
@@ -42,9 +44,9 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
         status, reading = registry.statuses[bot], registry.readings[bot]
         faults += status.faults
         warnings += status.warnings
-        if reading.config is None or reading.config.handler is None:
+        name = reading.handler
+        if name is None:
             continue
-        name = reading.config.handler
         if name not in loaded:
             try:
                 loaded[name] = load_handler(name, directories)
@@ -52,7 +54,7 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
                 loaded[name] = exc
                 faults += exc.faults
         handler = loaded[name]
-        if isinstance(handler, Handler):
+        if isinstance(handler, Handler) and reading.config is not None:
             # Values that could not be had are faults already.
             unresolved = any(fault.key.startswith("settings") for fault in status.faults)
             faults += [] if unresolved else check_settings(handler, reading.config.settings, reading.directory)[1]
@@ -61,6 +63,27 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
         if isinstance(handler, Handler):
             unload(handler)
     return Report(names, tuple(faults), tuple(warnings))
+
+
+def check_addresses(settings: Settings) -> list[Fault]:
+    """What is wrong with redis.url and database.url as they are written; nothing is asked of either."""
+    from app.storage.database_url import driver_url
+
+    faults: list[Fault] = []
+    try:
+        if settings.redis.url != "embedded":
+            asyncio.run(_understand(settings.redis.url))
+    except ConfigError as exc:
+        faults += exc.faults
+    try:
+        driver_url(settings.database.url, settings.data_dir)
+    except ConfigError as exc:
+        faults += exc.faults
+    return faults
+
+
+async def _understand(redis_url: str) -> None:
+    await (await connect(redis_url)).close()
 
 
 def unknown_bots(settings: Settings, bots: Collection[str]) -> list[str]:

@@ -30,6 +30,8 @@ class Reading:
     """None when anything is wrong."""
     config: BotConfig | None = None
     """config.yaml, where it alone is right: enough to look at the handler while credentials are missing."""
+    handler: str | None = None
+    """The handler that config.yaml names, whatever else is wrong there."""
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
     unfilled: bool = False
@@ -86,11 +88,18 @@ def examine(directory: Path, env: Mapping[str, str], credentials: Credentials | 
         directory=directory,
         spec=spec,
         config=config,
+        handler=_handler_in(config_file, faults),
         faults=tuple(faults),
         warnings=_warnings(directory, config, credentials),
         unfilled=unfilled,
         mounted=tuple(mounted),
     )
+
+
+def _handler_in(document: Document, faults: list[Fault]) -> str | None:
+    wrong = any(fault.key == "handler" for fault in faults)
+    found = document.data.get("handler")
+    return found if isinstance(found, str) and not wrong else None
 
 
 def _document(path: Path, env: Mapping[str, str], what_to_do: str) -> Document:

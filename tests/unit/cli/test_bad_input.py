@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from app.cli.main import main
 
@@ -51,6 +52,32 @@ def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
     printed = capsys.readouterr()
     assert "Traceback" not in printed.out + printed.err
     return int(ended.value.code or 0), " ".join((printed.out + printed.err).split())
+
+
+@pytest.mark.parametrize("command", ["doctor", "messages list"])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        pytest.param("postgresql://u:pazz@h:bad/x", "database.url: the port is no number", id="port"),
+        pytest.param("postgresql://u:pazz@h:99999/x", "database.url: there is no such port", id="high-port"),
+        pytest.param("postgresql://u:pazz@h/x?foo=1", "database.url: ?foo= is no parameter of the driver", id="query"),
+    ],
+)
+def test_a_database_url_that_cannot_be_used_is_named(
+    command: str,
+    url: str,
+    words: str,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HUB_DATABASE_URL", url)
+    monkeypatch.setenv("HUB_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("HUB_MASTER_KEY", Fernet.generate_key().decode())
+    status, printed = said(capsys, monkeypatch, *command.split(), "-c", str(config))
+    assert status == 1
+    assert words in printed
+    assert "pazz" not in printed
 
 
 @pytest.mark.parametrize(

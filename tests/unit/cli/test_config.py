@@ -41,6 +41,16 @@ def test_settings_and_bots_are_validated_together(config_dir: Path, monkeypatch:
     assert {"file", "key", "problem"} == set(report["faults"][0])
 
 
+def test_addresses_that_cannot_be_used_are_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_REDIS_URL", "redis://:pazzword@h:notaport/0")
+    monkeypatch.setenv("HUB_DATABASE_URL", "postgresql://u:pazzword@h:bad/x")
+    result = config("validate")
+    assert result.exit_code == 1
+    assert "HUB_REDIS_URL: redis.url: the URL cannot be read" in result.output
+    assert "HUB_DATABASE_URL: database.url: the port is no number" in result.output
+    assert "pazzword" not in result.output
+
+
 def test_variables_that_name_nothing_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_PROT", "1")
     result = config("validate")

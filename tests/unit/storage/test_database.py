@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from app.core.errors import StartError, StoreUnavailable
+from app.core.errors import ConfigError, StartError, StoreUnavailable
 from app.storage.database import Database
 from app.storage.schema import HEAD, upgrade
 from app.storage.tables import metadata
@@ -190,7 +190,7 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("url", ["mysql://hub:secret@host/db", "not a url", "postgresql+psycopg2://x/y"])
 def test_other_urls_are_refused_without_their_password(url: str, tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"database\.url") as caught:
+    with pytest.raises(ConfigError, match=r"database\.url") as caught:
         Database(url, tmp_path)
     assert "secret" not in str(caught.value)
 

@@ -21,6 +21,7 @@ def test_all_faults_of_all_bots_and_handlers_come_at_once(root: Path, tmp_path: 
     write_bot("three", config="handler: plain\nsettings: {colour: red}\n")
     write_bot("four", config="handler: gone\n")
     write_bot("five", config="handler: plain\n")
+    write_bot("six", config="handler: nope\ntimeout: fast\n")
     registry = Registry(root, {})
     registry.load()
 
@@ -33,6 +34,8 @@ def test_all_faults_of_all_bots_and_handlers_come_at_once(root: Path, tmp_path: 
     assert "three/config.yaml: settings.colour: unknown key" in text
     assert "gone.py: no such handler" in text
     assert "five" not in text
+    assert "six/config.yaml: timeout: " in text
+    assert "nope.py: no such handler" in text
 
 
 def test_the_shipped_bots_have_no_fault_but_missing_credentials() -> None:
