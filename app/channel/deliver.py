@@ -10,6 +10,7 @@ from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (
+    AppRefused,
     FeishuError,
     FeishuLimited,
     HubError,
@@ -57,7 +58,8 @@ class Delivery:
         """Send one message; the next of its chat, if it is to `go_on`, or None when the chat was let go.
 
         `patience` is how long it may wait for its send slot, in seconds. Raises Fenced, SlotTimeout where no message
-        of the app would find one, and FeishuLimited where the month's calls are used up.
+        of the app would find one, FeishuLimited where the month's calls are used up, and AppRefused where Feishu takes
+        nothing of the app.
         """
         record = self._outbox.queue.record(work)
         try:
@@ -73,8 +75,8 @@ class Delivery:
             await kept(lambda: self._mailbox.release(work), self._clock)
             return None
         except (FeishuError, OutcomeUnknown, SealBroken) as error:
-            if isinstance(error, FeishuLimited) and error.bound == "quota":
-                # Kept, however long: the month ends, and an operator can have it go on before.
+            if isinstance(error, AppRefused) or (isinstance(error, FeishuLimited) and error.bound == "quota"):
+                # Kept, however long: a secret is put right, the month ends, and no message was at fault.
                 await kept(lambda: self._mailbox.release(work), self._clock)
                 raise
             if error.retryable and work.held < self._keep_trying:

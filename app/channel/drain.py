@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.channel.deliver import Delivery
 from app.channel.outbox import Outbox
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import FeishuLimited, Fenced, SlotTimeout, StoreUnavailable
+from app.core.errors import AppRefused, FeishuLimited, Fenced, SlotTimeout, StoreUnavailable
 from app.core.logs import get_logger
 from app.model.catalog import Catalog
 from app.queue.claims import Claims
@@ -29,8 +29,10 @@ _PATIENCE_FULL: Final = 0.25
 # A chat that was let go after so many messages is taken again behind the bot's others.
 _TURNS_IN_A_ROW: Final = 20
 _RELEASE_TIME: Final = 2.0
-# A month that is used up may be given more calls, or end.
-_QUOTA_REST: Final = 10.0
+# A month that is used up may be given more calls, or end; a secret may be put right.
+_LONG_REST: Final = 10.0
+# Where only a call can tell whether the app may speak again: each counts among the month's.
+_ASKED_AGAIN: Final = 60.0
 
 log = get_logger(__name__)
 
@@ -186,15 +188,24 @@ class Drainer:
                 full = desk.busy[kind] >= self._slots
                 go_on = turns < _TURNS_IN_A_ROW and not self._stopping
                 work = await self._delivery.one(work, spec, _PATIENCE_FULL if full else _PATIENCE, go_on)
-        except (SlotTimeout, FeishuLimited) as error:
-            longest = _PATIENCE if isinstance(error, SlotTimeout) else _QUOTA_REST
-            desk.rest_until[kind] = self._clock.monotonic() + min(error.retry_after or 0.0, longest)
+        except (SlotTimeout, FeishuLimited, AppRefused) as error:
+            self._rest(desk, kind, error)
         except Fenced:
             log.warning("chat lost to another node", bot=first.bot, message=first.entry.event_id)
         except StoreUnavailable:
             pass  # the lease runs out
         finally:
             self._claims.let_go(first)
+
+    def _rest(self, desk: _Desk, kind: bool, error: SlotTimeout | FeishuLimited | AppRefused) -> None:
+        now = self._clock.monotonic()
+        if isinstance(error, AppRefused):
+            if now >= desk.rest_until[kind]:
+                log.error("messages wait, Feishu takes nothing of the app", bot=desk.bot, code=error.code)
+            seconds = _ASKED_AGAIN if error.retry_after is None else min(error.retry_after, _LONG_REST)
+        else:
+            seconds = min(error.retry_after or 0.0, _PATIENCE if isinstance(error, SlotTimeout) else _LONG_REST)
+        desk.rest_until[kind] = now + seconds
 
     # -- claims ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import orjson
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (
+    AppRefused,
     FeishuError,
     FeishuRefused,
     FeishuUnavailable,
@@ -93,7 +94,7 @@ class Tokens:
         self._seal = seal
         self._clock = clock
         self._held: dict[_Place, _Token] = {}
-        self._refused: dict[_Place, tuple[float, FeishuRefused]] = {}
+        self._refused: dict[_Place, tuple[float, AppRefused]] = {}
         self._flights: dict[_Place, asyncio.Task[_Token]] = {}
 
     async def token(self, spec: BotSpec, kind: TokenKind = "tenant") -> str:
@@ -109,13 +110,7 @@ class Tokens:
         if refused is not None:
             until, error = refused
             if now < until:
-                raise FeishuRefused(
-                    str(error),
-                    code=error.code,
-                    status=error.status,
-                    log_id=error.log_id,
-                    retry_after=until - now,
-                )
+                raise _no_token(error, until - now)
             del self._refused[place]
         flight = self._flights.get(place) or self._fly(place, spec, None)
         # Shielded: who asked first may be cancelled, the others still wait for it.
@@ -214,7 +209,7 @@ class Tokens:
         if answer.code != 0:
             error = error_for(answer, label)
             if isinstance(error, FeishuRefused):
-                error.retry_after = _REFUSED_FOR
+                error = _no_token(error, _REFUSED_FOR)
                 self._refused[place] = (self._clock.now() + _REFUSED_FOR, error)
             raise error
         value, life = answer.document.get(f"{place.kind}_access_token"), answer.document.get("expire")
@@ -259,6 +254,11 @@ class Tokens:
                 self._keys.token_lock(place.app_id, place.shared), b"1", nx=True, px=_LOCK_MS
             )
         return bool(won)
+
+
+def _no_token(error: FeishuRefused, seconds: float) -> AppRefused:
+    """Whatever the code says: without a token nothing of the app is taken; asked for again after so many `seconds`."""
+    return AppRefused(str(error), code=error.code, status=error.status, log_id=error.log_id, retry_after=seconds)
 
 
 def _place(spec: BotSpec, kind: TokenKind) -> _Place:

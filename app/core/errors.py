@@ -18,8 +18,9 @@ HubError
 │   ├── FeishuLimited           too often; carries which bound (`app`, `chat`, `quota`)
 │   ├── FeishuTokenInvalid      the access token is no longer good
 │   ├── FeishuUnavailable       no answer, a broken answer or an internal error
-│   ├── FeishuRefused           will never work as it stands (content, rights, set-up)
-│   └── TargetGone              the message, chat or user is no longer there
+│   └── FeishuRefused           will never work as it stands (content, rights, set-up)
+│       ├── TargetGone          the message, chat or user is no longer there
+│       └── AppRefused          nothing of the app would be taken: its secret, its state, its place or its rights
 ├── OutcomeUnknown              it may have been sent: repeating it could say it twice
 ├── SlotTimeout                 no send slot before the deadline
 ├── FetchRefused                a URL is not fetched: where it leads to, or what it answers, is not allowed
@@ -190,6 +191,10 @@ class FeishuRefused(FeishuError):
 
 class TargetGone(FeishuRefused):
     """The message, chat or user that was addressed is no longer there."""
+
+
+class AppRefused(FeishuRefused):
+    """Feishu takes no such call of the app, whatever it says: who can wait does, until somebody has mended that."""
 
 
 class OutcomeUnknown(HubError):

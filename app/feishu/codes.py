@@ -7,6 +7,7 @@ import re
 from typing import Final, Literal
 
 from app.core.errors import (
+    AppRefused,
     FeishuError,
     FeishuLimited,
     FeishuRefused,
@@ -22,6 +23,8 @@ CHAT_LIMITED: Final = frozenset({230020, 11233})
 QUOTA_USED_UP: Final = 99991403
 TOKEN_INVALID: Final = frozenset({99991661, 99991663, 99991664, 99991671, 99991677})
 WRONG_CREDENTIALS: Final = frozenset({10003, 10005, 10012, 10013, 10014, 10015, 20002, 99991662, 99991673})
+APP_UNFIT: Final = frozenset({230006, 99991401, 99991672})
+"""What the app may not do at all as it is set up: no bot ability, not from this address, no scope for the API."""
 INTERNAL: Final = frozenset({1500, 2200, 99991644})
 
 BEING_SENT: Final = frozenset({230049, 18121})
@@ -155,9 +158,10 @@ def _reading(answer: Answer) -> tuple[type[FeishuError], Literal["app", "chat", 
     if code in INTERNAL or answer.status >= 500 or (code == 11246 and "internal" in words):
         return FeishuUnavailable, "app", "an internal error of Feishu"
     if code in WRONG_CREDENTIALS:
-        return FeishuRefused, "app", _CREDENTIALS_ADVICE
+        return AppRefused, "app", _CREDENTIALS_ADVICE
     advice = _ADVICE.get(code, "look the code up in Feishu's list of error codes")
-    return (TargetGone if code in GONE else FeishuRefused), "app", advice
+    kind = TargetGone if code in GONE else AppRefused if code in APP_UNFIT else FeishuRefused
+    return kind, "app", advice
 
 
 def pause_asked(answer: Answer) -> float | None:

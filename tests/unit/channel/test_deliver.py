@@ -8,7 +8,15 @@ import pytest
 
 from app.channel.deliver import Delivery
 from app.channel.tokens import Tokens
-from app.core.errors import FeishuLimited, FeishuRefused, FeishuUnavailable, HubError, SlotTimeout, StoreUnavailable
+from app.core.errors import (
+    AppRefused,
+    FeishuLimited,
+    FeishuRefused,
+    FeishuUnavailable,
+    HubError,
+    SlotTimeout,
+    StoreUnavailable,
+)
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
@@ -91,8 +99,13 @@ async def test_a_chat_that_has_to_wait_is_parked(
 
 @pytest.mark.parametrize(
     ("error", "raised"),
-    [(whole_app(), SlotTimeout), (used_up(), FeishuLimited), (StoreUnavailable("away"), None)],
-    ids=["app full", "month over", "no Redis"],
+    [
+        (whole_app(), SlotTimeout),
+        (used_up(), FeishuLimited),
+        (AppRefused("wrong secret"), AppRefused),
+        (StoreUnavailable("away"), None),
+    ],
+    ids=["app full", "month over", "app refused", "no Redis"],
 )
 async def test_a_chat_that_this_node_can_do_nothing_for_is_handed_back_at_once(
     channel: Channel, delivery: Delivery, spec: BotSpec, error: HubError, raised: type[HubError] | None

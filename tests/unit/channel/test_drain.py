@@ -131,6 +131,25 @@ async def test_a_used_up_quota_loses_no_message(channel: Channel, link: RedisLin
     assert said(feishu) == ["0", "1"]
 
 
+@pytest.mark.parametrize("asked", ["token", "message"])
+async def test_an_app_that_feishu_does_not_take_loses_no_message(
+    channel: Channel, feishu: StandIn, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr("app.channel.drain._LONG_REST", 0.05)
+    monkeypatch.setattr("app.channel.drain._ASKED_AGAIN", 0.05)
+    feishu.secrets["cli_a"] = "another" if asked == "token" else "secret-a"
+    feishu.faults.extend([Fault("code", 99991672)] * 30 if asked == "message" else ())
+    ids = [await channel.put(number, f"oc_{n}") for n in range(12) for number in range(2)]
+    async with channel.draining():
+        await until(lambda: channel.sender.exchange.outcomes["AppRefused"] >= 30)
+        if asked == "token":
+            assert not any([(await channel.state(one)).is_final for one in ids])
+            assert len(feishu.calls("/auth/")) == 1  # a secret that is wrong is not tried by every message
+            channel.bots.bots = {"support": bot(feishu.url, secret="another")}
+        await until(lambda: channel.is_final(*ids))
+    assert [said(feishu, f"oc_{n}") for n in range(12)] == [["0", "1"]] * 12
+
+
 async def test_messages_for_which_no_slot_is_free_are_not_asked_for_without_a_pause(
     channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,8 @@ def test_codes_are_those_that_the_hub_knows() -> None:
         | codes.ALREADY_DONE
         | codes.REPLY_TARGET_GONE
         | codes.INTERNAL
+        | codes.WRONG_CREDENTIALS
+        | codes.APP_UNFIT
         | {codes.QUOTA_USED_UP}
     )
     assert named == known

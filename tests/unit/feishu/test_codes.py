@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.core.errors import (
+    AppRefused,
     FeishuError,
     FeishuLimited,
     FeishuRefused,
@@ -49,7 +50,11 @@ def answer(code: int, status: int = 400, msg: str = "", **headers: str) -> Answe
         (123456, 502, FeishuUnavailable),
         (230002, 400, FeishuRefused),
         (11246, 400, FeishuRefused),
-        (10014, 200, FeishuRefused),
+        (10014, 200, AppRefused),
+        (99991673, 400, AppRefused),
+        (230006, 400, AppRefused),
+        (99991401, 400, AppRefused),
+        (99991672, 400, AppRefused),
         (123456, 400, FeishuRefused),
     ],
 )
