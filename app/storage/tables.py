@@ -31,9 +31,6 @@ def _index(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
-RARE_TYPE: Final = "direction = 'in' AND type <> 'im.message.receive_v1'"
-"""What the index by type holds: all that is not found soon enough by going back in time."""
-
 messages: Final = Table(
     "messages",
     metadata,
@@ -52,7 +49,7 @@ messages: Final = Table(
     Index("ix_messages_chat", "bot", "chat_id", "created", "id"),
     Index("ix_messages_bot", "bot", "created", "id"),
     _index("ix_messages_user", "bot", "user_id", "created", "id", where="user_id <> ''"),
-    _index("ix_messages_type", "bot", "type", "created", "id", where=RARE_TYPE),
+    Index("ix_messages_type", "bot", "type", "created", "id"),
     # A message with its edits, reactions and recall.
     _index("ix_messages_message", "bot", "message_id", where="message_id <> ''"),
     # An id is never given twice: the audit names messages by it.

@@ -102,14 +102,24 @@ async def test_a_page_is_read_from_its_index_alone(database: Database, messages:
     event.listen(database._engine.sync_engine, "before_cursor_execute", note)
     await messages.search(CHAT, before=50)
     await messages.search(ECHO)
-    (chat, bot) = [statement for statement in statements if statement.startswith("SELECT")]
+    for rare in ("text", "im.chat.updated_v1", "im.message.receive_v1"):
+        await messages.search(Query("echo", type=rare))
+    await messages.search(Query("echo", chat="oc_1", type="text"))
+    (chat, bot, *types, both) = [statement for statement in statements if statement.startswith("SELECT")]
     async with database.reading() as connection:
         plans = [
             str((await connection.exec_driver_sql("EXPLAIN QUERY PLAN " + query, values)).all())
-            for query, values in ((chat, ("echo", "oc_1", 50, 50, 0)), (bot, ("echo", 50, 0)))
+            for query, values in (
+                (chat, ("echo", "oc_1", 50, 50, 0)),
+                (bot, ("echo", 50, 0)),
+                (both, ("echo", "oc_1", "", "text", 50, 0)),
+                *((one, ("echo", "text", 50, 0)) for one in types),
+            )
         ]
     assert "USING INDEX ix_messages_chat" in plans[0]
     assert "USING INDEX ix_messages_bot" in plans[1]
+    assert "USING INDEX ix_messages_chat" in plans[2]
+    assert all("USING INDEX ix_messages_type" in plan for plan in plans[3:])
     assert not any("TEMP B-TREE" in plan for plan in plans)
 
 
