@@ -139,6 +139,8 @@ class SpoolFile:
         self._database.execute("PRAGMA auto_vacuum=INCREMENTAL")
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
+        # What is deleted is overwritten, here and not only where the library was built so.
+        self._database.execute("PRAGMA secure_delete=ON")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version not in (0, _FORMAT):
             raise sqlite3.DatabaseError(f"it has format {version}, this hub reads {_FORMAT}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
@@ -19,7 +20,7 @@ _WAKE = Script(Path(__file__).parent / "wake.lua")
 # In an entry as it is packed, counted from one, behind its format.
 _TYPE: Final = Entry._fields.index("type") + 2
 _MESSAGE: Final = Entry._fields.index("message_id") + 2
-# A script holds up everything else in Redis: so many letters take about a millisecond.
+# A script holds up everything else in Redis: so many letters take about a millisecond. Read, they take memory.
 _LOOKED_AT_ONCE: Final = 100
 _ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
@@ -92,15 +93,29 @@ class DeadLetters:
         return gone
 
     async def expire(self, bot: str, before: float) -> int:
-        """Let go what was given up before a time, in seconds since the epoch; how many letters."""
-        with guard():
-            least = max(0, int(before * 1000))
-            return int(await self._link.commands.xtrim(self._keys.bot(bot, "dead"), minid=least, approximate=False))
+        """Let go what came in before a time, in seconds since the epoch, whenever it was given up; how many letters."""
+        name, gone, after = self._keys.bot(bot, "dead"), 0, "-"
+        while True:
+            with guard():
+                page: Any = await self._link.commands.xrange(name, min=after, count=_LOOKED_AT_ONCE)
+                if old := [letter_id for letter_id, fields in page if _came(letter_id, fields) < before]:
+                    gone += int(await self._link.commands.xdel(name, *old))
+            if len(page) < _LOOKED_AT_ONCE:
+                return gone
+            after = f"({page[-1][0].decode()}"
 
 
 def _is_id(text: str) -> bool:
     """Whether it can name a letter; Redis refuses other words for one, or takes them for a range."""
     return _ID.fullmatch(text) is not None
+
+
+def _came(letter_id: bytes, fields: dict[bytes, bytes]) -> float:
+    try:
+        return Entry.unpacked(fields[b"e"], b"").received
+    except (HubError, ValueError):
+        # Of another hub's format, or damaged: no later than it was given up.
+        return int(letter_id.split(b"-")[0]) / 1000
 
 
 def _letter(bot: str, letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:

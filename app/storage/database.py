@@ -112,7 +112,7 @@ class Database:
     async def scrub(self, table: str | None = None) -> None:
         """Leave nothing of what was deleted or overwritten in `table` in the database's own files.
 
-        Without a table only what SQLite's write-ahead log still holds goes.
+        Without a table only what SQLite's write-ahead log still holds goes. StoreUnavailable while a reader needs that.
         """
         await self.prepare()
         with self._guard():
@@ -120,7 +120,12 @@ class Database:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 if self.sqlite:
                     # The pages were zeroed (secure_delete); their older versions stand in the write-ahead log.
-                    await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    busy, *_ = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+                    if busy:
+                        raise StoreUnavailable(
+                            f"the database ({self.place}): what was deleted is still in its write-ahead log, since "
+                            "somebody reads an older state of it (a backup, say); try again when that is over"
+                        )
                 elif table is not None:
                     await connection.exec_driver_sql(f"VACUUM {table}")
 

@@ -24,6 +24,9 @@ _HALF_A_DAY: Final = 43_200.0
 _PERIOD: Final = 6 * 3600.0
 _LOOK: Final = 60.0
 
+# Of days that are written anew and letters that are gone nothing else says that files still hold them.
+_UNDER_WAY: Final = turns.c.name == "purge"
+
 Expire = Callable[[str, float], Awaitable[int]]
 """Deletes what else is kept of a bot from before a time (seconds since the epoch); how many."""
 
@@ -65,10 +68,13 @@ class Retention:
 
     async def run(self) -> None:
         """For ever; what goes wrong is logged and tried again."""
+        owed = False
         while True:
             try:
-                if await self._my_turn():
+                if owed or await self._my_turn():
+                    owed = True
                     await self.purge()
+                    owed = False
             except HubError as error:
                 log.warning("retention waits", error=str(error))
             except Exception as error:
@@ -77,6 +83,7 @@ class Retention:
 
     async def purge(self) -> int:
         """Delete what is due now, and every trace of what was deleted before; how many messages."""
+        owed = await self._begin()
         gone, copies = 0, 0
         due: dict[str, float] = {}
         for bot, retain in (await self._all()).items():
@@ -91,16 +98,28 @@ class Retention:
         days = await self._worn()
         for day in days:
             await self._renew(day)
-        if days:
+        if days or owed:
             await self._database.scrub()
         if self._expire is not None:
             for bot, before in due.items():
                 copies += await self._expire(bot, before)
+        if self._rewrite_log is not None and (days or copies or owed):
+            await self._rewrite_log()
+        await self._end()
         if days or copies:
-            if self._rewrite_log is not None:
-                await self._rewrite_log()
             log.info("messages deleted", messages=gone, days=len(days), dead_letters=copies)
         return gone
+
+    async def _begin(self) -> bool:
+        """Note that a purge is under way; whether an earlier one was and did not come to its end."""
+        async with self._database.writing() as connection:
+            owed = await connection.scalar(select(turns.c.name).where(_UNDER_WAY))
+            await insert_new(connection, turns, [{"name": "purge", "next": 0}])
+        return owed is not None
+
+    async def _end(self) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(delete(turns).where(_UNDER_WAY))
 
     async def _all(self) -> Mapping[str, float]:
         """How long the messages of each bot are kept, of those too that nobody configures any more."""

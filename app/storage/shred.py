@@ -86,6 +86,8 @@ class Shredder:
         messages = await self._delete_messages(bot)
         shutil.rmtree(self._scratch, ignore_errors=True)
         notes = await rewrite_files(self._link, clock=self._clock)
+        # The last step: a reader of an older state may be in its way for long.
+        await self._vault.scrub()
         names = tuple(key_id.hex() for key_id in sorted(ids))
         log.warning("data keys of a bot shredded", bot=bot, keys=names)
         return Shredded(names, deleted, messages, tuple(notes))

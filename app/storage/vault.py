@@ -62,12 +62,15 @@ class DatabaseVault:
             return frozenset(bytes.fromhex(key_id) for key_id in (await connection.execute(query)).scalars())
 
     async def destroy(self, bot: str, ids: frozenset[bytes]) -> None:
-        """Keep that these keys are gone, in place of the keys, and leave nothing of them in the database's file."""
+        """Keep that these keys are gone, in place of the keys."""
         created = int(self._clock.now() * 1000)
         rows = [{"bot": bot, "key_id": key_id.hex(), "wrapped": b"", "created": created} for key_id in sorted(ids)]
         async with self._database.writing() as connection:
             await connection.execute(update(data_keys).where(data_keys.c.bot == bot).values(wrapped=b""))
             await insert_new(connection, data_keys, rows)
+
+    async def scrub(self) -> None:
+        """Leave nothing of keys that were destroyed in the database's files."""
         await self._database.scrub(data_keys.name)
 
     async def _records(self, bot: str | None) -> list[tuple[str, KeyRecord]]:

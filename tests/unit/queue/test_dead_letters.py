@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.queue.dead_letters import DeadLetters
 from app.queue.mailbox import Mailbox
+from app.queue.work import Incoming
 from tests.unit.queue.incoming import incoming
-from tests.waiting import until
-
-
-async def until_next_millisecond(link: RedisLink) -> None:
-    """Letters are known by Redis' milliseconds."""
-    began = await link.commands.time()
-
-    async def over() -> bool:
-        seconds, micros = await link.commands.time()
-        return (seconds, micros // 1000) > (began[0], began[1] // 1000)
-
-    await until(over)
 
 
 async def test_a_buried_event_is_listed_with_its_reason_and_its_conversation_goes_on(
@@ -97,19 +88,45 @@ async def test_letters_about_withdrawn_messages_go_however_many_there_are(link: 
     assert [letter.entry.event_id for letter in await letters.list("other")] == ["elsewhere"]
 
 
-async def test_letters_go_when_they_are_as_old_as_messages_may_become(link: RedisLink, keys: Keys) -> None:
+async def test_letters_go_when_what_they_hold_is_as_old_as_messages_may_become(
+    link: RedisLink, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.queue.dead_letters._LOOKED_AT_ONCE", 2)
     mailbox, letters = Mailbox(link, keys), DeadLetters(link, keys)
-    await mailbox.accept([incoming(event, conversation=event) for event in ("e1", "e2", "e3")])
-    for work in await mailbox.take("echo", "n1", 3):
+    came = [received(f"e{number}", 1000.0 + number) for number in range(5)]
+    await mailbox.accept(came)
+    for work in await mailbox.take("echo", "n1", 5):
         await mailbox.bury(work, "failed")
-        await until_next_millisecond(link)
-    newest, middle, _ = await letters.list("echo")
 
-    assert await letters.expire("echo", middle.died) == 1
-    assert await letters.list("echo") == [newest, middle]
-    assert await letters.expire("echo", -1.0) == 0
-    assert await letters.expire("echo", newest.died + 1) == 2
-    assert await letters.expire("echo", newest.died + 1) == 0
+    async def held() -> set[str]:
+        return {letter.entry.event_id for letter in await letters.list("echo")}
+
+    # Given up once more it is as old as it was.
+    [first] = [letter for letter in await letters.list("echo") if letter.entry.event_id == "e0"]
+    assert await letters.replay("echo", first.id)
+    (again,) = await mailbox.take("echo", "n1", 1)
+    await mailbox.bury(again, "failed")
+    assert await letters.expire("echo", 1000.0) == 0
+    assert await letters.expire("echo", 1003.0) == 3
+    assert await held() == {"e3", "e4"}
+    assert await letters.expire("echo", 2000.0) == 2
+    assert await letters.expire("echo", 2000.0) == 0
+
+
+@pytest.mark.parametrize("packed", [b'[2,"of a newer hub"]', b"[1]", b"{", b""])
+async def test_a_letter_that_cannot_be_read_goes_by_when_it_was_given_up(
+    link: RedisLink, keys: Keys, packed: bytes
+) -> None:
+    letters = DeadLetters(link, keys)
+    await link.commands.xadd(keys.bot("echo", "dead"), {"e": packed, "s": b""}, id="5000-1")
+    assert await letters.expire("echo", 5.0) == 0
+    assert await letters.expire("echo", 5.1) == 1
+
+
+def received(event: str, when: float) -> Incoming:
+    """An event in a conversation of its own, taken at a time."""
+    made = incoming(event, conversation=event)
+    return made._replace(entry=made.entry._replace(received=when))
 
 
 async def test_a_word_that_is_no_id_names_no_letter(link: RedisLink, keys: Keys) -> None:
