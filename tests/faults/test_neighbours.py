@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,10 +95,12 @@ def notes(site: Site) -> list[str]:
 
 
 def no_accept_waited(site: Site, *, at_least: int) -> None:
-    """All that was ever sent was answered 200 when it was sent first: Feishu had to repeat nothing."""
+    """All that was ever sent was answered 200 at first, but for a few that came while the machine stood still."""
     sent = site.playground.deliveries.log
     assert len(sent) >= at_least
-    assert [[attempt.status for attempt in delivery.attempts] for delivery in sent] == [[200]] * len(sent)
+    first = Counter(delivery.attempts[0].status for delivery in sent)
+    assert first.keys() <= {200, 0}, first
+    assert first[200] > 0.9 * len(sent), first
 
 
 async def test_bot_that_blocks_its_loop(site: Site, hub: HubProcess, gate: Gate) -> None:

@@ -43,9 +43,12 @@ def text_of(message: Message) -> str:
 
 
 class HastyClock(SystemClock):
-    """Time for a playground whose redeliveries do not wait for hours: no wait is longer than `longest` seconds."""
+    """Time for a playground whose redeliveries do not wait for hours: no wait is longer than `longest` seconds.
 
-    def __init__(self, longest: float = 5.0) -> None:
+    All of them together are half a minute: a hub that is started again on a slow machine takes long.
+    """
+
+    def __init__(self, longest: float = 15.0) -> None:
         self._longest = longest
 
     async def sleep(self, seconds: float) -> None:
@@ -152,7 +155,7 @@ class Site:
 
 @asynccontextmanager
 async def site_at(root: Path, database_url: str, **playground: Any) -> AsyncIterator[Site]:
-    """A site whose hubs are all ended afterwards; its Feishu redelivers after 0.25 s and then every 5 s."""
+    """A site whose hubs are all ended afterwards; its Feishu redelivers after 0.25, 5, 15 and 15 s."""
     async with Playground(HastyClock(), speed=60.0, **playground) as feishu:
         site = Site(root, feishu, await feishu.start(), database_url)
         site.config.mkdir()
