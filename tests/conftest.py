@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import sys
 import uuid
@@ -20,6 +21,10 @@ from tests.servers import needed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
+
+# What a CI service or a terminal says of itself would colour and fold what commands print.
+for _told in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(_told, None)
 
 # `{bot}:part:rest`, `part:rest` or `part`
 _PART = re.compile(r"^(?:\{[^}]*\}:)?([^:]+)")
