@@ -20,6 +20,8 @@ from app.core.redis import RedisLink, guard
 
 _USE = Script(Path(__file__).parent / "use.lua")
 _MICROS: Final = 1_000_000
+# So young a month says nothing of its end yet: a few calls in its first minutes would be thousands.
+_TELLING: Final = 3 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class LimitUse:
     """Set for `app`: each API of an app has a bound of its own."""
     used: int
     """Calls within the last `span`."""
+    mean: float
+    """Calls within a `span`, as the mean of the last minute: five a second are used up though some second has four."""
     allowed: int
     """Calls that the hub allows itself within it, headroom taken off."""
     span: float
@@ -46,8 +50,8 @@ class LimitUse:
 
     @property
     def share(self) -> float:
-        """Used of allowed, 0 to 1."""
-        return self.used / self.allowed
+        """The mean of allowed, 0 to 1."""
+        return self.mean / self.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class QuotaUse:
     allowed: int | None
     """None: not known, the calls are only counted."""
     projected: int
-    """Calls that it will be when the month ends, if it goes on like this."""
+    """Calls that it will be when the month ends, if it goes on like this; at first as if three days had passed."""
     stopped: bool
     """Whether Feishu said that the month is used up."""
 
@@ -74,25 +78,30 @@ class Usage:
         self._allowed: dict[str, int | None] = {DEFAULT_GROUP: None}
         self._allowed |= {name: quota.per_month for name, quota in limits.quotas.items()}
         self._clock = clock
+        self._minute = limits.horizon - _MICROS
+        """Feishu's minute, stretched by the headroom, µs: so long all grants are remembered."""
         self._pipe = Pipeliner(link.commands, cluster=link.cluster)
 
     async def read(self) -> list[LimitUse]:
         """Every API of every app that was called within the minute, and of chats and the like the busiest ones."""
         lines = await self._lines()
         asked = [
-            self._pipe.submit(_USE, [line["key"], line["pause"]], [span for _, span, _ in line["spans"]])
+            self._pipe.submit(
+                _USE, [line["key"], line["pause"]], [self._minute, *(span for _, span, _ in line["spans"])]
+            )
             for line in lines
         ]
         found: list[LimitUse] = []
-        for line, (now, last, paused, *used) in zip(lines, await asyncio.gather(*asked), strict=True):
+        for line, (now, last, paused, minute, *used) in zip(lines, await asyncio.gather(*asked), strict=True):
             ahead = max(0.0, (last - now) / _MICROS)
-            for count, (allowed, _, seconds) in zip(used, line["spans"], strict=True):
+            for count, (allowed, span, seconds) in zip(used, line["spans"], strict=True):
                 found.append(
                     LimitUse(
                         kind=line["kind"],
                         name=line["name"],
                         api=line["api"],
                         used=count,
+                        mean=round(minute * span / self._minute, 3),
                         allowed=allowed,
                         span=seconds,
                         waiting=line["waiting"],
@@ -112,7 +121,7 @@ class Usage:
                 used = int(await self._link.commands.get(self._keys.quota(group, month)) or 0)
                 stopped = await self._link.commands.get(self._keys.quota_stop(group)) == month.encode()
             if used or allowed or stopped:
-                projected = int(used * (end - begin) / max(now - begin, 1.0))
+                projected = int(used * (end - begin) / max(now - begin, _TELLING))
                 found.append(QuotaUse(group, month, used, allowed, projected, stopped))
         return found
 

@@ -23,13 +23,13 @@ class LimitGauges(Collector):
     def collect(self) -> Iterable[Metric]:
         """The families; every one is there on every node."""
         labels = ["kind", "name", "api", "span"]
-        used = GaugeMetricFamily("hub_limit_used", "Calls within the span", labels=labels)
+        used = GaugeMetricFamily("hub_limit_used", "Calls within a span, mean of the last minute", labels=labels)
         allowed = GaugeMetricFamily("hub_limit_allowed", "Calls that the hub allows itself within it", labels=labels)
         waiting = GaugeMetricFamily("hub_limit_waiting", "Calls that wait for a slot", labels=labels[:3])
         wait = GaugeMetricFamily("hub_limit_wait_seconds", "How long a slot is waited for", labels=labels[:3])
         for limit in self.limits:
             values = [limit.kind, limit.name, limit.api, f"{limit.span:g}s"]
-            used.add_metric(values, limit.used)
+            used.add_metric(values, limit.mean)
             allowed.add_metric(values, limit.allowed)
         # Each is there once a span, with the same who wait.
         for place, one in {(one.kind, one.name, one.api): one for one in self.limits}.items():

@@ -16,6 +16,8 @@ from app.channel.quotas import Quotas, month_begin, month_end, month_of
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.channel.usage import LimitUse, Usage
+from app.control.alerts.readings import of_limits, of_quotas
+from app.core.alert_rules import DEFAULT_RULES
 from app.core.clock import SYSTEM_CLOCK
 from app.core.ending import ended
 from app.core.errors import FeishuLimited
@@ -82,10 +84,37 @@ async def test_used_allowed_and_waiting_are_read_from_redis(
     assert chat.wait > 0.2
     assert (second.name, second.api, second.allowed) == ("cli_a", API, 50)
     assert minute.allowed == 1000
-    assert chat.share == chat.used / 2
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("load", [0.9, 0.7])
+async def test_a_limit_is_nearly_used_by_the_mean_of_a_minute(
+    link: RedisLink, keys: Keys, limiter: Limiter, usage: Usage, load: float
+) -> None:
+    """Of five a second there are four in most seconds, at nine tenths of them as well as at seven."""
+    spec = bot("https://open.feishu.cn")
+    await take(limiter, spec, chat="oc_1")
+
+    async def told() -> bool:
+        return any(use.kind == "chat" for use in await usage.read())
+
+    await until(told)
+    [window] = limiter.bounds.of(spec, API, chat="oc_1")[0].windows
+    seconds, micros = await link.commands.time()
+    now, apart = seconds * 1_000_000 + micros, int(window.span / window.count / load)
+    even = {str(at): at for at in range(now - 70_000_000, now + 30_000_000, apart)}
+    await link.commands.zadd(keys.limit_chat("oc_1"), even)
+
+    uses = await usage.read()
+    assert of(uses, "chat").used in (3, 4, 5)
+    [condition] = DEFAULT_RULES["LimitNearlyUsed"].conditions
+    readings = of_limits(uses)[condition.signal.name]
+    assert readings["chat oc_1 1s"] == pytest.approx(load, abs=0.02)
+    assert [place for place, share in readings.items() if share > condition.bound] == (
+        ["chat oc_1 1s"] if load > 0.8 else []
+    )
 
 
 async def test_a_pause_is_seen(limiter: Limiter, usage: Usage) -> None:
@@ -209,6 +238,26 @@ async def test_a_new_month_begins_anew(link: RedisLink, keys: Keys) -> None:
     clock.jumped += (caught.value.retry_after or 0) + 1
     quotas.check("support", "reply")
     await quotas.tell()
+
+
+@pytest.mark.parametrize(
+    ("passed", "calls", "runs_out"),
+    [(600, 3, False), (600, 2000, True), (43_200, 200, False), (864_000, 3300, False), (864_000, 3400, True)],
+    ids=["first minutes", "a flood", "first day", "enough", "too many"],
+)
+async def test_a_month_that_has_just_begun_says_little_of_its_end(
+    link: RedisLink, keys: Keys, passed: int, calls: int, runs_out: bool
+) -> None:
+    clock = FastClock()
+    clock.jumped = month_begin(clock.now()) + passed - clock.now()
+    limits = Limits(quotas={"company": Quota(("support",), 10_000)})
+    quotas = Quotas(link, keys, limits, clock)
+    for _ in range(calls):
+        quotas.count("support")
+    await quotas.tell()
+    [use] = await Usage(link, keys, limits, clock=clock).quotas()
+    [condition] = DEFAULT_RULES["QuotaRunsOut"].conditions
+    assert (of_quotas([use])[condition.signal.name]["company"] > condition.bound) is runs_out
 
 
 def test_months_are_beijings() -> None:

@@ -44,7 +44,7 @@ def _shown(empty: Path) -> dict[str, set[str]]:
             alerts=[Alert("R", "s", "warning", "firing", 1.0, 1.0)],
         ),
         LimitGauges(
-            [LimitUse("app", "cli_a", "api", 1, 2, 1.0, 0, 0.0, None)],
+            [LimitUse("app", "cli_a", "api", 1, 1.0, 2, 1.0, 0, 0.0, None)],
             [QuotaUse("default", "2026-11", 1, 9, 2, stopped=False)],
         ),
     )

@@ -66,7 +66,7 @@ def test_a_node_is_missed_for_a_day() -> None:
 
 def test_limits_are_read_by_their_spans_and_waits_by_the_longest() -> None:
     def use(span: float, used: int, wait: float) -> LimitUse:
-        return LimitUse("app", "cli_a", "im.message.create", used, 45, span, 0, wait, None)
+        return LimitUse("app", "cli_a", "im.message.create", 0, used, 45, span, 0, wait, None)
 
     readings = of_limits([use(1.0, 45, 0.5), use(60.0, 9, 2.5)])
     assert readings["limit_used"] == {"app cli_a im.message.create 1s": 1.0, "app cli_a im.message.create 60s": 0.2}
@@ -74,7 +74,10 @@ def test_limits_are_read_by_their_spans_and_waits_by_the_longest() -> None:
 
 
 def test_alerts_do_not_alert_of_the_share_that_is_theirs() -> None:
-    assert of_limits([LimitUse("alert", "oc_ops", "", 1, 1, 4.0, 3, 5.0, None)]) == {"limit_used": {}, "slot_wait": {}}
+    assert of_limits([LimitUse("alert", "oc_ops", "", 1, 1.0, 1, 4.0, 3, 5.0, None)]) == {
+        "limit_used": {},
+        "slot_wait": {},
+    }
 
 
 def test_a_quota_that_is_not_known_can_be_used_up_all_the_same() -> None:

@@ -34,9 +34,9 @@ def busy(town: Town) -> Town:
         {"id": "echo", "state": "ready", "handler": "echo", "faults": [], "errors": 0.0, "waiting": None, "dead": None},
     ]  # fmt: skip
     town.uses = [
-        LimitUse("app", "cli_a1b2c3", "im.message.create", 48, 50, 1.0, 12, 2.5, None),
-        LimitUse("chat", "oc_0123456789abcdef0123456789abcdef", "", 4, 5, 1.0, 0, 0.0, None),
-        LimitUse("chat", "oc_team", "", 1, 5, 1.0, 0, 0.0, None),
+        LimitUse("app", "cli_a1b2c3", "im.message.create", 48, 48.0, 50, 1.0, 12, 2.5, None),
+        LimitUse("chat", "oc_0123456789abcdef0123456789abcdef", "", 4, 4.0, 5, 1.0, 0, 0.0, None),
+        LimitUse("chat", "oc_team", "", 1, 1.0, 5, 1.0, 0, 0.0, None),
     ]
     town.months = [
         QuotaUse("acme", "2026-11", 8_100, 10_000, 11_500, False),
@@ -89,7 +89,7 @@ async def test_it_renews_itself(busy: Town, browser: Browser) -> None:
     page, _ = await new_page(browser)
     await log_in(page, busy)
     await page.locator("#past summary").click()
-    busy.uses = [LimitUse("hook", "team hook", "", 5, 5, 1.0, 1, 0.3, None)]
+    busy.uses = [LimitUse("hook", "team hook", "", 5, 5.0, 5, 1.0, 1, 0.3, None)]
     await expect(page.locator("#limits")).to_contain_text("team hook")
     busy.firing = []
     await expect(page.locator("#alerts")).to_contain_text("Nothing fires.")

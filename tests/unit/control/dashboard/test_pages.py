@@ -144,8 +144,8 @@ async def test_what_is_to_be_seen_is_there(town: Town, admin: httpx.AsyncClient)
         },
     ]
     town.uses = [
-        *(LimitUse(kind, "oc_1", "", 4, 5, 1.0, 3, 1.5, 0.0) for kind in get_args(BoundKind)),
-        LimitUse("app", "cli_a1b2c3", "im.message.create", 0, 50, 1.0, 0, 0.0, None),
+        *(LimitUse(kind, "oc_1", "", 4, 4.0, 5, 1.0, 3, 1.5, 0.0) for kind in get_args(BoundKind)),
+        LimitUse("app", "cli_a1b2c3", "im.message.create", 0, 0.0, 50, 1.0, 0, 0.0, None),
     ]
     town.months = [QuotaUse("acme", "2026-11", 9_000, 10_000, 12_000, stopped=True)]
     town.firing = [ALERT]
