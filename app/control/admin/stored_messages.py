@@ -59,6 +59,9 @@ class WordSearch(BaseModel):
     why: Why
     chat: str | None = None
     sender: str | None = None
+    type: str | None = None
+    event: str | None = None
+    message: str | None = None
     since: Number | None = None
     until: Number | None = None
     limit: int = Field(50, ge=1, le=LONGEST_PAGE)
@@ -131,7 +134,7 @@ def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit, know
     async def by_words(sought: WordSearch, request: Request) -> WordsFound:
         """Messages of a bot with `word_index: true` that say all of the words, opened; `why` goes into the audit."""
         await known.must_know(sought.bot)
-        query = Query(sought.bot, chat=sought.chat, sender=sought.sender, since=sought.since, until=sought.until)
+        query = Query(**sought.model_dump(exclude={"words", "why", "limit"}))
         try:
             found = await reveals.with_words(
                 sought.words, query, who=asked_by(request), why=sought.why, limit=sought.limit

@@ -72,7 +72,15 @@ async def test_opened_for_a_reason_that_is_kept(client: httpx.AsyncClient) -> No
     sought = {"bot": "echo", "words": "refund", "why": "an audit"}
     found = (await client.post("/messages/search", json=sought)).json()
     assert ([one["id"] for one in found["messages"]], found["whole"]) == ([3, 1], True)
-    words, show = (await client.get("/messages/audit", params={"bot": "echo"})).json()
+    for narrowed, which in (
+        ({"event": "evt_3"}, [3]),
+        ({"message": "om_1"}, [1]),
+        ({"type": "im.message.receive_v1"}, [3, 1]),
+        ({"type": "text"}, []),
+    ):
+        found = (await client.post("/messages/search", json=sought | narrowed)).json()
+        assert [one["id"] for one in found["messages"]] == which
+    *_, words, show = (await client.get("/messages/audit", params={"bot": "echo"})).json()
     assert (show["action"], show["which"], show["why"]) == ("show", "1", "a complaint")
     assert (words["action"], words["which"], words["why"]) == ("words", "1, 3", "an audit")
     assert "admin token from" in show["who"]
