@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.queue.timetable import Planned
     from app.wiring import Stores
 
-app = typer.Typer(help="Schedules and reminders of bots: list, run, pause, resume.", no_args_is_help=True)
+app = typer.Typer(help="Schedules and reminders of bots: list, run, pause, resume, drop.", no_args_is_help=True)
 
 BotName = Annotated[str, typer.Argument(help="Bot id.")]
 Name = Annotated[str, typer.Argument(help="As `schedules list` shows it.")]
@@ -52,11 +52,11 @@ def list_schedules(
 def run(bot: BotName, name: Name, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
     """Fire a schedule now, beside its time."""
 
-    async def work(stores: Stores) -> bool:
+    async def step(stores: Stores) -> bool:
         firing, spec = _firing(stores, config, bot)
         return await firing.run_now(spec, name)
 
-    _report(bot, name, with_stores(config, data_dir, work), "fired")
+    _change(bot, name, config, data_dir, "fired", step)
 
 
 @app.command()
@@ -71,19 +71,21 @@ def resume(bot: BotName, name: Name, config: ConfigDir = DEFAULT_CONFIG, data_di
     _change(bot, name, config, data_dir, "resumed", lambda stores: stores.timetable.resume(bot, name))
 
 
+@app.command()
+def drop(bot: BotName, name: Name, config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Let a reminder of `ctx.later` never be due; a schedule can be paused."""
+    _change(bot, name, config, data_dir, "dropped", lambda stores: stores.timetable.drop(bot, name))
+
+
 def _change(
     bot: str, name: str, config: Path, data_dir: Path | None, done: str, step: Callable[[Stores], Awaitable[bool]]
 ) -> None:
-    async def work(stores: Stores) -> bool:
+    async def work(stores: Stores) -> str:
         await must_have_heard_of(stores, config, bot)
-        return await step(stores)
+        return "" if await step(stores) else await stores.timetable.mistaken(bot, name)
 
-    _report(bot, name, with_stores(config, data_dir, work), done)
-
-
-def _report(bot: str, name: str, found: bool, done: str) -> None:
-    if not found:
-        typer.echo(f"bot {bot} has no schedule {name}; `feishu-hub schedules list` shows what there is", err=True)
+    if fault := with_stores(config, data_dir, work):
+        typer.echo(f"{fault}; `feishu-hub schedules list` shows what there is", err=True)
         raise typer.Exit(1)
     typer.echo(f"{name} of bot {bot} {done}")
 

@@ -178,6 +178,23 @@ class Timetable:
             await self.mend([bot])
         return schedule is not None
 
+    async def drop(self, bot: str, name: str) -> bool:
+        """Let a reminder never be due; False where there is none of that name, any more."""
+        with guard():
+            due: Any = await self._redis.zscore(self._keys.bot(bot, "timers"), _REMINDER + name)
+        return due is not None and await self.settle(bot, (Timer(_REMINDER + name, due / 1000), None)) == 1
+
+    async def mistaken(self, bot: str, name: str) -> str:
+        """Why nothing could be done to a schedule or reminder of that name, for people."""
+        with guard():
+            if await self._redis.zscore(self._keys.bot(bot, "timers"), _REMINDER + name) is not None:
+                return f"{name} of bot {bot} is a reminder, not a schedule: it can be dropped, nothing else"
+        if await self.show(bot, name) is not None:
+            return (
+                f"{name} of bot {bot} is a schedule, not a reminder: it can be paused, and goes with what declares it"
+            )
+        return f"bot {bot} has no schedule {name}, nor a reminder of that name"
+
     async def remind(self, work: Work, entry: Entry, reminder: str, delay: float) -> None:
         """Keep an event until it is due in `delay` seconds, once, whoever asks again. Raises Fenced."""
         kept = entry.packed() + b"\n" + entry.sealed

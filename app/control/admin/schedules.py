@@ -1,4 +1,4 @@
-"""Schedules in the admin API: listed, run at once, paused and resumed."""
+"""Schedules in the admin API: listed, run at once, paused and resumed; reminders dropped."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def schedules_router(timetable: Timetable, firing: Firing, catalog: Catalog) -> 
     """The routes under /bots/{bot}/schedules."""
     api = APIRouter(prefix="/bots/{bot}/schedules")
 
+    async def done(found: bool, bot: str, name: str) -> Done:
+        if not found:
+            raise HTTPException(404, await timetable.mistaken(bot, name))
+        return Done()
+
     @api.get("", response_model=list[ScheduleShown])
     async def list_schedules(bot: str) -> list[ScheduleShown]:
         """When each schedule and reminder is due, the next one first."""
@@ -46,22 +51,21 @@ def schedules_router(timetable: Timetable, firing: Firing, catalog: Catalog) -> 
     async def run_schedule(bot: str, name: str) -> Done:
         """Fire it now, beside its time."""
         spec = catalog.bots.get(bot)
-        return _done(spec is not None and await firing.run_now(spec, name), bot, name)
+        return await done(spec is not None and await firing.run_now(spec, name), bot, name)
 
     @api.post("/{name}/pause", response_model=Done)
     async def pause_schedule(bot: str, name: str) -> Done:
         """Let it not be due until it is resumed."""
-        return _done(await timetable.pause(bot, name), bot, name)
+        return await done(await timetable.pause(bot, name), bot, name)
 
     @api.post("/{name}/resume", response_model=Done)
     async def resume_schedule(bot: str, name: str) -> Done:
         """Let it be due again; what it missed is not made up for."""
-        return _done(await timetable.resume(bot, name), bot, name)
+        return await done(await timetable.resume(bot, name), bot, name)
+
+    @api.delete("/{name}", response_model=Done)
+    async def drop_reminder(bot: str, name: str) -> Done:
+        """Let a reminder of `ctx.later` never be due; a schedule can be paused."""
+        return await done(await timetable.drop(bot, name), bot, name)
 
     return api
-
-
-def _done(found: bool, bot: str, name: str) -> Done:
-    if not found:
-        raise HTTPException(404, f"bot {bot} has no schedule {name}")
-    return Done()

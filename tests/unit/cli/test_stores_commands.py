@@ -124,7 +124,7 @@ def test_schedules(hub: Callable[..., Any]) -> None:
     assert "paused" in hub("schedules", "list", "echo").stdout
     assert hub("schedules", "resume", "echo", "morning").exit_code == 0
     assert "paused" not in hub("schedules", "list", "echo").stdout
-    for verb in ("run", "pause", "resume"):
+    for verb in ("run", "pause", "resume", "drop"):
         missing = hub("schedules", verb, "echo", "evening")
         assert missing.exit_code == 1
         assert "no schedule evening" in missing.output

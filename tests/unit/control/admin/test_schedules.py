@@ -18,6 +18,7 @@ from app.queue.mailbox import Mailbox
 from app.queue.timetable import Timetable
 from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
+from tests.unit.queue.incoming import incoming
 from tests.unit.worker.kit import Bots, spec
 
 
@@ -62,3 +63,18 @@ async def test_a_schedule_that_is_not_there_is_404(client: httpx.AsyncClient, bo
     answer = await client.post(f"/bots/{bot}/schedules/evening/{what}")
     assert answer.status_code == 404
     assert "no schedule evening" in answer.text
+
+
+async def test_a_reminder_is_dropped_and_nothing_else(client: httpx.AsyncClient, link: RedisLink, keys: Keys) -> None:
+    entry = incoming("later:1").entry
+    await link.commands.hset(keys.bot("echo", "reminders"), "1-2", entry.packed() + b"\n" + entry.sealed)
+    await link.commands.zadd(keys.bot("echo", "timers"), {"r:1-2": 4_000_000_000_123})
+    for method, path in (("POST", "1-2/pause"), ("POST", "1-2/run"), ("POST", "1-2/resume")):
+        answer = await client.request(method, f"/bots/echo/schedules/{path}")
+        assert (answer.status_code, "is a reminder" in answer.text) == (404, True)
+    answer = await client.delete("/bots/echo/schedules/morning")
+    assert (answer.status_code, "is a schedule" in answer.text) == (404, True)
+    assert (await client.delete("/bots/echo/schedules/1-2")).status_code == 200
+    assert [one["name"] for one in (await client.get("/bots/echo/schedules")).json()] == ["morning"]
+    assert not await link.commands.exists(keys.bot("echo", "reminders"))
+    assert "no schedule 1-2" in (await client.delete("/bots/echo/schedules/1-2")).text
