@@ -21,6 +21,9 @@ from app.feishu.client import Answer, Part
 from app.model.bot import BotSpec
 
 _PLACEHOLDER: Final = re.compile(r":(\w+)")
+_VERSION: Final = re.compile(r"v\d+")
+# What an id looks like: its prefix, a digit, or an address. No path of Feishu's own has a digit beside its version.
+_ID: Final = re.compile(r"(?:o[cmnu]|cli|file|img)_.*|.*[\d@%].*")
 # What Feishu's APIs call the key that makes a repetition harmless.
 _IDEMPOTENCY_KEYS: Final = frozenset({"uuid", "client_token", "request_id"})
 _UPLOAD_TIMEOUT: Final = 60.0
@@ -70,7 +73,7 @@ async def call_of(spec: BotSpec, request: Any) -> Call:
     api, bounded = known_call(method, path)
     chat, user = _receiver(api, query, body or {})
     return Call(
-        api=api or f"{method} {uri}",
+        api=api or f"{method} {_nameless(uri.removeprefix(spec.credentials.base_url))}",
         method=method,
         path=path,
         query=query,
@@ -125,6 +128,12 @@ def _path(spec: BotSpec, uri: str, paths: Mapping[str, Any]) -> str:
         return match[0] if value is None else segment(str(value))
 
     return _PLACEHOLDER.sub(filled, uri)
+
+
+def _nameless(uri: str) -> str:
+    """The path with `:id` for each id that stands in it: one bound and one label, however many chats there are."""
+    path = uri.partition("?")[0]
+    return "/".join(":id" if _ID.fullmatch(part) and not _VERSION.fullmatch(part) else part for part in path.split("/"))
 
 
 async def _body(body: Any) -> tuple[dict[str, Any] | None, tuple[Part, ...]]:

@@ -176,6 +176,21 @@ async def test_a_plain_call_counts_where_feishu_counts_the_hubs_own(
     assert {key: await link.commands.zcard(key) for key in used} == used
 
 
+@pytest.mark.parametrize("absolute", [False, True], ids=["path", "address"])
+async def test_an_id_in_the_path_makes_no_bound_of_its_own(
+    sender: Sender, feishu: StandIn, spec: BotSpec, link: RedisLink, keys: Keys, absolute: bool
+) -> None:
+    places = ("oc_111/members", "oc_abc/members", "ann@example.com/members")
+    for place in places:
+        path = f"/open-apis/im/v1/chats/{place}"
+        feishu.answers[f"GET {path}"] = {"code": 0}
+        uri = (spec.credentials.base_url if absolute else "") + path
+        asked = BaseRequest.builder().http_method(lark.HttpMethod.GET).uri(f"{uri}?page_size=10")
+        await sender.call(spec, asked.token_types({lark.AccessTokenType.TENANT}).build())
+    api = "GET /open-apis/im/v1/chats/:id/members"
+    assert await link.commands.zcard(keys.limit_app("cli_a", api)) == len(places)
+
+
 async def test_a_file_comes_as_lark_oapi_gives_it(sender: Sender, feishu: StandIn, spec: BotSpec) -> None:
     feishu.answers["GET /open-apis/im/v1/messages/om_1/resources/f_1"] = lambda seen: web.Response(
         body=b"%PDF",
