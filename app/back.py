@@ -114,10 +114,11 @@ def _callers(settings: Settings) -> Sequence[Caller]:
 
 def details(measures: Measures, node: str, engine_pid: int | None) -> Mapping[str, Any]:
     """What `/health` adds for operators."""
-    lanes, front = measures.lanes, measures.front
+    lanes, front, settings = measures.lanes, measures.front, measures.stores.settings
     return {
         "node": node,
-        "roles": sorted(measures.stores.settings.active_roles),
+        "region": settings.region,
+        "roles": sorted(settings.active_roles),
         "engine": {"pid": engine_pid} if engine_pid else None,
         "workers": {str(pid): kind for pid, kind in lanes.pids.items()} if lanes else {},
         "quarantined": list(lanes.quarantined) if lanes else [],

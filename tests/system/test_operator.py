@@ -41,6 +41,7 @@ async def hub(site: Site) -> HubProcess:
     site.handler("failing", FAILING.format(root=str(site.root)))
     site.bot("failing", handler="failing", message={"retry_policy": {"max_attempts": 2, "backoff": "10ms"}})
     site.bot("echo")
+    site.settings(region="cn-north")
     hub = site.hub()
     await hub.start()
     site.point_at(hub)
@@ -104,6 +105,11 @@ async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> 
     assert "dead list failing" in error
 
 
+async def health_says_where_it_is(hub: HubProcess) -> None:
+    health = await hub.health()
+    assert (health["status"], health["region"], health["quarantined"]) == ("ready", "cn-north", [])
+
+
 async def api_wants_its_token(hub: HubProcess) -> None:
     async with aiohttp.ClientSession() as session:
         for headers in ({}, {"Authorization": "Bearer wrong"}):
@@ -115,6 +121,7 @@ async def api_wants_its_token(hub: HubProcess) -> None:
 
 
 async def test_dead_letters_by_the_api(site: Site, hub: HubProcess) -> None:
+    await health_says_where_it_is(hub)
     await api_wants_its_token(hub)
     letter = await bury(site, hub, "first words")
     other = await bury(site, hub, "other words")
