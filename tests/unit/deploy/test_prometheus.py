@@ -42,7 +42,7 @@ def test_each_rule_has_a_test_in_which_it_fires() -> None:
     fired = {
         case["alertname"]
         for test in TESTS
-        for case in test["alert_rule_test"]
+        for case in test.get("alert_rule_test", ())
         if test["name"] == case["alertname"] and case.get("exp_alerts")
     }
     assert fired == RULES.keys()
