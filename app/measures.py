@@ -13,6 +13,7 @@ from app.control.admin.followers import Followers
 from app.control.health.counted import Counted
 from app.control.health.exporter import Gauges
 from app.control.health.limit_gauges import LimitGauges, limit_gauges
+from app.control.registry.left import LeftBehind, removed_bot
 from app.control.registry.snapshot import Registry
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
@@ -20,6 +21,7 @@ from app.front import Front
 from app.gateway.counts import Counts
 from app.queue.depths import Depth, Depths
 from app.sending import limits_of
+from app.storage.vault import DatabaseVault
 from app.wiring import Stores
 from app.worker.lanes import Lanes
 
@@ -34,6 +36,8 @@ class Measures:
         self.front: Front | None = None
         self.lanes: Lanes | None = None
         self.followers: Followers | None = None
+        vault = DatabaseVault(stores.database)
+        self._left_behind = LeftBehind(stores.link, stores.keys, stores.keyring, vault, clock=clock)
         self.usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
         """How far Feishu's limits are used."""
         self.counted = Counted(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
@@ -44,9 +48,10 @@ class Measures:
         return await limit_gauges(self.usage)
 
     async def bots(self) -> Sequence[Mapping[str, Any]]:
-        """Every bot with its state, its faults and what waits for it."""
-        depths, _ = await self._depths()
-        return [
+        """Every bot with its state, its faults and what waits for it; removed ones as long as something does."""
+        depths, up = await self._depths()
+        left = await self._left() if up else {}
+        configured = [
             {
                 "id": bot,
                 "state": self.state(bot),
@@ -59,6 +64,7 @@ class Measures:
             }
             for bot, status in self.registry.statuses.items()
         ]
+        return [*configured, *(removed_bot(bot, depth) for bot, depth in left.items())]
 
     async def gauges(self) -> Gauges:
         """What the metrics page shows of this moment."""
@@ -104,6 +110,12 @@ class Measures:
             bot: len(status.faults) + len(self._code_faults(bot)) for bot, status in self.registry.statuses.items()
         }
         return {bot: count for bot, count in counts.items() if count}
+
+    async def _left(self) -> Mapping[str, Depth]:
+        try:
+            return await self._left_behind.read(self.registry.statuses)
+        except StoreUnavailable:
+            return {}
 
     async def _depths(self) -> tuple[Mapping[str, Depth], bool]:
         """What lies in the queues of each bot, and whether Redis could be asked."""

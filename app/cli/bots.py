@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +13,13 @@ import typer
 from app.cli.faults import counted, fail, report
 from app.cli.known_bots import must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
+from app.cli.stores import with_stores
 from app.cli.tables import print_json, print_rows, print_values
 
 if TYPE_CHECKING:
     from app.control.registry.loader import Reading
     from app.control.registry.snapshot import BotStatus, Registry
+    from app.wiring import Stores
 
 app = typer.Typer(help="Bots: list, show, add, check, reload.", no_args_is_help=True)
 
@@ -25,16 +28,18 @@ _COLOURS = {
     "ready": "green",
     "disabled": "dim",
     "outdated": "yellow",
+    "removed": "yellow",
     "broken": "red",
     "missing credentials": "red",
 }
 
 
 @app.command("list")
-def list_bots(config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Every bot of the configuration, its state and its problems."""
+def list_bots(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Every bot of the configuration, its state and its problems; and removed ones for which something waits."""
     registry = read_bots(config)
     rows = [_row(registry, status) for status in registry.statuses.values()]
+    rows += [_removed(config, bot) for bot in _left(config, data_dir, registry)]
     if as_json:
         print_json(rows)
         return
@@ -151,6 +156,37 @@ def _row(registry: Registry, status: BotStatus) -> dict[str, Any]:
         "faults": [str(fault) for fault in status.faults],
         "warnings": list(status.warnings),
     }
+
+
+def _left(config: Path, data_dir: Path | None, registry: Registry) -> Sequence[Mapping[str, Any]]:
+    """Bots whose directory is gone, as a hub that runs would list them; what cannot be asked ends nothing."""
+    from app.control.registry.left import LeftBehind, removed_bot
+    from app.core.engine_socket import running_url
+    from app.core.errors import HubError
+    from app.core.settings import load_settings
+    from app.storage.vault import DatabaseVault
+
+    async def work(stores: Stores) -> Sequence[Mapping[str, Any]]:
+        behind = LeftBehind(stores.link, stores.keys, stores.keyring, DatabaseVault(stores.database))
+        found = await behind.read(registry.statuses)
+        return [removed_bot(bot, depth) for bot, depth in found.items()]
+
+    try:
+        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        # No engine is started to look: where none ran there is nothing, and a list of directories is quick.
+        if settings.redis.url == "embedded" and asyncio.run(running_url(settings.data_dir)) is None:
+            return []
+        return with_stores(config, data_dir, work)
+    except HubError as error:
+        typer.echo(f"whether something waits for removed bots is not known: {error}", err=True)
+        return []
+
+
+def _removed(config: Path, bot: Mapping[str, Any]) -> dict[str, Any]:
+    events, letters = counted(bot["waiting"], "event"), counted(bot["dead"], "dead letter")
+    waits = f"waiting: {events}, {letters}, {counted(bot['to_send'], 'message')} to send"
+    none = {"app_id": "", "handler": "", "webhook": None, "revision": None, "warnings": [waits]}
+    return {**bot, **none, "directory": str(config / bot["id"])}
 
 
 def _values(reading: Reading, status: BotStatus) -> dict[str, str]:

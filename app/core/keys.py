@@ -64,6 +64,11 @@ class Keys:
         self._group = group
         self._box = f"{box}:" if box else ""
 
+    @property
+    def group(self) -> str:
+        """Which bot this process serves alone; empty where it serves all."""
+        return self._group
+
     def outbox(self) -> Keys:
         """The names of the outbox' queue."""
         return Keys(self.prefix, group=self._group, box="out")

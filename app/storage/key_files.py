@@ -32,6 +32,10 @@ class KeyFiles:
             log.warning("copy of a data key cannot be read", path=str(self.path(bot)), error=reason)
             return KeyRecord()
 
+    def bots(self) -> frozenset[str]:
+        """Every bot that has a record here."""
+        return frozenset(path.stem for path in self.directory.glob("*.key"))
+
     def all(self) -> list[tuple[str, KeyRecord]]:
         """The record of every bot that has one here."""
         return [(path.stem, self.of(path.stem)) for path in sorted(self.directory.glob("*.key"))]

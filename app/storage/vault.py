@@ -34,6 +34,12 @@ class DatabaseVault:
         """Every bot's record."""
         return await self._records(None)
 
+    async def bots(self) -> frozenset[str]:
+        """Every bot that has a key here."""
+        query = select(data_keys.c.bot).where(data_keys.c.wrapped != b"").distinct()
+        async with self._database.reading() as connection:
+            return frozenset((await connection.execute(query)).scalars())
+
     async def some(self, limit: int) -> Sequence[tuple[str, KeyRecord]]:
         """Some bots with a wrapped key of each."""
         query = select(data_keys.c.bot, data_keys.c.wrapped).where(data_keys.c.wrapped != b"").limit(limit)

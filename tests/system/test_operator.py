@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -103,6 +105,36 @@ async def test_dead_letters_by_the_command_line(site: Site, hub: HubProcess) -> 
     status, _, error = await dead("show", "failing", letter["id"], "--why", "it failed")
     assert status == 1
     assert "dead list failing" in error
+    await removed_bot_is_shown_until_it_is_dropped(site, hub)
+
+
+async def removed_bot_is_shown_until_it_is_dropped(site: Site, hub: HubProcess) -> None:
+    (site.root / "well").unlink()
+    await bury(site, hub, "last words")
+    shutil.rmtree(site.config / "failing")
+    where = ("-c", site.config, "--data-dir", hub.data_dir)
+
+    async def state() -> str:
+        return next((one["state"] for one in await hub.api("GET", "/bots") if one["id"] == "failing"), "absent")
+
+    async def shown_as(wanted: str) -> bool:
+        return await state() == wanted
+
+    await until(partial(shown_as, "removed"))
+    with pytest.raises(aiohttp.ClientResponseError) as refused:
+        await hub.api("POST", "/bots/failing/reload")
+    assert refused.value.status == 404
+    status, printed, error = await feishu_hub("bots", "list", "--json", *where)
+    assert (status, error) == (0, "")
+    found = {one["id"]: one for one in json.loads(printed)}
+    assert (found["failing"]["state"], found["failing"]["dead"]) == ("removed", 1)
+    assert found["echo"]["state"] == "ready"
+    status, printed, _ = await feishu_hub("bots", "list", *where)
+    assert status == 0
+    assert "keys shred failing" in printed
+    status, _, error = await feishu_hub("keys", "shred", "failing", "--yes", *where)
+    assert status == 0, error
+    await until(partial(shown_as, "absent"))
 
 
 async def health_says_where_it_is(hub: HubProcess) -> None:

@@ -25,7 +25,8 @@ def bots_router(bots: BotsView, reload: Reload) -> APIRouter:
 
     @api.get("", response_model=list[Bot])
     async def list_bots() -> Sequence[Mapping[str, Any]]:
-        """Every bot of the configuration with its state, its faults and what waits for it."""
+        """Every bot of the configuration with its state, its faults and what waits for it; `removed` are those whose
+        directory is gone while something waits for them."""
         return await bots.bots()
 
     @api.post("/reload", response_model=Done)
@@ -37,7 +38,7 @@ def bots_router(bots: BotsView, reload: Reload) -> APIRouter:
     @api.post("/{bot}/reload", response_model=Done)
     async def reload_bot(bot: str) -> Done:
         """Read one directory and its handler again, on every node."""
-        if all(known["id"] != bot for known in await bots.bots()):
+        if all(known["id"] != bot or known["state"] == "removed" for known in await bots.bots()):
             raise HTTPException(404, f"bot {bot} has no directory any more: there is nothing to read")
         await reload(bot)
         return Done()

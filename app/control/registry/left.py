@@ -1,0 +1,69 @@
+"""Bots whose directory is gone and for which something waits still: nobody else would tell of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from app.core.clock import SYSTEM_CLOCK, Clock
+from app.core.ending import within
+from app.core.errors import StoreUnavailable
+from app.core.keys import Keys
+from app.core.redis import RedisLink
+from app.queue.depths import Depth, Depths
+from app.storage.keyring import Keyring
+from app.storage.vault import DatabaseVault
+
+# A bot that this node has known is in its own files; the database adds those that only others have known.
+_ASK_EVERY: Final = 60.0
+_ASK_WITHIN: Final = 1.0
+
+
+class LeftBehind:
+    """Finds them by their data keys: whoever had an event has one, in this node's files and in the database."""
+
+    def __init__(
+        self, link: RedisLink, keys: Keys, keyring: Keyring, vault: DatabaseVault, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._depths = Depths(link, keys)
+        # A bot that runs as a process of its own stands beside others, which it does not know.
+        self._alone = bool(keys.group)
+        self._files = keyring.files
+        self._vault = vault
+        self._clock = clock
+        self._stored: frozenset[str] = frozenset()
+        self._asked_at = -math.inf
+
+    async def read(self, configured: Collection[str]) -> Mapping[str, Depth]:
+        """What waits for each bot that is not `configured`, without those for which nothing does; StoreUnavailable."""
+        if self._alone:
+            return {}
+        await self._ask()
+        depths = await self._depths.read(sorted((self._stored | self._files.bots()) - set(configured)))
+        return {bot: depth for bot, depth in depths.items() if depth.waiting or depth.dead or depth.to_send}
+
+    async def _ask(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._asked_at < _ASK_EVERY:
+            return
+        self._asked_at = now
+        try:
+            self._stored = await within(_ASK_WITHIN, self._vault.bots())
+        except (StoreUnavailable, TimeoutError):
+            pass  # those that this node has known are told of all the same
+
+
+def removed_bot(bot: str, depth: Depth) -> Mapping[str, Any]:
+    """How it stands in a list of bots."""
+    to_do = f"its directory is gone: put it back, or have all that is kept of it dropped (feishu-hub keys shred {bot})"
+    return {
+        "id": bot,
+        "state": "removed",
+        "app_id": None,
+        "handler": None,
+        "faults": [to_do],
+        "waiting": depth.waiting,
+        "dead": depth.dead,
+        "to_send": depth.to_send,
+    }
