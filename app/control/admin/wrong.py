@@ -22,6 +22,8 @@ def _place(error: Mapping[str, Any]) -> tuple[int | str, ...]:
 
 
 def _problem(error: Mapping[str, Any], model: type[BaseModel] | None) -> str:
+    if isinstance(error.get("input"), bytes):
+        return "expected JSON: send it with the header Content-Type: application/json"
     kind, more = error["type"], error.get("ctx") or {}
     found = f", found {_kind(error['input'])}" if "input" in error else ""
     match kind:

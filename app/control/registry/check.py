@@ -66,7 +66,7 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
 
 
 def check_addresses(settings: Settings) -> list[Fault]:
-    """What is wrong with redis.url and database.url as they are written; nothing is asked of either."""
+    """What is wrong with redis.url, database.url and apprise's URLs as they are written; nothing is asked of any."""
     from app.storage.database_url import driver_url
 
     faults: list[Fault] = []
@@ -79,6 +79,16 @@ def check_addresses(settings: Settings) -> list[Fault]:
         driver_url(settings.database.url, settings.data_dir)
     except ConfigError as exc:
         faults += exc.faults
+    ways = {name: way.apprise.get_secret_value() for name, way in settings.alerts.channels.items() if way.apprise}
+    if ways:
+        from app.control.alerts.channels.by_apprise import is_known
+
+        problem = "apprise does not know a URL of this form: see its wiki for the service's"
+        faults += [
+            Fault("hub.yaml", f"alerts.channels.{name}.apprise", problem)
+            for name, url in ways.items()
+            if not is_known(url)
+        ]
     return faults
 
 

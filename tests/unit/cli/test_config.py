@@ -51,6 +51,18 @@ def test_addresses_that_cannot_be_used_are_faults(monkeypatch: pytest.MonkeyPatc
     assert "pazzword" not in result.output
 
 
+def test_apprise_is_asked_whether_it_knows_its_addresses(config_dir: Path) -> None:
+    (config_dir / "hub.yaml").write_text(
+        'alerts: {channels: {pager: {apprise: "slackk://pazzword/a/b"}, '
+        'mail: {apprise: "mailtos://user:pazzword@smtp.example.com"}}}\n'
+    )
+    result = config("validate")
+    assert result.exit_code == 1
+    assert "hub.yaml: alerts.channels.pager.apprise: apprise does not know" in result.output
+    assert "mail.apprise" not in result.output
+    assert "pazzword" not in result.output
+
+
 def test_variables_that_name_nothing_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_PROT", "1")
     result = config("validate")

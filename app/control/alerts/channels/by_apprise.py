@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from app.control.alerts.notice import Notice
 from app.control.alerts.wording import Wording
@@ -17,7 +17,7 @@ _TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ByApprise:
-    """The library blocks, so it runs in a thread; it is imported only when an alert is sent."""
+    """The library blocks, so it runs in a thread; it is imported only when an alert is sent, or its URL checked."""
 
     name: str
     standby: bool
@@ -48,9 +48,21 @@ def _notify(url: str, title: str, body: str, burning: bool) -> bool | None:
     """Whether it was taken; None where the URL means nothing to apprise."""
     import apprise
 
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    way = apprise.Apprise()
-    if not way.add(url):
+    way = _way(url)
+    if way is None:
         return None
     kind = apprise.NotifyType.WARNING if burning else apprise.NotifyType.SUCCESS
     return bool(way.notify(body, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT))
+
+
+def is_known(url: str) -> bool:
+    """Whether the URL means something to apprise; nothing is sent."""
+    return _way(url) is not None
+
+
+def _way(url: str) -> Any:
+    import apprise
+
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    way = apprise.Apprise()
+    return way if way.add(url) else None

@@ -126,6 +126,14 @@ async def test_a_wrong_silence_names_the_field(
     assert (await book.standing()).silences == ()
 
 
+async def test_what_is_not_sent_as_json_is_told_how(client: httpx.AsyncClient) -> None:
+    """`curl -d` alone calls it a form."""
+    for kind in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        answer = await client.post("/alerts/silence", content='{"name": "HighCPU"}', headers=kind)
+        assert answer.status_code == 422
+        assert "Content-Type: application/json" in answer.json()["error"]["message"]
+
+
 async def test_channels_are_shown_with_what_went_wrong(client: httpx.AsyncClient, book: Book) -> None:
     await book.keep_deliveries({"ops": Delivery(2, "ops is down", 5.0)})
     found = (await client.get("/alerts/channels")).json()
