@@ -23,7 +23,9 @@ async def open_sender(stores: RedisStores, env: Mapping[str, str]) -> AsyncItera
         api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(env)))
         tokens = Tokens(api, stores.link, stores.keys, stores.keyring)
         closing.push_async_callback(tokens.close)
-        limiter = Limiter(stores.link, stores.keys, limits_of(stores.settings))
+        limiter = Limiter(
+            stores.link, stores.keys, limits_of(stores.settings), memory=stores.settings.data_dir / "senders"
+        )
         closing.push_async_callback(limiter.close)
         await closing.enter_async_context(stores.cache.running())
         telling = asyncio.create_task(limiter.run(), name="limits")

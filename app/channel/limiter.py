@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
@@ -65,7 +66,9 @@ class Limiter:
         *,
         clock: Clock = SYSTEM_CLOCK,
         chance: random.Random | None = None,
+        memory: Path | None = None,
     ) -> None:
+        """`memory` is a file in which it keeps how many processes send, for its next life."""
         self.bounds = Bounds(keys, limits)
         """Tells which bounds a call falls under."""
         self._ahead = {priority: seconds * limits.second for priority, seconds in AHEAD.items()}
@@ -73,7 +76,7 @@ class Limiter:
         self._chance = chance or random.Random()
         self.quotas = Quotas(link, keys, limits, clock)
         """Calls of the month."""
-        self._meter = meter = Meter(link, keys, limits.headroom, clock)
+        self._meter = meter = Meter(link, keys, limits.headroom, clock, memory)
         windows = LocalWindows(limits.horizon)
         self._pauses = Pauses(link, keys.pauses, windows, clock)
         self._reserve = Reserve(link, windows, self._pauses, lambda: meter.processes, clock)

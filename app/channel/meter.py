@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import secrets
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from app.core.clock import Clock
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink
+from app.storage.private_files import replace_private
 
 _TELL = Script(Path(__file__).parent / "tell.lua")
 
@@ -26,6 +28,8 @@ TOP: Final = 20
 _MOST_APIS: Final = 200
 # What nobody used for its longest window and so many seconds says nothing any more.
 _FORGET: Final = 5.0
+# Seconds: who hears of the others' end, one by one, and is stopped too, was not alone.
+_LASTING: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -41,7 +45,8 @@ class _Use:
 class Meter:
     """Who waits for which bound; bounded, whatever number of chats there is."""
 
-    def __init__(self, link: RedisLink, keys: Keys, headroom: float, clock: Clock) -> None:
+    def __init__(self, link: RedisLink, keys: Keys, headroom: float, clock: Clock, memory: Path | None = None) -> None:
+        """`memory` is the file that says how many processes send, for who starts while Redis is away."""
         self._link = link
         self._keys = keys
         self._headroom = headroom
@@ -49,8 +54,10 @@ class Meter:
         self._name = secrets.token_hex(6)
         self._uses: dict[str, _Use] = {}
         self._calls = 0
-        self.processes = 1
+        self._memory = memory
+        self._kept = self.processes = _remembered(memory)
         """How many processes send, as Redis had it last."""
+        self._fewer_since: float | None = None
 
     def enter(self, bounds: Sequence[Bound], now: float) -> int:
         """A call begins to wait (monotonic `now`); its number."""
@@ -85,6 +92,19 @@ class Meter:
         self.processes = await _TELL(
             self._link.commands, [self._keys.limits, own], [self._name, report, int(LIFE * 1000)]
         )
+        await self._remember(self.processes, now)
+
+    async def _remember(self, processes: int, now: float) -> None:
+        """Keep the number on disk: a greater one at once, a smaller one when it has lasted."""
+        self._fewer_since = None if processes >= self._kept else self._fewer_since or now
+        lasting = self._fewer_since is None or now - self._fewer_since >= _LASTING
+        if self._memory is None or processes == self._kept or not lasting:
+            return
+        try:
+            await asyncio.to_thread(replace_private, self._memory, b"%d" % processes)
+        except OSError:
+            return  # tried again with the next
+        self._kept, self._fewer_since = processes, None
 
     def _told(self) -> list[_Use]:
         apps = [use for use in self._uses.values() if use.bound.kind == "app"]
@@ -104,6 +124,13 @@ class Meter:
             "waiting": len(use.waiting),
             "wait": round(now - next(iter(use.waiting.values()), now), 3),
         }
+
+
+def _remembered(memory: Path | None) -> int:
+    try:
+        return max(1, int(memory.read_bytes())) if memory is not None else 1
+    except (OSError, ValueError):
+        return 1
 
 
 def _top(uses: list[_Use], count: int) -> list[_Use]:
