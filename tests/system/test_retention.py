@@ -1,7 +1,9 @@
-"""A real hub deletes what is due: out of the store, and out of every file that it or its engine has."""
+"""A real hub deletes what is due: out of the store, and out of every file that it or its engine or spool has."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,17 @@ async def test_what_is_due_is_in_no_file(site: Site) -> None:
         assert await site.asks(bot, f"words for {bot}") == f"echo words for {bot}"
         await until(lambda bot=bot: collected(bot))  # type: ignore[misc]
 
+    [engine] = hub.children()["engine"]
+    engine.suspend()
+    spooled = await site.says("short", "words that lie in the spool first")
+    with closing(sqlite3.connect(f"file:{hub.data_dir / 'spool.db'}?mode=ro", uri=True)) as spool:
+        pieces["short"] += [sealed[20:52] for (sealed,) in spool.execute("SELECT sealed FROM spool")]
+    engine.resume()
+    assert len(pieces["short"]) == 3
+    await until(lambda: site.replies(spooled))
+    await hub.stored("short", 4)
+
+    # Called at the end alone: who closes a file of a database here loses the locks that this process has on it.
     def found(bot: str) -> bool:
         return any(piece in content_of(path) for path in hub.data_dir.rglob("*") for piece in pieces[bot])
 
