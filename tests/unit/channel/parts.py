@@ -76,6 +76,9 @@ class OneKey:
     def cached(self, bot: str) -> Cipher:
         return Cipher(bot, {b"key1": bytes(32)}, b"key1")
 
+    async def cipher(self, bot: str) -> Cipher:
+        return self.cached(bot)
+
     async def refresh(self, bot: str) -> Cipher:
         return self.cached(bot)
 
