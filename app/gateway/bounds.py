@@ -31,10 +31,11 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     in_head = False
-    """Whether a request has begun whose head is not complete."""
+    """Whether a request has begun whose head is not complete; the heads of chunks count, and what follows the last."""
     head_timer: asyncio.TimerHandle | None = None
     """Ends a head that needs more than one read."""
     _head_size = 0
+    _in_chunk = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there: who then says nothing is as idle as who has had an answer."""
@@ -65,9 +66,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self.end_head()
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """A chunk's size is here: a part of the body comes next, or trailers, which the parser keeps like a head."""
+        self.in_head = self._in_chunk = True
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body, which its app bounds."""
+        if self.in_head:
+            self.end_head()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        if self.in_head:
+            self.end_head()
+        super().on_message_complete()
+
     def end_head(self) -> None:
         """Count and time no more."""
-        self.in_head = False
+        self.in_head = self._in_chunk = False
         if self.head_timer is not None:
             self.head_timer.cancel()
             self.head_timer = None
@@ -91,13 +108,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(431, "head_too_large", f"the request's head is larger than {MOST_HEAD} bytes")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
+        # An answer now would be taken for that of a request before, which has none yet, or for a second one.
+        silent = self._in_chunk or not (self.cycle is None or self.cycle.response_complete)
         self.end_head()
         if self.transport.is_closing():
             return
         request = secrets.token_hex(8)
         _REFUSED.note(self.loop.time(), code, request)
-        # An answer now would be taken for that of a request before, which has none yet.
-        if self.cycle is None or self.cycle.response_complete:
+        if not silent:
             body = orjson.dumps({"error": {"code": code, "message": message, "request_id": request}})
             head = (
                 b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\nconnection: close\r\n\r\n"

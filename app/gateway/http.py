@@ -91,12 +91,22 @@ class OneWriteProtocol(BoundedProtocol):
                 return None
         self._start_cycle(bytearray())
 
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        post = self._arriving
+        if post is None or self.in_head:
+            return super().on_body(body)
+        # No upgrade, no answer yet, and nobody waits for it: uvicorn's asks for each.
+        post.body += body
+
     def on_message_complete(self) -> None:
         """The request is here as a whole."""
         post = self._arriving
         if post is None or self.take_post is None:
             return super().on_message_complete()
         self._arriving = None
+        if self.in_head:
+            self.end_head()
         peer = self.client[0] if self.client else ""
         self.take_post(post.bot, self.headers, bytes(post.body), peer, post.reply)
 

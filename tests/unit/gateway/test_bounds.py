@@ -72,6 +72,37 @@ async def test_many_small_headers_are_one_head(kind: type[BoundedProtocol]) -> N
     wire.hang_up()
 
 
+_CHUNKED = b"POST /other HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+
+
+@KINDS
+async def test_trailers_without_end_close_the_connection(kind: type[BoundedProtocol]) -> None:
+    """The request has its answer: another one would be taken for that of the next."""
+    wire = Wire(kind, _app)
+    await wire.send(_CHUNKED + b"0\r\nX-A: ")
+    await wire.tasks()
+    said = wire.said
+    assert said.startswith(b"HTTP/1.1 200 ")
+    await wire.send(*[b"a" * _PIECE] * (MOST_HEAD // _PIECE + 1))
+    assert wire.transport.closed
+    assert wire.said == said
+    wire.hang_up()
+
+
+@KINDS
+async def test_chunks_are_no_heads(kind: type[BoundedProtocol]) -> None:
+    wire = Wire(kind, _app)
+    protocol = wire.protocol
+    assert isinstance(protocol, BoundedProtocol)
+    for _ in range(3):
+        await wire.send(_CHUNKED, b"100000\r\n", *[b"a" * _PIECE] * 64, b"\r\n0\r\n", b"X-A: 1\r\n\r\n")
+        await wire.tasks()
+        assert protocol.head_timer is None
+    assert wire.said.count(b"HTTP/1.1 200 ") == 3
+    assert not wire.transport.closed
+    wire.hang_up()
+
+
 @KINDS
 async def test_bodies_and_heads_before_do_not_count(kind: type[BoundedProtocol]) -> None:
     """Each request's head comes in three reads, the first behind the body of the one before."""
