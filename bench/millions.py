@@ -19,7 +19,8 @@ from app.storage.days import DAY_MS, contents_of, ensure, words_of
 from app.storage.words import hashes, tokens
 from bench.speech import Speech
 
-CIPHER: Final = Cipher("one", {b"keyi": bytes(range(32))}, b"keyi")
+KEYS: Final = {b"keyi": bytes(range(32))}
+CIPHER: Final = Cipher("one", KEYS, b"keyi")
 FIRST_DAY: Final = 20_000
 # So many different sentences are said over and over: making ten million takes longer than storing them.
 _SENTENCES: Final = 200_000

@@ -85,7 +85,7 @@ def search(
         if bot is None:
             raise typer.BadParameter("words are looked up within a bot: give --bot too", param_hint="--words")
         reason = why or str(typer.prompt("Why do you open them"))
-        _by_words(words, bot, query, reason, limit, config, data_dir, as_json)
+        _by_words(words, bot, query, reason, before, limit, config, data_dir, as_json)
         return
 
     async def work(stores: Stores) -> Sequence[MessageInfo]:
@@ -183,13 +183,21 @@ def audit(
 
 
 def _by_words(
-    words: str, bot: str, query: Query, why: str, limit: int, config: Path, data_dir: Path | None, as_json: bool
+    words: str,
+    bot: str,
+    query: Query,
+    why: str,
+    before: int | None,
+    limit: int,
+    config: Path,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     async def work(stores: Stores) -> Found:
         # Before keys are asked for: a misspelt bot's would be made.
         await must_have_heard_of(stores, config, bot)
         try:
-            return await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit)
+            return await stores.reveals.with_words(words, query, who=somebody(), why=why, limit=limit, before=before)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--words") from error
 
@@ -197,12 +205,13 @@ def _by_words(
     if as_json:
         shown = [as_document(one.info, one) for one in found.messages]
         print_json(shown)
-    elif not found.messages:
+    elif not found.messages and found.whole:
         typer.echo("no messages found; only those that came while the bot had `word_index: true` are")
     else:
         print_page([one.info for one in found.messages], found.messages)
     if not found.whole:
-        typer.echo("older messages were not looked at: say more words, or a time with --until", err=True)
+        more = f"go on with --before {found.before}, say more words, or a time with --until"
+        typer.echo(f"older messages were not looked at: {more}", err=True)
 
 
 def _query(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, text
 
+from app.storage.message import MessageInfo
 from app.storage.tables import messages
 
 
@@ -54,3 +55,20 @@ def narrowed(chosen: Select[Any], query: Query) -> Select[Any]:
     if query.until is not None:
         chosen = chosen.where(messages.c.created < query.until)
     return chosen
+
+
+def fits(info: MessageInfo, query: Query) -> bool:
+    """Whether a message is among what a query asks for."""
+    wanted = (
+        (query.bot, info.bot),
+        (query.chat, info.chat_id),
+        (query.sender, info.user_id),
+        (query.type, info.type),
+        (query.event, info.key),
+        (query.message, info.message_id),
+    )
+    return (
+        all(asked in (None, found) for asked, found in wanted)
+        and (query.since is None or info.created >= query.since)
+        and (query.until is None or info.created < query.until)
+    )

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import select
 
+from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import SealBroken
 from app.feishu.parse import without_token
 from app.feishu.plain_text import parsed, searchable_text
@@ -15,14 +16,14 @@ from app.storage.audit import Action, Audit, runs
 from app.storage.cipher import Cipher, record_identity
 from app.storage.message import MessageInfo, StoredMessage
 from app.storage.messages import INFO_COLUMNS, LONGEST_PAGE, Messages
-from app.storage.query import Query, narrowed
+from app.storage.query import Query, fits
 from app.storage.tables import messages
-from app.storage.word_search import ids_with
+from app.storage.word_search import ids_with, oldest_of
 from app.storage.words import hashes_by_key, says, sought
 
-# Of a search by words: so many candidates are opened at once, and at most so many in all.
+# Of a search by words: so many candidates are opened at once, and for so many seconds is more looked at.
 _PAGE: Final = 200
-_MOST_OPENED: Final = 5000
+_WORK: Final = 0.2
 
 
 class Ciphers(Protocol):
@@ -47,16 +48,19 @@ class Found:
 
     messages: list[Opened]
     whole: bool
-    """False where so many had to be opened that older ones were not looked at."""
+    """False where it took so long that older ones were not looked at."""
+    before: int | None = None
+    """Where the next search goes on; None where all were looked at."""
 
 
 class Reveals:
     """What of the store needs a key; raises StoreUnavailable, ValueError where it is asked wrongly."""
 
-    def __init__(self, store: Messages, ciphers: Ciphers, audit: Audit) -> None:
+    def __init__(self, store: Messages, ciphers: Ciphers, audit: Audit, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._store = store
         self._ciphers = ciphers
         self._audit = audit
+        self._clock = clock
 
     async def show(self, message: int, *, who: str, why: str) -> tuple[Opened, list[MessageInfo]] | None:
         """One message, opened, and what else is kept of it; None where there is none of that id."""
@@ -80,32 +84,40 @@ class Reveals:
             for opened in await self._opened(await self._store.contents(page), "export", who, why):
                 yield opened
 
-    async def with_words(self, words: str, query: Query, *, who: str, why: str, limit: int = 50) -> Found:
-        """Messages that say all of the words, the last stored first; ValueError without a bot."""
+    async def with_words(
+        self, words: str, query: Query, *, who: str, why: str, limit: int = 50, before: int | None = None
+    ) -> Found:
+        """Messages that say all of the words, the last stored first, or those found in time; ValueError without a bot.
+
+        `before` goes on behind an earlier search.
+        """
         if query.bot is None:
             raise ValueError("words are looked up within a bot")
         hashed = hashes_by_key(await self._ciphers.refresh(query.bot), sought(words))
+        ends = self._clock.monotonic() + _WORK
         found: list[Opened] = []
-        opened: set[int] = set()
-        # A common word's newest page is mostly enough, and found in a fraction of the time that all need.
-        for most in (_PAGE, _MOST_OPENED):
-            async with self._store.database.reading() as connection:
-                candidates = [number async for number in ids_with(connection, hashed, most, query)]
-            new = [number for number in candidates if number not in opened]
-            for start in range(0, len(new), _PAGE):
-                # What was withdrawn or shredded stands in the index until its day is written anew.
-                chosen = narrowed(select(*INFO_COLUMNS), query).where(messages.c.state == "kept")
-                chosen = chosen.where(messages.c.id.in_(new[start : start + _PAGE])).order_by(messages.c.id.desc())
-                page = await self._store.contents(await self._store.fetch(chosen))
-                for one in await self._opened(page, "words", who, why):
+        seen: tuple[int, int | None] | None = None
+        async for day, candidates in ids_with(self._store.database, hashed, query, before):
+            if seen is not None and self._clock.monotonic() >= ends:
+                last = seen[1] or await oldest_of(self._store.database, seen[0])
+                if last not in (None, before):
+                    return Found(found, whole=False, before=last)
+            # By their ids alone: SQLite would take an index by type or chat for narrower, and go through all of it.
+            known = await self._store.fetch(select(*INFO_COLUMNS).where(messages.c.id.in_(candidates)))
+            # What was withdrawn or shredded stands in the index until its day is written anew.
+            asked = [info for info in known if info.state == "kept" and fits(info, query)]
+            asked.sort(key=lambda info: info.id, reverse=True)
+            for start in range(0, len(asked), _PAGE):
+                page = asked[start : start + _PAGE]
+                for one in await self._opened(await self._store.contents(page), "words", who, why):
                     if one.fault is not None or says(searchable_text(one.content), words):
                         found.append(one)
                 if len(found) >= limit:
-                    return Found(found[:limit], whole=True)
-            if len(candidates) < most:
-                return Found(found, whole=True)
-            opened.update(new)
-        return Found(found, whole=False)
+                    return Found(found[:limit], whole=True, before=found[limit - 1].info.id)
+                if self._clock.monotonic() >= ends and page[-1] != asked[-1]:
+                    return Found(found, whole=False, before=page[-1].id)
+            seen = (day, candidates[-1] if candidates else None)
+        return Found(found, whole=True)
 
     async def _opened(self, page: Sequence[StoredMessage], action: Action, who: str, why: str) -> list[Opened]:
         ciphers: dict[str, Cipher] = {}

@@ -64,14 +64,19 @@ class WordSearch(BaseModel):
     message: str | None = None
     since: Number | None = None
     until: Number | None = None
+    before: Number | None = None
     limit: int = Field(50, ge=1, le=LONGEST_PAGE)
 
 
 class WordsFound(BaseModel):
-    """Messages that say all of the words; `whole` is false where older ones were not looked at."""
+    """Messages that say all of the words; `whole` is false where it took so long that older ones were not looked at.
+
+    `before` of the next search goes on behind these; null where all were looked at.
+    """
 
     messages: list[MessageOpened]
     whole: bool
+    before: int | None
 
 
 class RevealShown(BaseModel):
@@ -134,14 +139,20 @@ def stored_messages_router(store: Messages, reveals: Reveals, audit: Audit, know
     async def by_words(sought: WordSearch, request: Request) -> WordsFound:
         """Messages of a bot with `word_index: true` that say all of the words, opened; `why` goes into the audit."""
         await known.must_know(sought.bot)
-        query = Query(**sought.model_dump(exclude={"words", "why", "limit"}))
+        query = Query(**sought.model_dump(exclude={"words", "why", "limit", "before"}))
         try:
             found = await reveals.with_words(
-                sought.words, query, who=asked_by(request), why=sought.why, limit=sought.limit
+                sought.words,
+                query,
+                who=asked_by(request),
+                why=sought.why,
+                limit=sought.limit,
+                before=sought.before,
             )
         except ValueError as error:
             raise HTTPException(422, f"body.words: {error}") from error
-        return WordsFound(messages=[_opened(one) for one in found.messages], whole=found.whole)
+        shown = [_opened(one) for one in found.messages]
+        return WordsFound(messages=shown, whole=found.whole, before=found.before)
 
     return api
 

@@ -149,8 +149,7 @@ async def test_the_words_that_stay_are_still_found(messages: Messages, database:
     await retention(database, Clock()).purge()
 
     async def found(*hashes: int) -> list[int]:
-        async with database.reading() as connection:
-            return [number async for number in ids_with(connection, [hashes], 10, Query("long"))]
+        return [number async for _, page in ids_with(database, [hashes], Query("long")) for number in page]
 
     assert await found(11) == await found(-13) == await found(11, -13) == [2]
     assert await found(12) == []

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.errors import SealBroken
-from app.storage import reveal
 from app.storage.audit import Audit
 from app.storage.cipher import Cipher, record_identity
 from app.storage.database import Database
@@ -19,7 +17,6 @@ from app.storage.message import RECALLS, NewMessage
 from app.storage.messages import Messages
 from app.storage.query import Query
 from app.storage.reveal import Found, Reveals
-from app.storage.word_search import ids_with
 from app.storage.words import hashes, hashes_by_key, says, sought, tokens
 from tests.unit.storage.catalog import CatalogOf
 
@@ -34,6 +31,18 @@ class _Keys:
         return self.ciphers[bot]
 
     refresh = cipher
+
+
+class Still:
+    """A clock that stands: no search takes too long."""
+
+    def now(self) -> float:
+        return 1_700_000_000.0
+
+    monotonic = now
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
 
 
 class _Letters:
@@ -65,7 +74,7 @@ def said(number: int, text: str, cipher: Cipher = CIPHER, **changes: Any) -> New
 @pytest.fixture
 def reveals(messages: Messages, database: Database) -> Reveals:
     other = Cipher("other", {b"keyi": b"\1" * 32}, b"keyi")
-    return Reveals(messages, _Keys(echo=CIPHER, other=other), Audit(database))
+    return Reveals(messages, _Keys(echo=CIPHER, other=other), Audit(database), clock=Still())
 
 
 @pytest.fixture
@@ -131,27 +140,19 @@ async def test_messages_are_found_by_their_words(keeping: Keeping, reveals: Reve
     assert await find(reveals, "nobody") == []
 
 
-async def test_of_a_common_word_no_more_is_looked_up_than_is_shown(
-    keeping: Keeping, reveals: Reveals, monkeypatch: pytest.MonkeyPatch
+async def test_of_a_common_word_no_more_is_opened_than_is_shown(
+    keeping: Keeping, reveals: Reveals, database: Database
 ) -> None:
-    asked: list[int] = []
-
-    def counted(connection: AsyncConnection, hashed: Any, most: int, query: Query) -> AsyncIterator[int]:
-        asked.append(most)
-        return ids_with(connection, hashed, most, query)
-
-    monkeypatch.setattr(reveal, "ids_with", counted)
     await keeping.insert([said(number, "refund" if number % 10 else "refund now") for number in range(450)])
     assert len((await reveals.with_words("refund", Query("echo"), who="me", why="a test")).messages) == 50
-    assert asked == [200]
+    assert [record.which for record in await Audit(database).list()] == ["251-450"]
     # All of them: each once, the newest first, though the index is asked twice.
     found = await reveals.with_words("refund", Query("echo"), who="me", why="a test", limit=1000)
     assert [one.info.key for one in found.messages] == [f"evt_{number}" for number in reversed(range(450))]
-    assert found.whole
-    assert asked == [200, 200, 5000]
+    assert (found.whole, found.before) == (True, None)
 
 
-async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals) -> None:
     day = 86_400_000
     rows = [said(number, "refund please", created=number * day, chat_id=f"oc_{number % 2}") for number in range(6)]
     await keeping.insert(rows)
@@ -159,9 +160,6 @@ async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals, monke
     assert await find(reveals, "refund", chat="oc_1") == ["evt_5", "evt_3", "evt_1"]
     assert await find(reveals, "refund", since=2 * day, until=4 * day) == ["evt_3", "evt_2"]
     assert await find(reveals, "refund", sender="ou_9") == []
-    # What lies out of the bounds takes no place among what is looked at.
-    for bound in ("_PAGE", "_MOST_OPENED"):
-        monkeypatch.setattr(reveal, bound, 4)
     assert await find(reveals, "refund", chat="oc_0") == ["evt_4", "evt_2", "evt_0"]
 
 

@@ -72,7 +72,11 @@ async def test_opened_for_a_reason_that_is_kept(client: httpx.AsyncClient) -> No
     sought = {"bot": "echo", "words": "refund", "why": "an audit"}
     found = (await client.post("/messages/search", json=sought)).json()
     assert ([one["id"] for one in found["messages"]], found["whole"]) == ([3, 1], True)
+    assert found["before"] is None
+    first = (await client.post("/messages/search", json=sought | {"limit": 1})).json()
+    assert ([one["id"] for one in first["messages"]], first["before"]) == ([3], 3)
     for narrowed, which in (
+        ({"before": first["before"]}, [1]),
         ({"event": "evt_3"}, [3]),
         ({"message": "om_1"}, [1]),
         ({"type": "im.message.receive_v1"}, [3, 1]),
