@@ -13,6 +13,7 @@ from app.storage.data_key import DataKey
 from app.storage.database import Database
 from app.storage.key_record import KeyRecord
 from app.storage.messages import insert_new
+from app.storage.schema import HEAD
 from app.storage.tables import data_keys
 
 
@@ -35,7 +36,9 @@ class DatabaseVault:
         return await self._records(None)
 
     async def bots(self) -> frozenset[str]:
-        """Every bot that has a key here."""
+        """Every bot that has a key here; none while the database is to be made or updated, which asking must not do."""
+        if await self._database.revision() != HEAD:
+            return frozenset()
         query = select(data_keys.c.bot).where(data_keys.c.wrapped != b"").distinct()
         async with self._database.reading() as connection:
             return frozenset((await connection.execute(query)).scalars())

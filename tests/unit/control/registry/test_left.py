@@ -21,6 +21,8 @@ from tests.unit.queue.incoming import incoming
 async def test_it_is_found_by_its_key_here_or_in_the_database(link: RedisLink, keys: Keys, tmp_path: Path) -> None:
     database = Database("sqlite", tmp_path)
     vault = DatabaseVault(database)
+    assert await vault.bots() == frozenset()
+    assert await database.revision() is None, "a look must not make the database"
     elsewhere = Keyring(MasterKey([Fernet.generate_key().decode()], "a test"), link, keys, tmp_path / "other", vault)
     here = Keyring(elsewhere.master, link, keys, tmp_path / "keys")
     for keyring, bot in ((here, "mine"), (elsewhere, "theirs"), (here, "idle"), (here, "configured")):
