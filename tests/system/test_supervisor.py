@@ -74,7 +74,9 @@ class Supervisord:
         return printed.decode().strip()
 
     async def pid(self, program: str) -> int:
-        return int(await self.control("pid", program))
+        pid = int(await self.control("pid", program))
+        assert pid > 0, f"{program} does not run"  # 0, killed, is every process of this run
+        return pid
 
     def said(self) -> str:
         """The end of every log that it keeps."""
