@@ -22,7 +22,7 @@ CARELESS = '''
 import asyncio
 import threading
 
-from app.sdk import Bot, Context, Message
+from app.sdk import Bot, Card, CardAction, Context, CronTick, File, Input, Message, Toast
 
 bot = Bot()
 
@@ -41,6 +41,38 @@ class Failing:
 
     def __del__(self):
         fail(self.text)
+
+
+@bot.command("ask")
+async def ask(message: Message, ctx: Context) -> Card:
+    return Card.of(title=f"about {message.args}").form(Input("words", message.args), submit="Send", action="sent")
+
+
+@bot.card("sent")
+async def sent(action: CardAction, ctx: Context) -> tuple[Toast, Card]:
+    await ctx.state.bot.set("form", action.form)
+    return Toast.success(f"heard {action.form['words']}"), Card.of(title=action.form["words"])
+
+
+@bot.command("type")
+async def type_(message: Message, ctx: Context) -> None:
+    async with ctx.stream(title=message.args) as card:
+        await card.write(f"typed {message.args}")
+
+
+@bot.command("file")
+async def file(message: Message, ctx: Context) -> File:
+    return File(await ctx.upload(message.args.encode(), f"{message.args}.txt"))
+
+
+@bot.cron()
+async def woken(tick: CronTick, ctx: Context) -> None:
+    await ctx.send(tick.chat_id, f"woken {tick.data}")
+
+
+@bot.command("wake")
+async def wake(message: Message, ctx: Context) -> None:
+    await ctx.later("1s", woken, message.args)
 
 
 @bot.message()
@@ -63,7 +95,10 @@ async def keep(message: Message, ctx: Context) -> str:
 
 
 async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest) -> None:
-    """Queue, dead letters, state, cache, tasks, outbox, reminders, sent messages, spool, overflow, store, backup."""
+    """Queue, dead letters, state, cache, tasks, outbox, reminders, sent messages, spool, overflow, store, backup.
+
+    Of forms, typing cards, files and timers as well as of messages, and under a master key that is replaced.
+    """
     site.handler("careless", CARELESS)
     yearly = {"name": "yearly", "cron": "0 0 1 1 *", "chat": "oc_1", "message": WORD}
     once = {"retry_policy": {"max_attempts": 1}}
@@ -74,6 +109,7 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
     where = ("-c", site.config, "--data-dir", hub.data_dir)
     assert await site.asks("careless", WORD) == f"echo {WORD}"
     await site.says("careless", f"fail {WORD}")
+    await everything_else(site)
 
     async def buried() -> bool:
         return len(await hub.api("GET", "/bots/careless/dead")) == 1
@@ -86,8 +122,12 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
     files = files_of(hub, *store)
     engine.resume()
     assert await site.asks("careless", f"and more {WORD}") == f"echo and more {WORD}"
-    # Four came in; three were answered, and each has a copy that went by the outbox.
-    await hub.stored("careless", 11)
+    # Eight came in; seven were answered, one of them by a timer, and four have a copy that went by the outbox.
+    await hub.stored("careless", 19)
+    old_key = (hub.data_dir / "master.key").read_text().strip()
+    for step in ("rotate", "retire"):
+        status, _, error = await feishu_hub("keys", step, *where)
+        assert status == 0, error
     found = ("messages", "search", "--bot", "careless", "--words", WORD, "--why", "a test", "--json", *where)
     status, printed, error = await feishu_hub(*found)
     assert (status, len(json.loads(printed)) >= 4) == (0, True), error
@@ -123,6 +163,8 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
     for name, app in site.apps.items():
         secrets += [app.app_secret, f"key-{name}", app.verification_token]
     assert [(path.name, secret) for path, text in files.items() for secret in secrets if holds(text, secret)] == []
+    # Of before it was replaced.
+    assert [path.name for path, text in files.items() if holds(text, old_key)] == ["master.key"]
     for node in (hub, over):
         for name in ("admin_token", "master.key"):
             assert (node.data_dir / name).stat().st_mode & 0o077 == 0
@@ -130,6 +172,18 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
             assert [
                 path.name for path, text in files.items() if holds(text, secret) and path.name.split()[0] != name
             ] == []
+
+
+async def everything_else(site: Site) -> None:
+    """A form that is filled in, a card that types, a file, a timer that fires."""
+    chat = site.chat("careless")
+    said = {word: await site.says("careless", f"{word} {WORD}") for word in ("ask", "type", "file", "wake")}
+    await until(lambda: all(site.replies(said[word]) for word in ("ask", "type", "file")))
+    await until(lambda: any(f"woken {WORD}" in message.content for message in chat.messages))
+    [card] = [message for message in chat.messages if message.parent == said["ask"].message_id]
+    clicked = await site.playground.click(chat.users[0], card.message_id, "Send", {"words": WORD})
+    assert clicked.toast is not None
+    assert clicked.toast["content"] == f"heard {WORD}"
 
 
 def files_of(hub: HubProcess, *also: str) -> dict[Path, bytes]:
