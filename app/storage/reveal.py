@@ -96,17 +96,10 @@ class Reveals:
         hashed = hashes_by_key(await self._ciphers.refresh(query.bot), sought(words))
         ends = self._clock.monotonic() + _WORK
         found: list[Opened] = []
-        seen: tuple[int, int | None] | None = None
-        async for day, candidates in ids_with(self._store.database, hashed, query, before):
-            if seen is not None and self._clock.monotonic() >= ends:
-                last = seen[1] or await oldest_of(self._store.database, seen[0])
-                if last not in (None, before):
-                    return Found(found, whole=False, before=last)
-            # By their ids alone: SQLite would take an index by type or chat for narrower, and go through all of it.
-            known = await self._store.fetch(select(*INFO_COLUMNS).where(messages.c.id.in_(candidates)))
-            # What was withdrawn or shredded stands in the index until its day is written anew.
-            asked = [info for info in known if info.state == "kept" and fits(info, query)]
-            asked.sort(key=lambda info: info.id, reverse=True)
+
+        async def look(candidates: Sequence[int]) -> Found | None:
+            """Open them; what was found where that is enough, or took too long."""
+            asked = await self._asked(candidates, query)
             for start in range(0, len(asked), _PAGE):
                 page = asked[start : start + _PAGE]
                 for one in await self._opened(await self._store.contents(page), "words", who, why):
@@ -116,8 +109,34 @@ class Reveals:
                     return Found(found[:limit], whole=True, before=found[limit - 1].info.id)
                 if self._clock.monotonic() >= ends and page[-1] != asked[-1]:
                     return Found(found, whole=False, before=page[-1].id)
-            seen = (day, candidates[-1] if candidates else None)
-        return Found(found, whole=True)
+            return None
+
+        # Those of several days are opened together: each time is a record of the audit.
+        waiting: list[int] = []
+        seen: tuple[int, int | None] | None = None
+        async for day, candidates in ids_with(self._store.database, hashed, query, before):
+            late = self._clock.monotonic() >= ends
+            if late and seen is not None and not waiting:
+                last = seen[1] or await oldest_of(self._store.database, seen[0])
+                if last not in (None, before):
+                    return Found(found, whole=False, before=last)
+            waiting += candidates
+            if 0 < len(waiting) < _PAGE and not late:
+                continue
+            if (end := await look(waiting)) is not None:
+                return end
+            waiting, seen = [], (day, candidates[-1] if candidates else None)
+        return await look(waiting) or Found(found, whole=True)
+
+    async def _asked(self, candidates: Sequence[int], query: Query) -> list[MessageInfo]:
+        """Those of the messages that a query asks for, in the same order."""
+        if not candidates:
+            return []
+        # By their ids alone: SQLite would take an index by type or chat for narrower, and go through all of it.
+        known = await self._store.fetch(select(*INFO_COLUMNS).where(messages.c.id.in_(candidates)))
+        # What was withdrawn or shredded stands in the index until its day is written anew.
+        asked = {info.id: info for info in known if info.state == "kept" and fits(info, query)}
+        return [asked[number] for number in candidates if number in asked]
 
     async def _opened(self, page: Sequence[StoredMessage], action: Action, who: str, why: str) -> list[Opened]:
         ciphers: dict[str, Cipher] = {}

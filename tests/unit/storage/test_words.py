@@ -152,11 +152,12 @@ async def test_of_a_common_word_no_more_is_opened_than_is_shown(
     assert (found.whole, found.before) == (True, None)
 
 
-async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals) -> None:
+async def test_words_with_other_bounds(keeping: Keeping, reveals: Reveals, database: Database) -> None:
     day = 86_400_000
     rows = [said(number, "refund please", created=number * day, chat_id=f"oc_{number % 2}") for number in range(6)]
     await keeping.insert(rows)
     assert await find(reveals, "refund") == [f"evt_{number}" for number in (5, 4, 3, 2, 1, 0)]
+    assert [record.which for record in await Audit(database).list()] == ["1-6"], "one record for several days"
     assert await find(reveals, "refund", chat="oc_1") == ["evt_5", "evt_3", "evt_1"]
     assert await find(reveals, "refund", since=2 * day, until=4 * day) == ["evt_3", "evt_2"]
     assert await find(reveals, "refund", sender="ou_9") == []
