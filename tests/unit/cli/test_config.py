@@ -51,6 +51,7 @@ def test_addresses_that_cannot_be_used_are_faults(monkeypatch: pytest.MonkeyPatc
     assert "pazzword" not in result.output
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 def test_apprise_is_asked_whether_it_knows_its_addresses(config_dir: Path) -> None:
     (config_dir / "hub.yaml").write_text(
         'alerts: {channels: {pager: {apprise: "slackk://pazzword/a/b"}, '
