@@ -30,11 +30,6 @@ _STOP_TIMEOUT: Final = 10.0
 _MAX_LOG: Final = 1 << 20
 _STEADY_AFTER: Final = 10.0
 _MAX_BACKOFF: Final = 5.0
-# The wheel's server takes its memory from glibc, which keeps seven freed pieces of a size at hand and sorts the others
-# between two batches of events: with more at hand an accept costs the engine a seventh less. With 10,000 it would be a
-# fifth, but what is at hand is never joined: after 20,000 events the engine had three times as much memory as it used.
-# Only glibc reads it.
-_ALLOCATOR: Final = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=200"}
 
 
 def find_binary() -> str:
@@ -167,7 +162,6 @@ class EmbeddedEngine:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", leash.__file__, str(self._directory / "running.lock")),
                 *(str(os.getpid()), *command),
-                env={**_ALLOCATOR, **os.environ},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

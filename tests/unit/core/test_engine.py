@@ -251,12 +251,6 @@ def test_a_named_binary_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPa
         find_binary()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc reads it")
-async def test_its_allocator_keeps_much_of_what_is_freed(engine: EmbeddedEngine) -> None:
-    environment = await asyncio.to_thread(Path(f"/proc/{engine.pid}/environ").read_bytes)
-    assert b"GLIBC_TUNABLES=glibc.malloc.tcache_count=200" in environment
-
-
 def test_the_wheels_server_is_found_without_importing_it() -> None:
     code = (
         "import sys\n"
