@@ -44,6 +44,7 @@ def limits_of(settings: Settings) -> Limits:
     """The hub's bounds on sends, as the limiter takes them."""
     bounds = settings.limits
     return Limits(
-        **bounds.model_dump(exclude={"quota"}),
+        **bounds.model_dump(exclude={"quota", "apis"}),
+        apis=bounds.apis,
         quotas={name: Quota(group.bots, group.per_month) for name, group in bounds.quota.items()},
     )

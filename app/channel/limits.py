@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
 from app.channel.windows import Window
 from app.core.keys import Keys
+from app.core.limit_settings import ApiLimit
 from app.model.bot import BotSpec
 
 Priority = Literal["alert", "reply", "send", "broadcast"]
@@ -29,10 +30,9 @@ _LEAST_SLACK: Final = 0.03
 _MIN_GRACE: Final = 2_000
 UPDATE_PREVIEWS: Final = "im.url_previews.batch_update"
 # Calls that Feishu bounds otherwise than by 50/s and 1000/min an app (Feishu docs: link previews).
-_APP_PER_SECOND: Final = {UPDATE_PREVIEWS: 5.0}
+_APIS: Final[Mapping[str, ApiLimit]] = {UPDATE_PREVIEWS: ApiLimit(per_second=5.0)}
 # Ephemeral cards have a bound of their own a group (Feishu docs: ephemeral cards, images, files).
 EPHEMERAL: Final = "ephemeral.send"
-_EPHEMERAL_PER_SECOND: Final = 40.0
 HOOK_API: Final = "bot.v2.hook"
 # Of each bound, beside it: it comes out of the headroom, and is no more than that leaves.
 _ALERT_SHARE: Final = 0.05
@@ -59,8 +59,12 @@ class Limits:
     app_per_second: float = 50.0
     """Calls of one API by one app."""
     app_per_minute: float = 1000.0
+    apis: Mapping[str, ApiLimit] = field(default_factory=dict)
+    """By API, those that Feishu bounds otherwise."""
     chat_per_second: float = 5.0
     """Messages to one chat or user, by all bots together."""
+    ephemeral_per_second: float = 40.0
+    """Ephemeral cards into one chat."""
     message_per_second: float = 5.0
     """Changes of one message."""
     card_per_second: float = 10.0
@@ -81,6 +85,7 @@ class Limits:
             self.app_per_second,
             self.app_per_minute,
             self.chat_per_second,
+            self.ephemeral_per_second,
             self.message_per_second,
             self.card_per_second,
             self.hook_per_second,
@@ -154,18 +159,19 @@ class Bounds:
     ) -> tuple[Bound, ...]:
         """The bounds of one call, the one shared by the fewest first, the app's last."""
         own, limits = spec.config.limits, self.limits
+        named = [apis[api] for apis in (own.apis, limits.apis, _APIS) if api in apis]
         alert = priority == "alert"
         app = self._app(
             spec.credentials.app_id,
             api,
-            _APP_PER_SECOND.get(api) or own.app_per_second or limits.app_per_second,
-            own.app_per_minute or limits.app_per_minute,
+            _first(one.per_second for one in named) or own.app_per_second or limits.app_per_second,
+            _first(one.per_minute for one in named) or own.app_per_minute or limits.app_per_minute,
             alert,
             priority == "broadcast",
         )
         bounds: list[Bound] = []
         if api == EPHEMERAL and chat:
-            bounds.append(self._one("ephemeral", chat, _EPHEMERAL_PER_SECOND, alert))
+            bounds.append(self._one("ephemeral", chat, own.ephemeral_per_second or limits.ephemeral_per_second, alert))
         elif chat:
             bounds.append(self._one("chat", chat, own.chat_per_second or limits.chat_per_second, alert))
         elif user:
@@ -222,6 +228,10 @@ class Bounds:
         shortest = min(windows, key=lambda window: window.span)
         slack = max(shortest.span * self.limits.headroom, _LEAST_SLACK * self.limits.second * 1_000_000)
         return windows, max(_MIN_GRACE, int(slack / 2)), int(_APART * shortest.span / shortest.count)
+
+
+def _first(rates: Iterable[float | None]) -> float | None:
+    return next(filter(None, rates), None)
 
 
 def _window(limits: Limits, rate: float, length: float) -> Window:

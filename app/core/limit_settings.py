@@ -11,6 +11,13 @@ from app.core.shape import Frozen
 from app.core.values import Number, Whole, Words
 
 
+class ApiLimit(Frozen):
+    """One of `limits.apis`: what Feishu bounds otherwise than by its usual rates."""
+
+    per_second: Number | None = Field(None, gt=0, description="calls by one app in a second; null: as other APIs")
+    per_minute: Number | None = Field(None, gt=0, description="calls by one app in a minute; null: as other APIs")
+
+
 class QuotaGroup(Frozen):
     """One of `limits.quota`: bots whose calls count against the same month."""
 
@@ -31,7 +38,11 @@ class Limits(Frozen):
 
     app_per_second: Number = Field(50.0, gt=0, description="calls of one API by one app in a second")
     app_per_minute: Number = Field(1000.0, gt=0, description="calls of one API by one app in a minute")
+    apis: dict[str, ApiLimit] = Field(
+        {}, description="APIs bounded otherwise, by their name in docs/sends.md: `API: {per_second: N, per_minute: N}`"
+    )
     chat_per_second: Number = Field(5.0, gt=0, description="messages into one chat, of all bots, in a second")
+    ephemeral_per_second: Number = Field(40.0, gt=0, description="ephemeral cards into one chat in a second")
     message_per_second: Number = Field(5.0, gt=0, description="changes of one message in a second")
     card_per_second: Number = Field(10.0, gt=0, description="operations on one card that types in a second")
     hook_per_second: Number = Field(5.0, gt=0, description="messages to one custom bot in a second")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from app.core.limit_settings import ApiLimit
 from app.core.shape import Frozen
 from app.core.values import Networks, Number, Reserved, Span, Whole, Words
 from app.model.schedule import BotSchedule, each_once
@@ -121,8 +122,14 @@ class BotLimits(Frozen):
     app_per_minute: Number | None = Field(
         None, gt=0, description="calls of one API in a minute; null: as hub.yaml has it"
     )
+    apis: dict[str, ApiLimit] = Field(
+        {}, description="APIs bounded otherwise, over those of hub.yaml: `API: {per_second: N, per_minute: N}`"
+    )
     chat_per_second: Number | None = Field(
         None, gt=0, description="messages into one chat in a second; null: as hub.yaml has it"
+    )
+    ephemeral_per_second: Number | None = Field(
+        None, gt=0, description="ephemeral cards into one chat in a second; null: as hub.yaml has it"
     )
     message_per_second: Number | None = Field(
         None, gt=0, description="changes of one message in a second; null: as hub.yaml has it"

@@ -20,7 +20,7 @@ from app.storage.keyring import Keyring
 START = 1_700_000_000.0
 
 
-def bot(domain: str, bot_id: str = "support", app: str = "a", secret: str = "", **limits: float) -> BotSpec:
+def bot(domain: str, bot_id: str = "support", app: str = "a", secret: str = "", **limits: Any) -> BotSpec:
     """A bot of app `cli_<app>` whose Open API is at `domain`."""
     credentials: dict[str, Any] = {
         "app_id": f"cli_{app}",

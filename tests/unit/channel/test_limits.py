@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS, Bound, Bounds, Limits
 from app.core.keys import Keys
+from app.core.limit_settings import ApiLimit
+from app.core.settings import Settings
+from app.sending import limits_of
 from tests.unit.channel.parts import bot
 from tests.unit.channel.slots import API
 
@@ -44,6 +48,30 @@ def test_calls_that_feishu_bounds_otherwise(bounds: Bounds) -> None:
     assert (ephemeral.kind, allowed(ephemeral)) == ("ephemeral", [(40, SECOND)])
     [app] = bounds.of(SPEC, UPDATE_PREVIEWS)
     assert allowed(app)[0] == (5, SECOND)
+
+
+def test_every_api_can_be_bounded_otherwise_and_by_a_bot_over_that() -> None:
+    apis = {API: ApiLimit(per_second=2, per_minute=10), UPDATE_PREVIEWS: ApiLimit(per_second=8)}
+    bounds = Bounds(Keys("t:"), Limits(headroom=0, apis=apis, ephemeral_per_second=20))
+
+    def of(api: str, chat: str = "", **own: Any) -> list[tuple[int, int]]:
+        return allowed(bounds.of(bot("https://open.feishu.cn", **own), api, chat=chat)[0])
+
+    assert of(API) == [(2, SECOND), (10, MINUTE)]
+    assert of(API, app_per_second=30) == [(2, SECOND), (10, MINUTE)], "what is said of one API goes before"
+    assert of(API, apis={API: {"per_second": 1}}) == [(1, SECOND), (10, MINUTE)]
+    assert of("another", app_per_second=30) == [(30, SECOND), (1000, MINUTE)]
+    assert of(UPDATE_PREVIEWS)[0] == (8, SECOND)
+    assert of(EPHEMERAL, "oc_1") == [(20, SECOND)]
+    assert of(EPHEMERAL, "oc_1", ephemeral_per_second=3) == [(3, SECOND)]
+
+
+def test_what_hub_yaml_says_is_what_the_limiter_takes() -> None:
+    said = {"app_per_second": 7.0, "ephemeral_per_second": 3.0, "hook_per_minute": 9.0, "headroom": 0.3}
+    settings = Settings.model_validate({"limits": {**said, "apis": {API: {"per_second": 2}}}})
+    limits = limits_of(settings)
+    assert {name: getattr(limits, name) for name in said} == said
+    assert limits.apis == {API: ApiLimit(per_second=2)}
 
 
 def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all() -> None:
