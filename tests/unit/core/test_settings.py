@@ -35,8 +35,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (settings.server.admin.host, settings.server.admin.port) == ("127.0.0.1", 9091)
     assert (settings.redis.url, settings.redis.prefix, settings.redis.fsync) == ("embedded", "hub:", "always")
     assert settings.limits.model_dump() == {
-        "app_per_second": 50, "app_per_minute": 1000, "chat_per_second": 5, "message_per_second": 5,
-        "card_per_second": 10, "hook_per_second": 5, "hook_per_minute": 100, "headroom": 0.1, "quota": {},
+        "app_per_second": 50, "app_per_minute": 1000, "apis": {}, "chat_per_second": 5, "message_per_second": 5,
+        "ephemeral_per_second": 40, "card_per_second": 10, "hook_per_second": 5, "hook_per_minute": 100,
+        "headroom": 0.1, "quota": {},
     }  # fmt: skip
     assert (settings.drain_timeout, settings.max_body, settings.spool.max_size) == (25, 1 << 20, 1 << 30)
     assert settings.active_roles == set(ROLES)
