@@ -113,7 +113,7 @@ def _is_id(text: str) -> bool:
 def _came(letter_id: bytes, fields: dict[bytes, bytes]) -> float:
     try:
         return Entry.unpacked(fields[b"e"], b"").received
-    except (HubError, ValueError):
+    except (HubError, KeyError, ValueError):
         # Of another hub's format, or damaged: no later than it was given up.
         return int(letter_id.split(b"-")[0]) / 1000
 

@@ -45,8 +45,9 @@ class Entry(NamedTuple):
 
     @classmethod
     def unpacked(cls, packed: bytes, sealed: bytes) -> Entry:
-        """Read an entry back; HubError for a format of a newer hub."""
-        version, *known = orjson.loads(packed)
+        """Read an entry back; HubError for a format of a newer hub or a damaged one, ValueError for what is no JSON."""
+        document = orjson.loads(packed)
+        version, *known = document if isinstance(document, list) else [FORMAT]
         if version != FORMAT:
             raise HubError(
                 f"a log entry has format {version}, this hub reads {FORMAT}: run the newer version everywhere"

@@ -14,7 +14,7 @@ for _, letter in ipairs(redis.call('XRANGE', dead, ARGV[1], '+', 'COUNT', ARGV[2
     if letter[2][i] == 'e' then
       -- A damaged one must not keep the others from going.
       local read, entry = pcall(cjson.decode, letter[2][i + 1])
-      if read and withdrawn[entry[message]] and not string.find(ARGV[3], ' ' .. entry[kind] .. ' ', 1, true) then
+      if read and type(entry) == 'table' and withdrawn[entry[message]] and not string.find(ARGV[3], ' ' .. entry[kind] .. ' ', 1, true) then
         gone = gone + redis.call('XDEL', dead, last)
       end
     end

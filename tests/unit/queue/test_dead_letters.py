@@ -75,14 +75,16 @@ async def test_letters_about_withdrawn_messages_go_however_many_there_are(link: 
         }
         await link.commands.xadd(keys.bot(bot, "dead"), fields)
 
-    await link.commands.xadd(keys.bot("echo", "dead"), {"e": "damaged"}, id="1-1")
+    for number, damaged in enumerate(("damaged", "5", "null"), 1):
+        await link.commands.xadd(keys.bot("echo", "dead"), {"e": damaged}, id=f"1-{number}")
     for number in range(250):
         await bury("echo", f"e{number}", f"om_{number}")
     await bury("echo", "recall", "om_7", type="im.message.recalled_v1")
     await bury("other", "elsewhere", "om_7")
 
     assert await letters.withdraw("echo", ["om_7", "om_249", "om_none"], but=["im.message.recalled_v1"]) == 2
-    assert await letters.drop("echo", "1-1")
+    for number in range(1, 4):
+        assert await letters.drop("echo", f"1-{number}")
     left = {letter.entry.event_id for letter in await letters.list("echo", limit=1000)}
     assert left == {f"e{number}" for number in range(250)} - {"e7", "e249"} | {"recall"}
     assert [letter.entry.event_id for letter in await letters.list("other")] == ["elsewhere"]
@@ -113,12 +115,13 @@ async def test_letters_go_when_what_they_hold_is_as_old_as_messages_may_become(
     assert await letters.expire("echo", 2000.0) == 0
 
 
-@pytest.mark.parametrize("packed", [b'[2,"of a newer hub"]', b"[1]", b"{", b""])
+@pytest.mark.parametrize("packed", [b'[2,"of a newer hub"]', b"[1]", b"5", b"{}", b"{", b"", None])
 async def test_a_letter_that_cannot_be_read_goes_by_when_it_was_given_up(
-    link: RedisLink, keys: Keys, packed: bytes
+    link: RedisLink, keys: Keys, packed: bytes | None
 ) -> None:
     letters = DeadLetters(link, keys)
-    await link.commands.xadd(keys.bot("echo", "dead"), {"e": packed, "s": b""}, id="5000-1")
+    fields: dict[Any, Any] = {"s": b""} if packed is None else {"e": packed, "s": b""}
+    await link.commands.xadd(keys.bot("echo", "dead"), fields, id="5000-1")
     assert await letters.expire("echo", 5.0) == 0
     assert await letters.expire("echo", 5.1) == 1
 
