@@ -108,6 +108,10 @@ def _each(
     if every == (letter is not None):
         raise typer.BadParameter("name one dead letter, or say --all")
 
+    from app.queue.dead_letters import Unreadable
+
+    left: list[str] = []
+
     async def work(stores: Stores) -> int:
         await must_have_heard_of(stores, config, bot)
         if letter is not None:
@@ -115,7 +119,10 @@ def _each(
         count, before = 0, None
         while page := await stores.letters.list(bot, limit=_PAGE, before=before):
             for found in page:
-                count += await step(stores, found.id)
+                try:
+                    count += await step(stores, found.id)
+                except Unreadable as error:
+                    left.append(str(error))
             before = page[-1].id
         return count
 
@@ -123,6 +130,10 @@ def _each(
     if letter is not None and not count:
         _absent(bot, letter)
     typer.echo(f"{count} {done}")
+    for one in left:
+        typer.echo(one, err=True)
+    if left:
+        raise typer.Exit(1)
 
 
 def _absent(bot: str, letter: str | None) -> None:

@@ -22,7 +22,16 @@ _TYPE: Final = Entry._fields.index("type") + 2
 _MESSAGE: Final = Entry._fields.index("message_id") + 2
 # A script holds up everything else in Redis: so many letters take about a millisecond. Read, they take memory.
 _LOOKED_AT_ONCE: Final = 100
+_NO_ENTRY: Final = Entry("event", "", "", "", "", "", "", "", 0.0, 0, b"")
+# What `finish.lua` writes beside the entry and its payload; `replay.lua` needs the last.
+_FIELDS: Final = (b"reason", b"detail", b"starts", b"c")
 _ID: Final = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
+UNREADABLE: Final = "unreadable"
+"""The reason in place of one, of a letter that no hub of this version can read."""
+
+
+class Unreadable(HubError):
+    """A letter was damaged by hand, or written by a newer hub: it can only be dropped, or kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,10 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """The dead letters of all bots; every call raises StoreUnavailable without Redis."""
+    """The dead letters of all bots; every call raises StoreUnavailable without Redis.
+
+    One that cannot be read is listed with the reason UNREADABLE and an empty entry; to show or replay it is Unreadable.
+    """
 
     def __init__(self, link: RedisLink, keys: Keys) -> None:
         self._link = link
@@ -53,7 +65,7 @@ class DeadLetters:
         newest = "+" if before is None else f"({before}"
         with guard():
             found: Any = await self._link.commands.xrevrange(self._keys.bot(bot, "dead"), max=newest, count=limit)
-        return [_letter(bot, letter_id.decode(), fields) for letter_id, fields in found]
+        return [_listed(bot, letter_id.decode(), fields) for letter_id, fields in found]
 
     async def show(self, bot: str, letter_id: str) -> DeadLetter | None:
         """One letter, or None where there is none of that id."""
@@ -112,19 +124,41 @@ def _is_id(text: str) -> bool:
 
 def _came(letter_id: bytes, fields: dict[bytes, bytes]) -> float:
     try:
-        return Entry.unpacked(fields[b"e"], b"").received
+        return _entry(fields).received
     except (HubError, KeyError, ValueError):
-        # Of another hub's format, or damaged: no later than it was given up.
-        return int(letter_id.split(b"-")[0]) / 1000
+        # No later than it was given up.
+        return _died(letter_id.decode())
+
+
+def _died(letter_id: str) -> float:
+    return int(letter_id.split("-")[0]) / 1000
+
+
+def _entry(fields: dict[bytes, bytes]) -> Entry:
+    """The letter's entry; HubError, KeyError or ValueError where there is none that can be worked with."""
+    entry = Entry.unpacked(fields[b"e"], fields[b"s"])
+    *texts, received, replay, _ = map(type, entry)
+    if {*texts} != {str} or received not in (float, int) or replay is not int:
+        raise HubError("a log entry has fields of another type than its format says: it is damaged")
+    return entry
 
 
 def _letter(bot: str, letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
-    return DeadLetter(
-        bot,
-        letter_id,
-        fields[b"reason"].decode(),
-        fields[b"detail"].decode(),
-        int(fields[b"starts"]),
-        int(letter_id.split("-")[0]) / 1000,
-        Entry.unpacked(fields[b"e"], fields[b"s"]),
-    )
+    try:
+        reason, detail, starts, _ = (fields[name].decode() for name in _FIELDS)
+        return DeadLetter(bot, letter_id, reason, detail, int(starts), _died(letter_id), _entry(fields))
+    except KeyError as error:
+        wrong = f"it has no field {error.args[0].decode()}"
+    except ValueError:
+        wrong = "a field of it is damaged"
+    except HubError as error:
+        wrong = str(error)
+    raise Unreadable(f"dead letter {letter_id} of bot {bot} cannot be read: {wrong}; `feishu-hub dead drop` lets it go")
+
+
+def _listed(bot: str, letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
+    try:
+        return _letter(bot, letter_id, fields)
+    except Unreadable as error:
+        died = _died(letter_id)
+        return DeadLetter(bot, letter_id, UNREADABLE, str(error), 0, died, _NO_ENTRY._replace(received=died))

@@ -111,6 +111,30 @@ def test_dead_letters_of_one_bot_and_of_all(hub: Callable[..., Any]) -> None:
     assert hub("dead", "list").stdout == "no bot has dead letters\n"
 
 
+def test_a_damaged_dead_letter_is_named_beside_the_others(
+    hub: Callable[..., Any], engine_url: str, tmp_path: Path
+) -> None:
+    dead = Keys(f"t{tmp_path.name}:").bot("echo", "dead")
+
+    async def damage() -> None:
+        link = await connect(engine_url)
+        await link.commands.xadd(dead, {"e": "by hand"})
+        await link.close()
+
+    asyncio.run(damage())
+    damaged, whole = json.loads(hub("dead", "list", "echo", "--json").stdout)
+    assert (damaged["reason"], whole["reason"]) == ("unreadable", "no use")
+    assert damaged["id"] in damaged["detail"]
+    for words in (("show", "--why", "x"), ("replay",)):
+        refused = hub("dead", words[0], "echo", damaged["id"], *words[1:])
+        assert refused.exit_code == 1
+        assert f"dead letter {damaged['id']} of bot echo cannot be read" in str(refused.exception)
+    every = hub("dead", "replay", "echo", "--all")
+    assert (every.exit_code, every.stdout) == (1, "1 replayed\n")
+    assert damaged["id"] in every.stderr
+    assert hub("dead", "drop", "echo", "--all").stdout == "1 dropped\n"
+
+
 def test_cache(hub: Callable[..., Any]) -> None:
     assert json.loads(hub("cache", "stats", "--json").stdout)["redis"] == {"miss": 1}
     assert "memory" in hub("cache", "stats").stdout

@@ -8,7 +8,7 @@ import pytest
 
 from app.core.keys import Keys
 from app.core.redis import RedisLink
-from app.queue.dead_letters import DeadLetters
+from app.queue.dead_letters import DeadLetters, Unreadable
 from app.queue.mailbox import Mailbox
 from app.queue.work import Incoming
 from tests.unit.queue.incoming import incoming
@@ -115,7 +115,19 @@ async def test_letters_go_when_what_they_hold_is_as_old_as_messages_may_become(
     assert await letters.expire("echo", 2000.0) == 0
 
 
-@pytest.mark.parametrize("packed", [b'[2,"of a newer hub"]', b"[1]", b"5", b"{}", b"{", b"", None])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b'[2,"of a newer hub"]',
+        b"[1]",
+        b'[1,"event","","","","","","","","soon",0]',
+        b"5",
+        b"{}",
+        b"{",
+        b"",
+        None,
+    ],
+)
 async def test_a_letter_that_cannot_be_read_goes_by_when_it_was_given_up(
     link: RedisLink, keys: Keys, packed: bytes | None
 ) -> None:
@@ -124,6 +136,47 @@ async def test_a_letter_that_cannot_be_read_goes_by_when_it_was_given_up(
     await link.commands.xadd(keys.bot("echo", "dead"), fields, id="5000-1")
     assert await letters.expire("echo", 5.0) == 0
     assert await letters.expire("echo", 5.1) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"e": "{"}, "a field of it is damaged"),
+        ({"e": "5"}, "it is damaged"),
+        ({"e": '[2,"of a newer hub"]'}, "run the newer version everywhere"),
+        ({"e": '[1,"event",5,"","","","","","",1.0,0]'}, "it is damaged"),
+        ({"e": '[1,"event","","","","","","","","soon",0]'}, "it is damaged"),
+        ({"e": None}, "it has no field e"),
+        ({"c": None}, "it has no field c"),
+        ({"starts": "many"}, "a field of it is damaged"),
+        ({"reason": b"\xff"}, "a field of it is damaged"),
+    ],
+    ids=["no-json", "no-entry", "newer", "text", "time", "no-e", "no-c", "number", "bytes"],
+)
+async def test_a_letter_that_cannot_be_read_is_named_among_the_others(
+    link: RedisLink, keys: Keys, fields: dict[str, Any], named: str
+) -> None:
+    mailbox, letters = Mailbox(link, keys), DeadLetters(link, keys)
+    await mailbox.accept([incoming("e1")])
+    (work,) = await mailbox.take("echo", "n1", 1)
+    await mailbox.bury(work, "failed")
+    found: Any = await link.commands.xrange(keys.bot("echo", "dead"))
+    [(whole, said)] = found
+    written: dict[Any, Any] = {name.decode(): value for name, value in said.items()} | fields
+    given = {name: value for name, value in written.items() if value is not None}
+    added: Any = await link.commands.xadd(keys.bot("echo", "dead"), given)
+    damaged = added.decode()
+
+    first, second = await letters.list("echo")
+    assert (first.id, first.reason, first.entry.event_id) == (damaged, "unreadable", "")
+    assert f"dead letter {damaged} of bot echo" in first.detail
+    assert named in first.detail
+    assert (second.id, second.entry) == (whole.decode(), work.entry)
+    for step in (letters.show, letters.replay):
+        with pytest.raises(Unreadable, match=damaged):
+            await step("echo", damaged)
+    assert await link.commands.xlen(keys.bot("echo", "log")) == 1, "nothing of it came back"
+    assert await letters.drop("echo", damaged)
 
 
 def received(event: str, when: float) -> Incoming:
