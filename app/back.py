@@ -18,6 +18,7 @@ from app.control.admin.alerts import alerts_router
 from app.control.admin.api import admin_app
 from app.control.admin.bots import bots_router
 from app.control.admin.cache import cache_router
+from app.control.admin.client import BehindProxies
 from app.control.admin.dead import dead_router
 from app.control.admin.followers import Followers
 from app.control.admin.known import KnownBots
@@ -85,7 +86,7 @@ async def open_back(
         running(live.run(), "settings"),
         open_dashboard(stores, measures, membership, alerting.book, token) as dashboard,
     ):
-        yield admin_app(
+        app = admin_app(
             access=access,
             known=known,
             routers=[
@@ -106,6 +107,7 @@ async def open_back(
             metrics_path=plan.metrics_path,
             health_path=plan.health_path,
         )
+        yield BehindProxies(app, settings.security.trusted_proxies)
 
 
 def _callers(settings: Settings) -> Sequence[Caller]:

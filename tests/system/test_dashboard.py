@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -14,7 +15,10 @@ pytestmark = pytest.mark.system
 async def test_the_operator_looks_at_a_hub_that_runs(site: Site, browser: Browser) -> None:
     site.bot("echo")
     site.bot("support")
-    site.settings(alerts={"interval": "500ms", "settle": "1s", "rules": {"BotBroken": {"for": "0s"}}})
+    site.settings(
+        alerts={"interval": "500ms", "settle": "1s", "rules": {"BotBroken": {"for": "0s"}}},
+        security={"trusted_proxies": ["127.0.0.1"]},
+    )
     hub = site.hub()
     await hub.start()
     site.point_at(hub)
@@ -35,3 +39,15 @@ async def test_the_operator_looks_at_a_hub_that_runs(site: Site, browser: Browse
     await alert.get_by_role("button", name="1h").click()
     await expect(alert).to_contain_text("silenced until")
     assert complaints == []
+    # Who guesses the token keeps nobody out who comes through the same proxy.
+    assert [await guess(hub.admin_url, "192.0.2.1") for _ in range(11)] == [401] * 10 + [429]
+    assert await guess(hub.admin_url, "192.0.2.2") == 401
+
+
+async def guess(url: str, address: str) -> int:
+    """Log in with a wrong token, by a proxy that names the address; the answer's status."""
+    async with (
+        aiohttp.ClientSession(headers={"X-Forwarded-For": address}) as session,
+        session.post(f"{url}/dashboard/login", data={"token": "guess"}) as answer,
+    ):
+        return answer.status
