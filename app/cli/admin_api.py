@@ -8,7 +8,7 @@ import os
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,7 @@ class AdminApi:
     def delete(self, path: str) -> Any:
         return self._read(self._ask("DELETE", path))
 
-    def post(self, path: str, document: Any, part: Part | None = None) -> Any:
+    def post(self, path: str, document: Any, part: Part | None = None, headers: Mapping[str, str] | None = None) -> Any:
         """Post a document, with a file beside it if there is one."""
         body, kind = json.dumps(document).encode(), "application/json"
         if part is not None:
@@ -69,7 +69,7 @@ class AdminApi:
             start = f'--{boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\n'.encode()
             body = start + body + head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
             kind = f"multipart/form-data; boundary={boundary}"
-        return self._read(self._ask("POST", path, body, kind))
+        return self._read(self._ask("POST", path, body, {"Content-Type": kind, **(headers or {})}))
 
     def events(self, path: str) -> Iterator[Any]:
         """What a stream of server-sent events tells, until it ends."""
@@ -92,10 +92,8 @@ class AdminApi:
                 f"what answers at {self.address} is no hub's admin listener: see server.admin.port"
             ) from None
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Any:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        if body is not None:
-            headers["Content-Type"] = kind
+    def _ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         request = urllib.request.Request(f"{self.address}/api/v1{path}", method=method, data=body, headers=headers)
         try:
             # No proxy: the hub is here, or where --api says.

@@ -21,6 +21,12 @@ _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"})
 _LOOK_EVERY: Final = 1.0
 
 
+def _fit(key: str | None) -> str | None:
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise typer.BadParameter("it goes in a header: 1 to 255 characters of ASCII")
+    return key
+
+
 class _ToBot(TyperGroup):
     """Takes `send BOT TO TEXT` for `send to BOT TO TEXT`."""
 
@@ -52,6 +58,9 @@ def to(
         Path | None, typer.Option(exists=True, dir_okay=False, help="A file instead; one that is an image as an image.")
     ] = None,
     at: Annotated[str | None, typer.Option(help="When: 2026-01-31T09:00:00+08:00. At once without it.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(callback=_fit, help="Said again with the same key, the same message is sent once.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is sent; exit status 1 if it is not.")] = False,
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
@@ -74,7 +83,8 @@ def to(
     part = None
     if file is not None:
         part = ("image" if file.suffix.lower() in _IMAGES else "file", file.name, file.read_bytes())
-    found = hub.post(f"/bots/{bot}/messages", document, part)
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    found = hub.post(f"/bots/{bot}/messages", document, part, headers)
     if wait:
         # A card that is too long for one message, and has buttons, is several: a batch.
         noun = "batches" if "total" in found else "messages"

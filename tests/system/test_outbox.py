@@ -54,9 +54,11 @@ async def test_messages_are_sent_by_command_token_and_handler(site: Site, hub: H
         where = ("--config", str(site.config), "--data-dir", str(hub.data_dir), "--api", hub.admin_url)
         return await feishu_hub("send", *arguments, *where, env={"PROGRAM_TOKEN": TOKEN})
 
-    status, printed, errors = await send("echo", team.chat_id, "from the command", "--wait", "--json")
+    once = ("echo", team.chat_id, "from the command", "--idempotency-key", "order 4711", "--wait", "--json")
+    status, printed, errors = await send(*once)
     assert (status, errors) == (0, "")
     found = json.loads(printed)
+    assert await send(*once) == (0, printed, ""), "said again it is the same message"
     [message] = site.playground.ledger.messages(team.chat_id)
     assert (found["state"], found["message_id"]) == ("sent", message.message_id)
     status, printed, _ = await send("status", "echo", found["id"])

@@ -87,6 +87,7 @@ def test_a_database_url_that_cannot_be_used_is_named(
         ("send status echo m1 --api http://127.0.0.1:1", 1, "no hub answers at http://127.0.0.1:1"),
         ("send status echo m1 --api SERVER", 1, "does not take this admin token: HUB_ADMIN_TOKEN"),
         ("send status echo page --api SERVER", 1, "is no hub's admin listener"),
+        ("send echo oc_1 hello --idempotency-key schlüssel", 2, "it goes in a header"),
         ("run -c CONFIG --data-dir CONFIG/../file/data", 1, "file/data: Not a directory"),
         ("config get server.port -c CONFIG/no", 1, "no such directory"),
         ("bots list -c CONFIG/no", 1, "no such directory: make it"),
