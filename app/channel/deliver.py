@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +16,7 @@ from app.core.errors import (
     FeishuLimited,
     HubError,
     OutcomeUnknown,
+    ScopeMissing,
     SealBroken,
     SlotTimeout,
     StoreUnavailable,
@@ -30,6 +32,8 @@ CREATE: Final = "im.message.create"
 _FIRST_BACKOFF: Final = 1.0
 _LONGEST_BACKOFF: Final = 60.0
 _STORE_PAUSE: Final = 0.5
+# Only a call can tell whether a scope was granted: each counts among the month's.
+_ASKED_AGAIN: Final = 60.0
 
 log = get_logger(__name__)
 
@@ -53,6 +57,8 @@ class Delivery:
         self._keep_trying = keep_trying
         self._clock = clock
         self._chance = chance
+        self._lacking: dict[tuple[str, str, str], tuple[float, str]] = {}
+        """Until when (monotonic) a bot's messages to a kind of receiver, of a type, are not tried, and why."""
 
     async def one(self, work: Work, spec: BotSpec, patience: float, go_on: bool) -> Work | None:
         """Send one message; the next of its chat, if it is to `go_on`, or None when the chat was let go.
@@ -79,6 +85,12 @@ class Delivery:
                 # Kept, however long: a secret is put right, the month ends, and no message was at fault.
                 await kept(lambda: self._mailbox.release(work), self._clock)
                 raise
+            if isinstance(error, ScopeMissing):
+                # Kept, however long, with those behind it in its chat: all others have their scopes.
+                reason = str(error)
+                await kept(lambda: record.wait(reason), self._clock)
+                await kept(lambda: self._mailbox.wait(work, _ASKED_AGAIN), self._clock)
+                return None
             if error.retryable and work.held < self._keep_trying:
                 log.warning("message is tried again", bot=work.bot, message=work.entry.event_id, error=_name(error))
                 await self._park(work, max(error.retry_after or 0.0, self._backoff(work)))
@@ -93,12 +105,33 @@ class Delivery:
     async def _send(self, work: Work, spec: BotSpec, record: MessageRecord, patience: float) -> None:
         letter = await self._outbox.open(work)
         name = SendName(work.bot, work.entry.event_id, 0, CREATE, letter.message.target.id, 1)
-        sent = await self._sender.send(
-            spec, letter.message, name, record, slot_within=patience, priority=letter.priority
-        )
+        # What scopes a message needs goes by these.
+        call = (work.bot, letter.message.target.kind, letter.message.msg_type)
+        if (lack := self._lack(call)) is not None:
+            raise ScopeMissing(lack)
+        try:
+            sent = await self._sender.send(
+                spec, letter.message, name, record, slot_within=patience, priority=letter.priority
+            )
+        except ScopeMissing as error:
+            if self._lack(call) is None:
+                _, receivers, kind = call
+                log.error(
+                    "messages wait, the app lacks a scope",
+                    bot=work.bot,
+                    receivers=receivers,
+                    type=kind,
+                    scopes=list(error.scopes),
+                )
+            self._lacking[call] = (self._clock.monotonic() + _ASKED_AGAIN, str(error))
+            raise
         if not record.recorded:
             # It is said, and Redis was away when it should have been noted.
             await kept(lambda: record.record(name, sent.message_id), self._clock)
+
+    def _lack(self, call: tuple[str, str, str]) -> str | None:
+        until, reason = self._lacking.get(call, (-math.inf, ""))
+        return reason if self._clock.monotonic() < until else None
 
     async def _park(self, work: Work, delay: float) -> None:
         """Have the chat wait, so that another takes the slot; its messages stay in order."""

@@ -20,7 +20,8 @@ HubError
 │   ├── FeishuUnavailable       no answer, a broken answer or an internal error
 │   └── FeishuRefused           will never work as it stands (content, rights, set-up)
 │       ├── TargetGone          the message, chat or user is no longer there
-│       └── AppRefused          nothing of the app would be taken: its secret, its state, its place or its rights
+│       ├── AppRefused          nothing of the app would be taken: its secret, its state or its place
+│       └── ScopeMissing        the app lacks a scope, which this kind of call needs
 ├── OutcomeUnknown              it may have been sent: repeating it could say it twice
 ├── SlotTimeout                 no send slot before the deadline
 ├── FetchRefused                a URL is not fetched: where it leads to, or what it answers, is not allowed
@@ -195,6 +196,12 @@ class TargetGone(FeishuRefused):
 
 class AppRefused(FeishuRefused):
     """Feishu takes no such call of the app, whatever it says: who can wait does, until somebody has mended that."""
+
+
+class ScopeMissing(FeishuRefused):
+    """The app lacks a scope that this kind of call needs (one of `scopes`): who can wait does, others go on."""
+
+    scopes: tuple[str, ...] = ()
 
 
 class OutcomeUnknown(HubError):

@@ -13,6 +13,7 @@ from app.core.errors import (
     FeishuRefused,
     FeishuTokenInvalid,
     FeishuUnavailable,
+    ScopeMissing,
     TargetGone,
 )
 from app.feishu.client import Answer
@@ -23,8 +24,10 @@ CHAT_LIMITED: Final = frozenset({230020, 11233})
 QUOTA_USED_UP: Final = 99991403
 TOKEN_INVALID: Final = frozenset({99991661, 99991663, 99991664, 99991671, 99991677})
 WRONG_CREDENTIALS: Final = frozenset({10003, 10005, 10012, 10013, 10014, 10015, 20002, 99991662, 99991673})
-APP_UNFIT: Final = frozenset({230006, 99991401, 99991672})
-"""What the app may not do at all as it is set up: no bot ability, not from this address, no scope for the API."""
+APP_UNFIT: Final = frozenset({230006, 99991401})
+"""What the app may not do at all as it is set up: no bot ability, not from this address."""
+NO_SCOPE: Final = 99991672
+"""The app lacks a scope: for the API, for a type of message, or for the ids by which the receiver is named."""
 INTERNAL: Final = frozenset({1500, 2200, 99991644})
 
 BEING_SENT: Final = frozenset({230049, 18121})
@@ -98,7 +101,6 @@ _ADVICE: Final[dict[int, str]] = {
     300030: "the card's update token is over 30 minutes old",
     300040: "the card's update token was used twice, which is all Feishu allows",
     99991401: "this machine's address is not on the app's IP whitelist: add it in the developer console",
-    99991672: "the app lacks the scope: grant it in the developer console and publish a version",
     99992361: "the open_id belongs to another app: every app has its own for the same person",
     11246: "the content could not be created",
     19021: "the custom bot's signature or time is wrong",
@@ -111,6 +113,9 @@ _CREDENTIALS_ADVICE: Final = (
     "enabled and published"
 )
 _QUOTA_ADVICE: Final = "the tenant's monthly quota of API calls is used up: wait for the next month or change the plan"
+# Those of which one is needed, in Feishu's words and in the address where it is granted: `im:message:send_as_bot`.
+_SCOPE: Final = re.compile(r"(?<![\w:.%])[a-z][a-z_]*(?::[a-z_]+(?:\.[a-z_]+)*)+")
+_SCOPES_NAMED: Final = 5
 # What Feishu says may quote the request; its own words come before the first quotation.
 _QUOTATION: Final = re.compile(r"[\"'`“‘{\[<]")
 _MSG_LENGTH: Final = 160
@@ -135,6 +140,8 @@ def error_for(answer: Answer, label: str) -> FeishuError:
         error.bound = bound
         error.retry_after = pause_asked(answer)
         error.retryable = bound != "quota"
+    elif isinstance(error, ScopeMissing):
+        error.scopes = _scopes(answer)
     elif answer.code in BEING_SENT:
         error.retry_after = _BEING_SENT_PAUSE
     return error
@@ -159,9 +166,16 @@ def _reading(answer: Answer) -> tuple[type[FeishuError], Literal["app", "chat", 
         return FeishuUnavailable, "app", "an internal error of Feishu"
     if code in WRONG_CREDENTIALS:
         return AppRefused, "app", _CREDENTIALS_ADVICE
+    if code == NO_SCOPE:
+        named = f"the scope {' or '.join(scopes)}" if (scopes := _scopes(answer)) else "a scope"
+        return ScopeMissing, "app", f"the app lacks {named}: grant it in the developer console and publish a version"
     advice = _ADVICE.get(code, "look the code up in Feishu's list of error codes")
     kind = TargetGone if code in GONE else AppRefused if code in APP_UNFIT else FeishuRefused
     return kind, "app", advice
+
+
+def _scopes(answer: Answer) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_SCOPE.findall(answer.msg)))[:_SCOPES_NAMED]
 
 
 def pause_asked(answer: Answer) -> float | None:

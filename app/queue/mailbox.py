@@ -214,6 +214,10 @@ class Mailbox:
         """The event is tried again after `delay` seconds; its conversation waits meanwhile."""
         await self._park(work, "retry", int(delay * 1000))
 
+    async def wait(self, work: Work, delay: float) -> None:
+        """The same for what is no fault of the event: it counts for none of its tries."""
+        await self._park(work, "wait", int(delay * 1000))
+
     async def release(self, work: Work) -> None:
         """Hand the conversation back as it was taken, so that another goes on with it at once."""
         await self._park(work, "release")

@@ -1,8 +1,8 @@
 -- The state of a message of the outbox: a step of who holds its conversation, or a cancellation by anybody.
 --
 -- KEYS[1]  root of the bot's keys
--- ARGV     'begin' | 'sent' | 'again' | 'failed' | 'cancelled', id, conversation, claim, ttl s of what is final,
---          then for sent: message id; for failed: reason
+-- ARGV     'begin' | 'sent' | 'again' | 'waits' | 'failed' | 'cancelled', id, conversation, claim, ttl s of what is final,
+--          then for sent: message id; for waits and failed: reason
 -- Returns  'lost' (another owner has the conversation); for begin: '' (send it), '?<ms>' (begun then, outcome unknown),
 --          '=<message id>' (sent), '!' (failed or cancelled); for cancelled: the state in which it is now, or ''
 local root, step, id, ttl = KEYS[1], ARGV[1], ARGV[2], ARGV[5]
@@ -56,7 +56,14 @@ if step == 'begin' then
 elseif step == 'again' then
   redis.call('HDEL', record, 'since')
   change('queued')
+elseif step == 'waits' then
+  -- It stays as it is; what is new is why.
+  if redis.call('HGET', record, 'reason') ~= ARGV[6] then
+    redis.call('HSET', record, 'reason', ARGV[6])
+    change(state)
+  end
 elseif step == 'sent' then
+  redis.call('HDEL', record, 'reason')
   redis.call('HSET', record, 'message_id', ARGV[6])
   close()
 else

@@ -187,6 +187,10 @@ class MessageRecord:
     async def forget(self, name: SendName) -> None:
         await self._step("again")
 
+    async def wait(self, reason: str) -> None:
+        """Note for what it waits; `reason` must hold no message text."""
+        await self._step("waits", reason)
+
     async def fail(self, reason: str) -> None:
         """Note that it will not happen; `reason` must hold no message text."""
         await self._step("failed", reason)

@@ -44,7 +44,7 @@ class MessageState:
     message_id: str = ""
     """Feishu's, of one that was sent; may be empty, where Feishu answered a repeated uuid without it."""
     reason: str = ""
-    """Why it failed."""
+    """Why it failed, or for what it waits."""
     batch: str = ""
 
     @property

@@ -180,8 +180,13 @@ class StandIn:
         return _json({"code": 0, "msg": "success", "data": {"message_id": said.message_id, "chat_id": "oc_real"}})
 
 
+def refusal(code: int, msg: str, status: int = 400) -> web.Response:
+    """What Feishu answers where it does not do what is asked."""
+    return _json({"code": code, "msg": msg}, status)
+
+
 def _error(code: int, status: int = 400) -> web.Response:
-    return _json({"code": code, "msg": f"error {code}"}, status)
+    return refusal(code, f"error {code}", status)
 
 
 def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -138,7 +138,7 @@ async def test_an_app_that_feishu_does_not_take_loses_no_message(
     monkeypatch.setattr("app.channel.drain._LONG_REST", 0.05)
     monkeypatch.setattr("app.channel.drain._ASKED_AGAIN", 0.05)
     feishu.secrets["cli_a"] = "another" if asked == "token" else "secret-a"
-    feishu.faults.extend([Fault("code", 99991672)] * 30 if asked == "message" else ())
+    feishu.faults.extend([Fault("code", 99991401)] * 30 if asked == "message" else ())
     ids = [await channel.put(number, f"oc_{n}") for n in range(12) for number in range(2)]
     async with channel.draining():
         await until(lambda: channel.sender.exchange.outcomes["AppRefused"] >= 30)

@@ -146,7 +146,7 @@ def test_codes_are_those_that_the_hub_knows() -> None:
         | codes.INTERNAL
         | codes.WRONG_CREDENTIALS
         | codes.APP_UNFIT
-        | {codes.QUOTA_USED_UP}
+        | {codes.QUOTA_USED_UP, codes.NO_SCOPE}
     )
     assert named == known
 

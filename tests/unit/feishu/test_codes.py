@@ -11,6 +11,7 @@ from app.core.errors import (
     FeishuRefused,
     FeishuTokenInvalid,
     FeishuUnavailable,
+    ScopeMissing,
     TargetGone,
 )
 from app.feishu.client import NO_CODE, Answer
@@ -54,7 +55,7 @@ def answer(code: int, status: int = 400, msg: str = "", **headers: str) -> Answe
         (99991673, 400, AppRefused),
         (230006, 400, AppRefused),
         (99991401, 400, AppRefused),
-        (99991672, 400, AppRefused),
+        (99991672, 400, ScopeMissing),
         (123456, 400, FeishuRefused),
     ],
 )
@@ -131,6 +132,28 @@ def test_a_message_that_is_still_being_sent_is_asked_about_soon() -> None:
 )
 def test_the_common_ones_say_what_to_do(code: int, advice: str) -> None:
     assert advice in str(error_for(answer(code), "x"))
+
+
+@pytest.mark.parametrize(
+    ("words", "scopes"),
+    [
+        (
+            "Access denied. One of the following scopes is required: [im:message:send_as_bot, im:message]. "
+            "https://open.feishu.cn/app/cli_a/auth?q=im:message:send_as_bot,im:message&op_from=openapi",
+            ("im:message:send_as_bot", "im:message"),
+        ),
+        ("应用尚未开通所需的应用身份权限：[contact:user.base:readonly]", ("contact:user.base:readonly",)),
+        ("Access denied: see https://open.feishu.cn/app/cli_a", ()),
+        ("", ()),
+        (", ".join(f"im:{letter}" for letter in "abcdefg"), ("im:a", "im:b", "im:c", "im:d", "im:e")),
+    ],
+    ids=["named twice", "Chinese", "none", "nothing", "many"],
+)
+def test_a_missing_scope_is_named(words: str, scopes: tuple[str, ...]) -> None:
+    error = error_for(answer(99991672, msg=words), "x")
+    assert isinstance(error, ScopeMissing)
+    assert error.scopes == scopes
+    assert f"lacks {'the scope ' + ' or '.join(scopes) if scopes else 'a scope'}: grant it" in str(error)
 
 
 def test_what_feishu_quotes_of_a_message_is_left_out() -> None:
