@@ -31,3 +31,4 @@ RESPONSE_SECONDS = Histogram("hub_response_seconds", "From accepted to its handl
 TOKEN_FETCHES = Counter("hub_token_fetches", "Access tokens asked of Feishu, by what came of it", ["bot", "outcome"])
 ALERT_DELIVERIES = Counter("hub_alert_deliveries", "Tries to send alerts, by what came of them", ["channel", "outcome"])
 FIRINGS = Counter("hub_firings", "Schedules and reminders that were due, by what came of it", ["bot", "outcome"])
+UNREAD = Counter("hub_requests_unread", "Requests refused before they were read", ["status"])

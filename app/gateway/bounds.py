@@ -12,6 +12,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.core.logs import get_logger
+from app.core.metrics import UNREAD
 
 # Feishu's heads have 1 KB; proxies pass on 8 to 32 KB.
 MOST_HEAD: Final = 64 * 1024
@@ -114,6 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         request = secrets.token_hex(8)
+        UNREAD.labels(str(status)).inc()
         _REFUSED.note(self.loop.time(), code, request)
         if not silent:
             body = orjson.dumps({"error": {"code": code, "message": message, "request_id": request}})

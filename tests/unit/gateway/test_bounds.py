@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from prometheus_client import REGISTRY
 
 from app.gateway import bounds
 from app.gateway.bounds import MOST_HEAD, BoundedProtocol
@@ -171,15 +172,21 @@ async def test_a_refusal_is_no_answer_to_the_request_before(kind: type[BoundedPr
     await wire.tasks()
 
 
-async def test_refusals_are_told_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+def unread(status: str) -> float:
+    return REGISTRY.get_sample_value("hub_requests_unread_total", {"status": status}) or 0.0
+
+
+async def test_refusals_are_told_seldom_and_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sends nonsense as fast as he can fills no disk."""
     monkeypatch.setattr(bounds, "_REFUSED", bounds._Refused())
+    before = unread("400"), unread("431")
     with structlog.testing.capture_logs() as logs:
         for _ in range(50):
             wire = Wire(OneWriteProtocol, _app)
             await wire.send(b"nonsense\r\n\r\n")
             wire.hang_up()
     assert [line["code"] for line in logs] == ["bad_request"]
+    assert (unread("400"), unread("431")) == (before[0] + 50, before[1])
 
 
 @KINDS
