@@ -31,6 +31,7 @@ from app.worker.worker import Parts, Worker
 
 # Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
 _NICE: Final = 5
+_LAST_STEPS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,20 @@ def worker_main(birth: Birth, lane: Lane) -> int:
     """What the nursery runs in each child; the exit status."""
     if lane.kind != "shared":
         os.nice(_NICE)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_work(birth, lane))
+    # Closed, it would wait for bot code that swallows its cancellation; the process ends without that.
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    status = runner.run(_work(birth, lane))
+    runner.run(_end_the_rest())
+    return status
+
+
+async def _end_the_rest() -> None:
+    """Let what bot code has begun and left end its own way, for a moment."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    rest.add(asyncio.create_task(asyncio.get_running_loop().shutdown_asyncgens()))
+    await asyncio.wait(rest, timeout=_LAST_STEPS)
 
 
 async def _work(birth: Birth, lane: Lane) -> int:

@@ -30,6 +30,7 @@ _AT_ONCE: Final = 64
 _LEAST_CALL_SLOTS: Final = 4
 # What is taken of a bot in one step where there is room for it: it is another bot's turn then.
 _TURN: Final = 8
+_LOOK_EVERY: Final = 1.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 
@@ -126,6 +127,11 @@ class Consumer:
         """Wait until no conversation is being worked through and no token is on its way back."""
         while self.tasks or self._errands:
             await asyncio.wait([*self.tasks, *self._errands])
+
+    async def stuck(self) -> None:
+        """Wait until whatever still runs was cancelled, at the end of its time, and goes on all the same."""
+        while not self.tasks or not all(task.cancelling() for task in self.tasks):
+            await self._clock.sleep(_LOOK_EVERY)
 
     def offer(self, bot: str) -> None:
         """A wake token of a bot: it has ready conversations."""

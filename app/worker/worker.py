@@ -198,14 +198,15 @@ class Worker:
     # -- the end -------------------------------------------------------------------------------------------
 
     async def _finish(self, consuming: asyncio.Task[None] | None) -> None:
-        """Let conversations end their present event; once in a hurry, only for `drain_timeout`."""
+        """Let conversations end their present event; only for `drain_timeout` once in a hurry, or all of them stuck."""
         if consuming is not None:
             # Its blocked read, which ends by itself, would else lose what it takes.
             await asyncio.wait({consuming}, timeout=_LAST_READ)
             consuming.cancel()
         finishing = self._go(self._consumer.idle())
         hurry = self._go(_wait(self._hurry))
-        await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        stuck = self._go(self._consumer.stuck())
+        await asyncio.wait({finishing, hurry, stuck}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({finishing}, timeout=self._parts.drain_timeout)
         if not finishing.done():
             await self._hand_back()

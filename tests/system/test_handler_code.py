@@ -47,10 +47,44 @@ async def test_a_broken_handler_keeps_its_last_good_code_and_is_shown(site: Site
     await until(lambda: _is_ready(hub))
     await answers("three", "new three")
 
+    # What swallows its cancellation keeps no process that was replaced.
+    site.handler("helper", CODE + SWALLOWS)
+    for text in ("now it begins", "now it is replaced"):
+        await replace_worker(hub)
+        await answers(text, f"echo {text}")
+
 
 async def _is_ready(hub: HubProcess) -> bool:
     bot = await state_of(hub, "helpdesk")
     return bool(bot["state"] == "ready" and not bot["faults"])
+
+
+async def replace_worker(hub: HubProcess) -> None:
+    """Have the code read anew; returns when the process that ran the old one is gone."""
+    await until(lambda: len(hub.children()["worker"]) == 1)
+    [before] = hub.children()["worker"]
+    await hub.api("POST", "/bots/reload")
+    await until(lambda: not before.is_running())
+
+
+SWALLOWS = """
+
+import asyncio
+
+
+async def stay() -> None:
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+
+@bot.on_start
+async def begin(ctx: Context) -> None:
+    global staying
+    staying = asyncio.create_task(stay())
+"""
 
 
 FAILS_TO_START = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -192,6 +193,38 @@ async def test_a_plain_function_that_never_ends_keeps_no_retired_worker_alive(si
     finally:
         leave.set()
     assert [text for _, _, text in site.mouth.said] == ["said"]
+
+
+async def test_a_handler_that_swallows_its_cancellation_keeps_no_retired_worker_alive(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.consumer._LOOK_EVERY", 0.02)
+    monkeypatch.setattr("app.worker.worker._RELEASE_TIME", 0.1)
+    bot, inside, leave = Bot(), asyncio.Event(), asyncio.Event()
+    swallowed = 0
+
+    @bot.message()
+    async def hang(message: Message, ctx: Context) -> str:
+        nonlocal swallowed
+        inside.set()
+        while not leave.is_set() and message.text == "x":
+            try:
+                await leave.wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+        return message.text
+
+    site.add(bot, timeout="100ms")
+    await site.accept(message(1, "x", site.cipher))
+    await site.worker(drain_timeout=0.1)
+    await until(inside.is_set)
+    site.tell({"do": "retire"})
+    await until(site.workers[0].done)
+    assert swallowed == 2, "at the end of its time, and when its event was handed back"
+    leave.set()
+    await site.worker()
+    await until(site.done)
+    assert [text for _, _, text in site.mouth.said] == ["x"]
 
 
 async def test_a_bot_does_not_hear_itself_and_stops_talking_to_bots(site: Site) -> None:
