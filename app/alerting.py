@@ -46,13 +46,19 @@ class Alerting:
     notifier: Notifier
     evaluator: Evaluator
     membership: Membership
+    lookout: Lookout
     vitals: Mapping[str, Any] = field(default_factory=dict)
     """The node's numbers, as they were taken last."""
+    taken: float = 0.0
+    """When that was (monotonic seconds)."""
 
     @property
     def said(self) -> dict[str, str]:
         """What the heartbeat adds."""
-        return {"vitals": orjson.dumps(self.vitals).decode()} if self.vitals else {}
+        if not self.vitals:
+            return {}
+        spooled = self.lookout.left_to_the_cluster(self.vitals["spool_events"], self.taken)
+        return {"vitals": orjson.dumps({**self.vitals, "spool_events": spooled}).decode()}
 
     def figures(self) -> Figures:
         """The alerts' part of the metrics page."""
@@ -92,6 +98,7 @@ async def open_alerts(
             rules,
             lambda: membership.away,
             lambda: measures.spooled,
+            lambda: membership.heard,
             interval=alerts.interval,
             timing=timing,
         )
@@ -104,8 +111,8 @@ async def open_alerts(
             interval=alerts.interval,
             timing=timing,
         )
-        alerting = Alerting(book, notifier, evaluator, membership)
-        beside = [(_keep_vitals(alerting, measures, lookout, settings), "vitals")]
+        alerting = Alerting(book, notifier, evaluator, membership, lookout)
+        beside = [(_keep_vitals(alerting, measures, settings), "vitals")]
         if alerts.enabled:
             beside.append((lookout.run(), "lookout"))
             if "scheduler" in settings.active_roles:
@@ -115,7 +122,7 @@ async def open_alerts(
         yield alerting
 
 
-async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout, settings: Settings) -> None:
+async def _keep_vitals(alerting: Alerting, measures: Measures, settings: Settings) -> None:
     """Take the node's numbers again and again, in a thread: there may be many of them."""
     machine, vitals = Machine(), Vitals(settings.alerts.window)
     sums = Sums(measures.counted, slots_of)
@@ -131,10 +138,10 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, lookout: Lookout,
             **await asyncio.to_thread(numbers),
             "cpu": machine.cpu(),
             "memory": machine.memory(),
-            # What the lookout has told of already goes to the book first.
-            "spool_events": 0 if lookout.holds else measures.spooled,
+            "spool_events": measures.spooled,
             "faults": measures.faults(),
         }
+        alerting.taken = SYSTEM_CLOCK.monotonic()
         await SYSTEM_CLOCK.sleep(settings.alerts.interval)
 
 

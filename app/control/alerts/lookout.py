@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from app.control.alerts.book import Book
@@ -30,12 +31,15 @@ class Lookout:
         rules: Mapping[str, Rule],
         away: Callable[[], float],
         spooled: Callable[[], int],
+        heard: Callable[[], float] = lambda: math.inf,
         *,
         interval: float,
         timing: Timing,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`away` says for how many seconds Redis has not answered, `spooled` how many events the spool holds."""
+        """`away` says for how many seconds Redis has not answered, `spooled` how many events the spool holds, `heard`
+        when the last heartbeat that reached Redis began (monotonic seconds).
+        """
         self._node = node
         self._book = book
         self._notifier = notifier
@@ -46,6 +50,7 @@ class Lookout:
         }
         self._away = away
         self._spooled = spooled
+        self._heard = heard
         self._interval = interval
         self._timing = timing
         self._clock = clock
@@ -53,7 +58,7 @@ class Lookout:
         self._past: list[Past] = []
         self._folded: float | None = None
         self.holds = False
-        """Whether it knows what the book does not: until then the cluster must not learn of it another way."""
+        """Whether it knows what the book does not."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -77,6 +82,14 @@ class Lookout:
         elif self._folded is not None and self._clock.monotonic() - self._folded > self._timing.settle:
             # Until here an outage that comes again is the same one, and not told twice.
             self._alerts, self._folded = {}, None
+
+    def left_to_the_cluster(self, spooled: float, seen: float) -> float:
+        """What of a spool seen at a time (monotonic seconds) the heartbeat tells: nothing that this node tells itself.
+
+        A Redis that hung reads then what it was told meanwhile: that is told only once a heartbeat has come through
+        which began after it was seen.
+        """
+        return 0.0 if self.holds or seen >= self._heard() else spooled
 
     def _watch(self, away: float) -> None:
         now = self._clock.now()

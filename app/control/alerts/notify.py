@@ -20,6 +20,7 @@ RESTS: Final = (1.0, 3.0)
 # A notice that reached nobody is tried anew, for a day: the network may be what broke.
 _ROUND: Final = 60.0
 _ROUNDS: Final = 24 * 60
+_SAVED_AGAIN: Final = 1.0
 
 Save = Callable[[Notice], Awaitable[None]]
 
@@ -75,7 +76,9 @@ class Notifier:
             await self._clock.sleep(_ROUND)
         else:
             log.error("alert reached nobody and is given up", alerts=_names(notice))
-        await _saved(save, replace(notice, left=()))
+        # It is sent again by who finds it kept: until it is not, this node remembers that it has arrived.
+        while not await _saved(save, replace(notice, left=())):
+            await self._clock.sleep(_SAVED_AGAIN)
 
     async def _round(self, notice: Notice, save: Save) -> Notice:
         """Each channel that has not got it; where one fails, those too that were not asked."""
@@ -122,11 +125,12 @@ class Notifier:
         return False
 
 
-async def _saved(save: Save, notice: Notice) -> None:
+async def _saved(save: Save, notice: Notice) -> bool:
     try:
         await save(notice)
     except StoreUnavailable:
-        pass  # sent all the same; at worst it is sent again
+        return False
+    return True
 
 
 def _names(notice: Notice) -> list[str]:

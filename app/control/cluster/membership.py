@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -47,6 +48,8 @@ class Membership:
         self._boot = boot
         self._describe = describe
         self._away_since: float | None = None
+        self.heard = -math.inf
+        """When the last heartbeat that reached Redis began (monotonic seconds)."""
 
     @property
     def away(self) -> float:
@@ -77,7 +80,7 @@ class Membership:
                 holder = await self._beat()
                 if holder is not None:
                     log.error("another process took this node's id", node=self._node_id, holder=holder)
-                self._away_since = None
+                self._away_since, self.heard = None, began
             except StoreUnavailable as error:
                 if self._away_since is None:
                     self._away_since = began

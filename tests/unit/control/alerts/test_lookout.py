@@ -20,6 +20,7 @@ class Node:
         self.clock, self.wire, self.book = HandClock(), Wire("ops"), Book(link, keys)
         self.away_since: float | None = None
         self.spooled = 0
+        self.heard = 0.0
         self.lookout = Lookout(
             "n1",
             self.book,
@@ -27,6 +28,7 @@ class Node:
             DEFAULT_RULES,
             lambda: 0.0 if self.away_since is None else self.clock.passed - self.away_since,
             lambda: self.spooled,
+            lambda: self.heard,
             interval=5.0,
             timing=Timing(),
             clock=self.clock,
@@ -88,6 +90,20 @@ async def test_an_outage_that_comes_again_is_the_same_one(link: RedisLink, keys:
     node.away_since = node.clock.passed
     await node.later(15)
     await until(lambda: len(node.wire.got) == 2)
+
+
+async def test_the_cluster_hears_nothing_of_a_spool_that_the_node_tells_of(link: RedisLink, keys: Keys) -> None:
+    node = Node(link, keys)
+    node.heard, seen = 4.0, 5.0
+    # The heartbeats of now may be read by a Redis that hangs when it goes on.
+    assert node.lookout.left_to_the_cluster(3, seen) == 0
+    node.away_since, node.spooled = 4.0, 3
+    await node.later(20)
+    node.away_since, node.heard = None, 21.0
+    assert node.lookout.holds
+    assert node.lookout.left_to_the_cluster(3, seen) == 0, "though it was seen before the node told of it"
+    await node.later(5)
+    assert node.lookout.left_to_the_cluster(3, seen) == 3
 
 
 async def test_rules_over_other_signals_are_left_to_the_cluster(link: RedisLink, keys: Keys) -> None:

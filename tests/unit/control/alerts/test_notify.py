@@ -7,6 +7,7 @@ import asyncio
 from app.control.alerts.notice import Item, Notice
 from app.control.alerts.notify import Notifier
 from app.control.alerts.states import Alert
+from app.core.errors import StoreUnavailable
 from tests.unit.control.alerts.parts import START, HandClock, Wire
 from tests.waiting import until
 
@@ -89,6 +90,35 @@ async def test_a_notice_on_its_way_is_not_begun_again() -> None:
     one = notice("chat")
     notifier.send(one, kept.save)
     notifier.send(one, kept.save)
+    await until(lambda: kept.done)
+    assert chat.tries == 1
+
+
+async def test_what_has_arrived_while_redis_hung_is_not_sent_again() -> None:
+    class Hanging(Kept):
+        times = 3
+
+        async def save(self, notice: Notice) -> None:
+            if self.times:
+                self.times -= 1
+                raise StoreUnavailable("it hangs")
+            await super().save(notice)
+
+    class Waiting(HandClock):
+        def __init__(self) -> None:
+            super().__init__()
+            self.goes_on = asyncio.Event()
+
+        async def sleep(self, seconds: float) -> None:
+            await self.goes_on.wait()
+
+    chat, kept, clock = Wire("chat"), Hanging(), Waiting()
+    notifier = Notifier({"chat": chat}, clock=clock)
+    one = notice("chat")
+    notifier.send(one, kept.save)
+    await until(lambda: kept.times == 1)
+    notifier.send(one, kept.save)  # who evaluates finds it in the book
+    clock.goes_on.set()
     await until(lambda: kept.done)
     assert chat.tries == 1
 
