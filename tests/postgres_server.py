@@ -78,7 +78,7 @@ class PostgresServer:
 
     def _answers(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self.directory / "server.log").read_text()
+        assert self._process.poll() is None, self.log
         ask = [_needed("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ask, check=False).returncode == 0
 
@@ -102,6 +102,18 @@ class PostgresServer:
             yield self.url(name)
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def keep_tables_in(self, place: Path) -> None:
+        """Have what is made from now on in its own database kept in another, empty directory; its log stays."""
+        if self._user is not None:
+            shutil.chown(place, self._user)
+        self.execute(f"CREATE TABLESPACE elsewhere LOCATION '{place}'")
+        self.execute("ALTER DATABASE postgres SET default_tablespace = elsewhere")
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return (self.directory / "server.log").read_text()
 
     def execute(self, statement: str, name: str = "postgres") -> None:
         """Run one statement as the server's owner."""

@@ -16,7 +16,9 @@ from app.storage.database import Database
 from app.storage.messages import Messages
 from app.storage.overflow import FILE_NAME
 from app.storage.query import Query
+from tests.faults.small_disk import fill, small_disk_at
 from tests.faults.test_outage import running
+from tests.faults.traffic import Traffic
 from tests.postgres_server import PostgresServer
 from tests.system.hub_process import HubProcess
 from tests.system.world import Site, site_at
@@ -53,20 +55,44 @@ async def test_database_is_away(fragile: tuple[Site, PostgresServer], request: p
         assert traffic.refused() == 0, "the archive is nothing that Feishu waits for"
         await traffic.proves_itself(hub)
         assert grown < _ROOM, f"{grown >> 20} MiB"
-        # What came in and each answer to it, all of it in the store, nothing left behind on the disk.
-        expected = 2 * len(traffic.said)
-        database = Database(server.url(), site.root)
-        messages = Messages(database)
+        await all_is_stored(site, server, hub, traffic)
 
-        async def caught_up() -> bool:
-            return await messages.count() == expected and not waiting.exists()
 
-        await until(caught_up)
-        page = await messages.search(Query(bot="echo"), limit=1000)
-        assert len({info.key for info in page}) == len(page)
-        await database.close()
-        assert await hub.stop() == 0
-        assert "Traceback" not in hub.said()
+async def all_is_stored(site: Site, server: PostgresServer, hub: HubProcess, traffic: Traffic) -> None:
+    """What came in and each answer to it is in the store, once, and nothing left behind on the disk."""
+    database = Database(server.url(), site.root)
+    messages = Messages(database)
+
+    async def caught_up() -> bool:
+        return await messages.count() == 2 * len(traffic.said) and not (hub.data_dir / FILE_NAME).exists()
+
+    await until(caught_up)
+    page = await messages.search(Query(bot="echo"), limit=1000)
+    assert len({info.key for info in page}) == len(page)
+    await database.close()
+    assert await hub.stop() == 0
+    assert "Traceback" not in hub.said()
+
+
+async def test_the_disk_under_postgresql_is_full(
+    fragile: tuple[Site, PostgresServer], request: pytest.FixtureRequest
+) -> None:
+    """Its tables find no room while its log does: what does not fit waits, and goes in when there is room again."""
+    site, server = fragile
+    with small_disk_at(server.directory / "tables") as disk:
+        server.keep_tables_in(disk)
+        async with running(site, archive={"max_lag": 200}) as (hub, traffic):
+            fill(disk / "ballast")
+            await traffic.go_on(60 if request.config.getoption("--long") else 3)
+            await until((hub.data_dir / FILE_NAME).exists)
+            assert "No space left on device" in server.log
+            (disk / "ballast").unlink()
+            await traffic.go_on(1)
+            await traffic.end()
+            assert traffic.refused() == 0, "the archive is nothing that Feishu waits for"
+            await traffic.proves_itself(hub)
+            await all_is_stored(site, server, hub, traffic)
+        server.stop()
 
 
 def memory(hub: HubProcess) -> int:

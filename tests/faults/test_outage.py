@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import mmap
-import os
 import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from app.core.redis import RedisLink, connect
 from app.storage.master_key import new_key
 from tests.faults.redis_server import ExternalRedis
+from tests.faults.small_disk import fill, small_disk_at
 from tests.faults.traffic import CHATS, Traffic
 from tests.system.hub_process import HubProcess
 from tests.system.world import NO_LIMITS, Site
@@ -168,16 +167,11 @@ async def test_spool_is_full(site: Site) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MiB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(path)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only root may mount a small file system to fill")
-    yield path
-    for log in path.glob("*.log"):
-        shutil.copy(log, tmp_path)
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    """For what a node keeps."""
+    with small_disk_at(tmp_path / "disk") as path:
+        yield path
+        for log in path.glob("*.log"):
+            shutil.copy(log, tmp_path)
 
 
 async def test_disk_is_full(site: Site, small_disk: Path) -> None:
@@ -188,7 +182,7 @@ async def test_disk_is_full(site: Site, small_disk: Path) -> None:
         async with running(site, env=env, node=str(small_disk / "node")) as (hub, traffic):
             redis.signal(signal.SIGSTOP)
             assert hub.log is not None
-            fill(small_disk / "ballast", hub.log)
+            fill_up(small_disk / "ballast", hub.log)
             await until(lambda: is_at(hub, "unavailable"))
             await traffic.go_on(4)
             (small_disk / "ballast").unlink()
@@ -200,16 +194,11 @@ async def test_disk_is_full(site: Site, small_disk: Path) -> None:
             await traffic.proves_itself(hub)
 
 
-def fill(path: Path, log: Path) -> None:
+def fill_up(ballast: Path, log: Path) -> None:
     """Leave no room, not even in the last page of the log."""
     with log.open("ab") as file:
         file.write(b"\n" * (-log.stat().st_size % mmap.PAGESIZE))
-    with path.open("wb", buffering=0) as ballast:
-        try:
-            while True:
-                ballast.write(bytes(mmap.PAGESIZE))
-        except OSError:
-            pass  # now it is full
+    fill(ballast)
 
 
 async def test_full_disk_ends_nobody_while_redis_is_there(site: Site, small_disk: Path) -> None:
@@ -225,7 +214,7 @@ async def test_full_disk_ends_nobody_while_redis_is_there(site: Site, small_disk
         assert await site.asks("bot0", "before") == "echo before"
         workers = {process.pid for process in hub.children()["worker"]}
         assert hub.log is not None
-        fill(small_disk / "ballast", hub.log)
+        fill_up(small_disk / "ballast", hub.log)
         for bot in bots:
             assert await site.asks(bot, "hello") == "echo hello"
         assert {process.pid for process in hub.children()["worker"]} == workers
