@@ -40,6 +40,7 @@ from app.core.settings import Settings
 from app.dashboard import open_dashboard
 from app.measures import Measures
 from app.plan import Plan
+from app.queue.clearing import Clearing
 from app.queue.tasks import TaskInfo, task_aad
 from app.storage.cache_counts import cache_stats
 from app.storage.traces import Traces
@@ -80,6 +81,7 @@ async def open_back(
     followers = measures.followers = Followers(settings.server.admin.max_followers, lambda: health.draining)
     known = KnownBots(lambda: registry.statuses, Traces(stores.link, stores.keys, stores.messages).left_by)
     firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
+    clearing = Clearing(stores.link, stores.keys, stores.mailbox, stores.outbox.queue, stores.letters)
     access = Access(token, _callers(settings))
     live = LiveSettings(plan.root / "hub.yaml", plan.env, lambda now: access.let_in(_callers(now)))
     async with (
@@ -90,7 +92,7 @@ async def open_back(
             access=access,
             known=known,
             routers=[
-                bots_router(measures, reload),
+                bots_router(measures, reload, clearing.clear),
                 dead_router(stores.letters, stores.reveals),
                 stored_messages_router(stores.messages, stores.reveals, stores.audit, known),
                 nodes_router(membership.nodes),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.faults import counted, fail, report
-from app.cli.known_bots import must_know, read_bots
+from app.cli.known_bots import must_have_heard_of, must_know, read_bots
 from app.cli.options import DEFAULT_CONFIG, AsJson, BotsDir, ConfigDir, DataDir
 from app.cli.stores import with_stores
 from app.cli.tables import print_json, print_rows, print_values
@@ -19,9 +19,10 @@ from app.cli.tables import print_json, print_rows, print_values
 if TYPE_CHECKING:
     from app.control.registry.loader import Reading
     from app.control.registry.snapshot import BotStatus, Registry
+    from app.queue.clearing import Cleared
     from app.wiring import Stores
 
-app = typer.Typer(help="Bots: list, show, add, check, reload.", no_args_is_help=True)
+app = typer.Typer(help="Bots: list, show, add, check, reload, drop.", no_args_is_help=True)
 
 _COLUMNS = ("id", "state", "app_id", "handler", "problems")
 _COLOURS = {
@@ -143,6 +144,36 @@ def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
     typer.echo(f"asked {heard} {'process' if heard == 1 else 'processes'} to reload")
 
 
+@app.command()
+def drop(
+    name: Annotated[str, typer.Argument(help="A bot whose directory is gone.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigDir = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+) -> None:
+    """Drop what waits for a removed bot: events, dead letters, messages to send. What is stored of it stays."""
+    if name in read_bots(config).statuses:
+        typer.echo(f"bot {name} has a directory in {config}: take that away first", err=True)
+        raise typer.Exit(1)
+    if not yes:
+        typer.echo(f"What waits for bot {name} is lost, also to another hub on the same Redis that serves it.")
+        if typer.prompt(f"Type {name} to go on", default="", show_default=False) != name:
+            typer.echo("nothing was changed", err=True)
+            raise typer.Exit(1)
+
+    async def work(stores: Stores) -> Cleared:
+        from app.queue.clearing import Clearing
+
+        await must_have_heard_of(stores, config, name)
+        return await Clearing(stores.link, stores.keys, stores.mailbox, stores.outbox.queue, stores.letters).clear(name)
+
+    done = with_stores(config, data_dir, work)
+    typer.echo(f"dropped: {_waiting(done.events, done.dead, done.to_send)}")
+    if done.held:
+        typer.echo(f"{done.held} are held by a node that serves the bot, or did: say it again in a moment", err=True)
+        raise typer.Exit(1)
+
+
 def _row(registry: Registry, status: BotStatus) -> dict[str, Any]:
     reading = registry.readings[status.id]
     return {
@@ -183,10 +214,13 @@ def _left(config: Path, data_dir: Path | None, registry: Registry) -> Sequence[M
 
 
 def _removed(config: Path, bot: Mapping[str, Any]) -> dict[str, Any]:
-    events, letters = counted(bot["waiting"], "event"), counted(bot["dead"], "dead letter")
-    waits = f"waiting: {events}, {letters}, {counted(bot['to_send'], 'message')} to send"
+    waits = f"waiting: {_waiting(bot['waiting'], bot['dead'], bot['to_send'])}"
     none = {"app_id": "", "handler": "", "webhook": None, "revision": None, "warnings": [waits]}
     return {**bot, **none, "directory": str(config / bot["id"])}
+
+
+def _waiting(events: int, dead: int, to_send: int) -> str:
+    return f"{counted(events, 'event')}, {counted(dead, 'dead letter')}, {counted(to_send, 'message')} to send"
 
 
 def _values(reading: Reading, status: BotStatus) -> dict[str, str]:

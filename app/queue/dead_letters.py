@@ -94,6 +94,11 @@ class DeadLetters:
         with guard():
             return bool(await self._link.commands.xdel(self._keys.bot(bot, "dead"), letter_id))
 
+    async def clear(self, bot: str) -> int:
+        """Let all of a bot's letters go; how many."""
+        with guard():
+            return int(await self._link.commands.xtrim(self._keys.bot(bot, "dead"), maxlen=0, approximate=False))
+
     async def withdraw(self, bot: str, message_ids: Sequence[str], *, but: Sequence[str] = ()) -> int:
         """Let go what is about these messages, except events of the types `but`; how many letters."""
         gone, last = 0, "-"

@@ -131,9 +131,10 @@ async def removed_bot_is_shown_until_it_is_dropped(site: Site, hub: HubProcess) 
     assert found["echo"]["state"] == "ready"
     status, printed, _ = await feishu_hub("bots", "list", *where)
     assert status == 0
-    assert "keys shred failing" in printed
-    status, _, error = await feishu_hub("keys", "shred", "failing", "--yes", *where)
-    assert status == 0, error
+    assert "bots drop failing" in printed
+    status, printed, error = await feishu_hub("bots", "drop", "failing", "--yes", *where)
+    assert (status, error) == (0, "")
+    assert printed == "dropped: 0 events, 1 dead letter, 0 messages to send\n"
     await until(partial(shown_as, "absent"))
 
 

@@ -1,13 +1,18 @@
-"""Bots in the admin API: listed with their state, read again."""
+"""Bots in the admin API: listed with their state, read again; what waits for a removed one is dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from fastapi import APIRouter, HTTPException
 
 from app.control.admin.shapes import Bot, Done
+from app.core.logs import get_logger
+from app.queue.clearing import Cleared
+
+log = get_logger(__name__)
 
 
 class BotsView(Protocol):
@@ -17,9 +22,10 @@ class BotsView(Protocol):
 
 
 Reload = Callable[[str | None], Awaitable[None]]
+Clear = Callable[[str], Awaitable[Cleared]]
 
 
-def bots_router(bots: BotsView, reload: Reload) -> APIRouter:
+def bots_router(bots: BotsView, reload: Reload, clear: Clear) -> APIRouter:
     """The routes under /bots that concern bots themselves."""
     api = APIRouter(prefix="/bots")
 
@@ -42,5 +48,14 @@ def bots_router(bots: BotsView, reload: Reload) -> APIRouter:
             raise HTTPException(404, f"bot {bot} has no directory any more: there is nothing to read")
         await reload(bot)
         return Done()
+
+    @api.delete("/{bot}/waiting", response_model=Cleared)
+    async def drop_waiting(bot: str) -> Cleared:
+        """Drop the events, dead letters and messages to send of a bot whose directory is gone; what is stored stays."""
+        if any(known["id"] == bot and known["state"] != "removed" for known in await bots.bots()):
+            raise HTTPException(409, f"bot {bot} has a directory: take that away before what waits for it is dropped")
+        cleared = await clear(bot)
+        log.warning("what waited for a removed bot was dropped", bot=bot, **asdict(cleared))
+        return cleared
 
     return api

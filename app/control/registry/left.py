@@ -56,7 +56,10 @@ class LeftBehind:
 
 def removed_bot(bot: str, depth: Depth) -> Mapping[str, Any]:
     """How it stands in a list of bots."""
-    to_do = f"its directory is gone: put it back, or have all that is kept of it dropped (feishu-hub keys shred {bot})"
+    to_do = (
+        f"its directory is gone: put it back, or have what waits dropped (feishu-hub bots drop {bot}), "
+        f"or all that is kept of it (feishu-hub keys shred {bot})"
+    )
     return {
         "id": bot,
         "state": "removed",

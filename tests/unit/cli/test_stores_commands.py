@@ -135,6 +135,19 @@ def test_a_damaged_dead_letter_is_named_beside_the_others(
     assert hub("dead", "drop", "echo", "--all").stdout == "1 dropped\n"
 
 
+def test_what_waits_is_dropped_of_a_removed_bot_by_who_types_its_name(hub: Callable[..., Any], tmp_path: Path) -> None:
+    configured = hub("bots", "drop", "echo", "--yes")
+    assert configured.exit_code == 1
+    assert "has a directory" in configured.stderr
+    (tmp_path / "config" / "echo").rename(tmp_path / "echo")
+    assert hub("bots", "drop", "typo", "--yes").exit_code == 1
+    assert hub("bots", "drop", "echo").exit_code == 1, "nobody said that it is meant"
+    assert len(json.loads(hub("dead", "list", "echo", "--json").stdout)) == 1
+    dropped = hub("bots", "drop", "echo", "--yes")
+    assert (dropped.exit_code, dropped.stdout) == (0, "dropped: 0 events, 1 dead letter, 0 messages to send\n")
+    assert json.loads(hub("dead", "list", "echo", "--json").stdout) == []
+
+
 def test_cache(hub: Callable[..., Any]) -> None:
     assert json.loads(hub("cache", "stats", "--json").stdout)["redis"] == {"miss": 1}
     assert "memory" in hub("cache", "stats").stdout

@@ -18,6 +18,7 @@ from app.control.admin.nodes import nodes_router
 from app.control.health.status import Health
 from app.core.keys import Keys
 from app.core.redis import RedisLink
+from app.queue.clearing import Cleared
 from app.queue.dead_letters import DeadLetters
 from app.queue.mailbox import Mailbox
 from app.storage.audit import Audit
@@ -35,6 +36,10 @@ TOKEN = "the-token"
 class Bots:
     async def bots(self) -> Sequence[Mapping[str, Any]]:
         return [{"id": "echo", "state": "broken", "faults": ["config.yaml: handler: missing"]}]
+
+
+async def clear(bot: str) -> Cleared:
+    return Cleared(events=3, dead=2, to_send=1, held=0)
 
 
 class Reloads:
@@ -69,7 +74,11 @@ async def client(
     app = admin_app(
         access=Access(TOKEN),
         known=known_bots("echo", left=("nobody",)),
-        routers=[bots_router(Bots(), reloads), dead_router(DeadLetters(link, keys), reveals), nodes_router(nodes)],
+        routers=[
+            bots_router(Bots(), reloads, clear),
+            dead_router(DeadLetters(link, keys), reveals),
+            nodes_router(nodes),
+        ],
         metrics=metrics,
         health=Health(lambda: "spool", lambda: {"node": "n1"}),
         metrics_path="/own-metrics",
@@ -110,6 +119,14 @@ async def test_bots_nodes_and_reload(client: httpx.AsyncClient, reloads: Reloads
     assert (await client.post("/api/v1/bots/echo/reload")).status_code == 200
     assert (await client.post("/api/v1/bots/nobody/reload")).status_code == 404
     assert reloads.asked == [None, "echo"]
+
+
+async def test_what_waits_is_dropped_of_a_bot_without_a_directory_only(client: httpx.AsyncClient) -> None:
+    refused = await client.delete("/api/v1/bots/echo/waiting")
+    assert refused.status_code == 409
+    assert "take that away" in refused.json()["error"]["message"]
+    dropped = (await client.delete("/api/v1/bots/nobody/waiting")).json()
+    assert dropped == {"events": 3, "dead": 2, "to_send": 1, "held": 0}
 
 
 async def test_a_dead_letter_is_listed_and_replayed(client: httpx.AsyncClient, link: RedisLink, keys: Keys) -> None:
