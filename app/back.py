@@ -21,6 +21,7 @@ from app.control.admin.cache import cache_router
 from app.control.admin.client import BehindProxies
 from app.control.admin.dead import dead_router
 from app.control.admin.followers import Followers
+from app.control.admin.keys import keys_router
 from app.control.admin.known import KnownBots
 from app.control.admin.limits import limits_router
 from app.control.admin.messages import messages_router
@@ -38,6 +39,7 @@ from app.core.ending import running
 from app.core.redis import guard
 from app.core.settings import Settings
 from app.dashboard import open_dashboard
+from app.key_care import key_status
 from app.measures import Measures
 from app.plan import Plan
 from app.queue.clearing import Clearing
@@ -99,6 +101,7 @@ async def open_back(
                 schedules_router(stores.timetable, firing, registry),
                 tasks_router(stores.tasks, open_note, followers),
                 limits_router(measures.usage),
+                keys_router(partial(key_status, stores)),
                 cache_router(partial(cache_stats, stores.link, stores.keys)),
                 alerts_router(alerting.book, alerting.notifier, stores.settings.alerts.effective()),
             ],

@@ -7,7 +7,9 @@ from functools import partial
 
 from app.control.cluster.membership import holds_master, nodes_of
 from app.storage.backup import SCRATCH
+from app.storage.key_counts import KeyStatus, Wrapping, count_sealed
 from app.storage.key_upkeep import KeyUpkeep
+from app.storage.known_keys import known_keys
 from app.storage.rewrap import Rewrap
 from app.storage.rotation import Rotation
 from app.storage.shred import Shredder
@@ -35,6 +37,29 @@ def upkeep_of(stores: Stores) -> KeyUpkeep:
 def rotation_of(stores: Stores) -> Rotation:
     """Replaces the master key."""
     return Rotation(stores.keyring, rewrap_of(stores), partial(nodes_without, stores))
+
+
+async def key_status(stores: Stores) -> KeyStatus:
+    """What each master key still wraps, which nodes hold it, and what each data key still seals; StoreUnavailable."""
+    master = stores.keyring.master
+    wraps = await rewrap_of(stores).count()
+    nodes = [node for node in await nodes_of(stores.link, stores.keys) if node["alive"]]
+    wrappings = [
+        Wrapping(
+            key,
+            wraps.redis[key],
+            wraps.database[key],
+            wraps.files[key],
+            wraps.proof == key,
+            [node["id"] for node in nodes if holds_master(node, key)],
+        )
+        for key in (*master.ids, "?")
+        if key != "?" or any(place[key] for place in (wraps.redis, wraps.database, wraps.files))
+    ]
+    held = await known_keys(stores.keyring, DatabaseVault(stores.database))
+    retirable = len(master.ids) > 1 and not wraps.other_than(master.ids[0])
+    sealed = await count_sealed(stores.link, stores.keys, stores.messages, held)
+    return KeyStatus(master.source, wrappings, retirable, sealed)
 
 
 async def nodes_without(stores: Stores, key_id: str) -> Sequence[str]:

@@ -154,29 +154,9 @@ def import_(
 async def _status(stores: Stores) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from app.control.cluster.membership import holds_master, nodes_of
-    from app.key_care import rewrap_of
-    from app.storage.key_counts import count_sealed
-    from app.storage.known_keys import known_keys
-    from app.storage.vault import DatabaseVault
+    from app.key_care import key_status
 
-    master = stores.keyring.master
-    wraps = await rewrap_of(stores).count()
-    nodes = [node for node in await nodes_of(stores.link, stores.keys) if node["alive"]]
-    held = await known_keys(stores.keyring, DatabaseVault(stores.database))
-    keys = []
-    for key in (*master.ids, "?"):
-        counted = {"redis": wraps.redis[key], "database": wraps.database[key], "files": wraps.files[key]}
-        if key == "?" and not any(counted.values()):
-            continue
-        holders = [node["id"] for node in nodes if holds_master(node, key)]
-        keys.append({"master_key": key, **counted, "proof": wraps.proof == key, "nodes": holders})
-    return {
-        "source": master.source,
-        "master_keys": keys,
-        "retirable": len(master.ids) > 1 and not wraps.other_than(master.ids[0]),
-        "data_keys": [asdict(row) for row in await count_sealed(stores.link, stores.keys, stores.messages, held)],
-    }
+    return asdict(await key_status(stores))
 
 
 def _show(document: dict[str, Any]) -> None:
@@ -189,7 +169,7 @@ def _show(document: dict[str, Any]) -> None:
         [row | {"this_node": row["files"]} for row in masters],
         ("master_key", "redis", "database", "this_node", "proof", "nodes"),
     )
-    bots = [row | {"data_keys": " ".join(row["keys"])} for row in document["data_keys"]]
-    print_rows(bots, ("bot", "data_keys", "stored", "waiting", "dead"), none="no bot has a data key yet")
+    columns = ("bot", "data_key", "seals", "stored", "waiting", "dead")
+    print_rows(document["data_keys"], columns, none="no bot has a data key yet")
     if document["retirable"]:
         typer.echo("nothing is wrapped under an old master key any more: it can go (`feishu-hub keys retire`)")

@@ -34,6 +34,11 @@ class Seal(Protocol):
         ...
 
 
+def key_id_of(sealed: bytes) -> bytes:
+    """The id of the data key that sealed it."""
+    return sealed[len(_VERSION) : _HEADER_LENGTH]
+
+
 class Cipher:
     """AES-256-GCM under one bot's data keys: version ‖ key id ‖ nonce ‖ ciphertext and tag.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import Table
 
 from app.storage.batch import Words, write
+from app.storage.cipher import KEY_ID_LENGTH
 from app.storage.database import Database
 from app.storage.days import contents_of, day_of, days_kept
 from app.storage.message import RECALLS, MessageInfo, NewMessage, State, StoredMessage
@@ -92,6 +93,21 @@ class Messages:
             query = query.where(messages.c.bot == bot)
         async with self.database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
+
+    async def count_by_key(self, bot: str) -> Counter[bytes]:
+        """How many contents lie under each data key, by its id. Reads all of the bot's."""
+        found: Counter[bytes] = Counter()
+        async with self.database.reading() as connection:
+            for day in await days_kept(connection):
+                # Behind the version.
+                key = f"substr(contents.sealed, 2, {KEY_ID_LENGTH})"
+                query = text(
+                    f"SELECT {key}, count(*) FROM {contents_of(day)} AS contents "
+                    f"JOIN messages ON messages.id = contents.id WHERE messages.bot = :bot GROUP BY {key}"
+                )
+                for key_id, count in await connection.execute(query, {"bot": bot}):
+                    found[bytes(key_id)] += count
+        return found
 
     async def recalled(self, bot: str, message_ids: Sequence[str]) -> list[str]:
         """Which of these messages were withdrawn, as far as is stored."""

@@ -62,6 +62,7 @@ async def test_the_master_key_is_replaced_while_the_hub_runs(site: Site) -> None
     assert [row["master_key"] for row in shown["master_keys"]] != [before["master_key"]]
     assert len(shown["master_keys"]) == 1
     assert {row["bot"] for row in shown["data_keys"]} == {"echo", "late"}
+    assert (await hub.api("GET", "/keys"))["master_keys"] == shown["master_keys"]
     assert await hub.stop() == 0
     await hub.start()
     assert await site.asks("echo", "anew") == "echo anew"
