@@ -19,7 +19,7 @@ from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.core.outage import hangs
 from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, holder, unavailable
-from app.core.wire import Arg, exchange, pack, reply
+from app.core.wire import Arg, exchange, pack, reply, send
 
 log = get_logger(__name__)
 
@@ -198,12 +198,12 @@ class Pipeliner:
         pool: ConnectionPool = self._redis.connection_pool
         connection = await pool.get_connection()
         try:
-            await connection.send_packed_command([call.packed for call in batch])
+            await send(connection, [call.packed for call in batch])
             forgotten = [call for call in batch if not call.settle(await reply(connection))]
             if forgotten:
                 scripts = {call.script.sha: call.script for call in forgotten}
                 loads = [pack((b"SCRIPT", b"LOAD", script.text)) for script in scripts.values()]
-                await connection.send_packed_command([*loads, *(call.packed for call in forgotten)])
+                await send(connection, [*loads, *(call.packed for call in forgotten)])
                 loaded = {sha: await reply(connection) for sha in scripts}
                 for call in forgotten:
                     if not call.settle(await reply(connection)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -20,7 +20,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from app.core.errors import ConfigError, Fault
 from app.core.outage import guard, unavailable
-from app.core.redis_pool import QuickPool, QuickSentinelPool
+from app.core.redis_pool import QuickPool, QuickSentinelPool, WaitingPool
 
 __all__ = [
     "AnyRedis",
@@ -120,7 +120,7 @@ def _single(url: str) -> RedisLink:
     if tcp and not (parts.path.strip("/").isdecimal() or parts.path in ("", "/")):
         raise _UrlFault("what follows the host has to be the number of a database")
     # A pool that waits: more callers than connections are no reason to call Redis out of reach.
-    commands = BlockingConnectionPool(
+    commands = WaitingPool(
         max_connections=MAX_CONNECTIONS, timeout=COMMAND_TIMEOUT, **_settings(COMMAND_TIMEOUT, tcp), **options
     )
     blocking = QuickPool(max_connections=MAX_BLOCKED, **_settings(None, tcp), **options)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import MaxConnectionsError
 
 
 class QuickPool(ConnectionPool):
@@ -29,6 +31,35 @@ class QuickPool(ConnectionPool):
         if connection.should_reconnect():
             await connection.disconnect()
         self._available_connections.append(connection)
+
+
+class WaitingPool(QuickPool):
+    """The same, but who finds all connections in use waits for one."""
+
+    def __init__(self, *, max_connections: int, timeout: float, **options: Any) -> None:
+        """`timeout` is in seconds; who has waited so long gets redis-py's ConnectionError."""
+        super().__init__(max_connections=max_connections, **options)
+        self._free = asyncio.Semaphore(max_connections)
+        self._timeout = timeout
+
+    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> AbstractConnection:
+        """A connection that is ready to send; raises what connecting raises."""
+        if self._free.locked():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._free.acquire()
+            except TimeoutError as error:
+                raise MaxConnectionsError("no connection was given back in time") from error
+        else:
+            await self._free.acquire()
+        return await super().get_connection()
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Take a connection back, connected or not."""
+        try:
+            await super().release(connection)
+        finally:
+            self._free.release()
 
 
 class QuickSentinelPool(QuickPool, SentinelConnectionPool):

@@ -18,7 +18,7 @@ async def exchange(redis: Redis, *commands: tuple[Arg, ...]) -> list[Any]:
     pool: ConnectionPool = redis.connection_pool
     connection = await pool.get_connection()
     try:
-        await connection.send_packed_command([pack(command) for command in commands])
+        await send(connection, [pack(command) for command in commands])
         return [await reply(connection) for _ in commands]
     except BaseException:
         # A reply that nobody read must not meet the next round trip.
@@ -26,6 +26,15 @@ async def exchange(redis: Redis, *commands: tuple[Arg, ...]) -> list[Any]:
         raise
     finally:
         await pool.release(connection)
+
+
+async def send(connection: AbstractConnection, packed: list[bytes]) -> None:
+    """Send commands; the caller bounds the time, for which redis-py would begin a task on Python 3.11."""
+    timeout, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        await connection.send_packed_command(packed)
+    finally:
+        connection.socket_timeout = timeout
 
 
 async def reply(connection: AbstractConnection) -> Any:

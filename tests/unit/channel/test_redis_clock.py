@@ -51,7 +51,7 @@ async def test_a_reply_that_is_read_late_makes_no_slot_late(link: RedisLink, key
     limiter = Limiter(link, keys, Limits(chat_per_second=1))
     bounds = limiter.bounds.of(spec, API, chat="oc_1")
     held: list[Held] = []
-    for block in (0.0, 0.0, 0.0, 1.0):
+    for block in (0.0, 0.0, 0.0, 0.7):  # less than Redis may take
         one: list[Held] = []
         asking = asyncio.create_task(limiter._reserve.have(bounds, one, None))
         await asyncio.sleep(0)  # it asks

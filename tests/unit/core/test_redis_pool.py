@@ -11,9 +11,10 @@ from redis.asyncio.connection import UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
 
-from app.core.redis import RedisLink
-from app.core.redis_pool import QuickPool
-from tests.waiting import until
+from app.core.redis import COMMAND_TIMEOUT, RedisLink
+from app.core.redis_pool import QuickPool, WaitingPool
+from app.core.wire import exchange
+from tests.waiting import PATIENCE, until
 
 
 def pool_of(link: RedisLink) -> QuickPool:
@@ -45,6 +46,51 @@ async def test_a_reply_that_nobody_read_meets_nobody(link: RedisLink) -> None:
     await until(connection.can_read)
     await pool.release(connection)
     assert await link.blocking.echo("own") == b"own"
+
+
+async def test_who_finds_all_connections_in_use_waits_for_one(engine_url: str) -> None:
+    path = engine_url.removeprefix("unix://")
+    pool = WaitingPool(
+        max_connections=2, timeout=PATIENCE, connection_class=UnixDomainSocketConnection, path=path, protocol=3
+    )
+    redis = Redis.from_pool(pool)
+    held = [await pool.get_connection() for _ in range(2)]
+    waiting = [asyncio.ensure_future(redis.echo(str(number))) for number in range(3)]
+    given_up = asyncio.ensure_future(redis.echo("nobody waits"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert not [task for task in waiting if task.done()]
+    for connection in held:
+        await pool.release(connection)
+    assert await asyncio.gather(*waiting) == [b"0", b"1", b"2"]
+    held = [await pool.get_connection() for _ in range(2)]
+    pool._timeout = 0.02
+    with pytest.raises(MaxConnectionsError):
+        await redis.echo("too late")
+    for connection in held:
+        await pool.release(connection)
+    assert await redis.echo("again") == b"again"
+    await redis.aclose()
+
+
+async def test_a_connection_that_could_not_be_made_leaves_its_place(tmp_path: Path) -> None:
+    pool = WaitingPool(
+        max_connections=1,
+        timeout=PATIENCE,
+        connection_class=UnixDomainSocketConnection,
+        path=str(tmp_path / "nobody"),
+    )
+    for _ in range(2):
+        with pytest.raises(RedisConnectionError, match="No such file"):
+            await pool.get_connection()
+
+
+async def test_a_connection_keeps_its_time_out_for_who_does_not_bound_it(link: RedisLink) -> None:
+    assert isinstance(link.commands, Redis)
+    assert await exchange(link.commands, ("ECHO", "here")) == [b"here"]
+    connection = await link.commands.connection_pool.get_connection()
+    assert connection.socket_timeout == COMMAND_TIMEOUT
+    await link.commands.connection_pool.release(connection)
 
 
 async def test_a_connection_that_cannot_be_made_is_given_back(tmp_path: Path) -> None:
