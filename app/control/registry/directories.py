@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from app.model.bot import BOT_ID
 
@@ -16,7 +16,7 @@ EXAMPLE: Final = "credentials.yaml.example"
 _NAMES: Final = (CONFIG, CREDENTIALS, EXAMPLE)
 _MISSING: Final = (errno.ENOENT,)
 
-Stamp = tuple[object, ...]
+Stamp = tuple[Any, ...]
 """What is compared; two equal stamps mean that nothing was changed in between."""
 
 
@@ -31,31 +31,26 @@ def bot_id_of(directory: Path) -> str:
 
 
 def bot_directories(root: Path) -> Mapping[str, Path]:
-    """Directories below `root` that hold a bot's files, by name; raises OSError when `root` cannot be read.
-
-    Names that begin with `.` or `_` are skipped, and so is what holds none of the files (yet); a name that is no
-    bot id is kept, so that somebody is told.
-    """
-    found: dict[str, Path] = {}
-    with os.scandir(root) as entries:
-        for entry in sorted(entries, key=lambda one: one.name):
-            if entry.name.startswith((".", "_")) or not entry.is_dir():
-                continue
-            # Plain strings: of a thousand bots a Path for every file costs more than the looks themselves.
-            if any(os.path.exists(f"{entry.path}/{name}") for name in _NAMES):
-                found[entry.name] = root / entry.name
-    return found
+    """Directories below `root` that hold a bot's files, by name; raises OSError when `root` cannot be read."""
+    return {name: root / name for name in sorted(bot_stamps(root))}
 
 
 def bot_stamps(root: Path) -> dict[str, Stamp]:
-    """The state of each bot's own files, by the name of its directory: a look that is taken again and again."""
+    """The state of each bot's own files, by the name of its directory: a look that is taken again and again.
+
+    Names that begin with `.` or `_` are skipped, and so is what holds none of the files (yet); a name that is no
+    bot id is kept, so that somebody is told. What cannot be looked into may be a bot that was one yesterday.
+    """
     found: dict[str, Stamp] = {}
     with os.scandir(root) as entries:
         for entry in entries:
-            if not entry.name.startswith((".", "_")) and entry.is_dir():
-                stamp = stamp_of(entry.path)
-                if any(state != _MISSING for state in stamp):
-                    found[entry.name] = stamp
+            if entry.name.startswith((".", "_")) or not _may_be_directory(entry):
+                continue
+            stamp = stamp_of(entry.path)
+            there = [state for state in stamp if state != _MISSING]
+            # `lost+found` and its like, which are nobody's bot, cannot be looked into either.
+            if there and (is_bot_id(entry.name) or any(len(state) > 1 for state in there)):
+                found[entry.name] = stamp
     return found
 
 
@@ -85,6 +80,18 @@ def code_stamp(directories: Iterable[Path]) -> Stamp:
 def is_bot_id(name: str) -> bool:
     """Whether a directory's name can be a bot id."""
     return BOT_ID.match(name) is not None
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is no such file; one that cannot be looked at may be there."""
+    return _stamp(path) == _MISSING
+
+
+def _may_be_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return True  # a link into what cannot be entered, or to itself
 
 
 def _stamp(path: Path | str) -> Stamp:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.control.registry.directories import CONFIG, CREDENTIALS, EXAMPLE, bot_id_of, is_bot_id
+from app.control.registry.directories import CONFIG, CREDENTIALS, EXAMPLE, bot_id_of, is_bot_id, is_missing
 from app.core.document import Document, read_document
 from app.core.errors import ConfigError, Fault
 from app.core.shape import fit_document, keys_of
@@ -103,14 +104,14 @@ def _handler_in(document: Document, faults: list[Fault]) -> str | None:
 
 
 def _document(path: Path, env: Mapping[str, str], what_to_do: str) -> Document:
-    if not path.exists():
+    if is_missing(path):
         return Document(str(path), {}, (Fault(str(path), "", f"missing: {what_to_do}"),))
     return read_document(path, env)
 
 
 def _how_to_fill(directory: Path) -> str:
     names = ", ".join(key.path for key in keys_of(Credentials) if key.required)
-    source = f"copy {EXAMPLE} to {CREDENTIALS}" if (directory / EXAMPLE).exists() else f"write {CREDENTIALS}"
+    source = f"copy {EXAMPLE} to {CREDENTIALS}" if os.path.exists(directory / EXAMPLE) else f"write {CREDENTIALS}"
     return f"{source} and fill in {names} and encrypt_key from Feishu's developer console"
 
 
@@ -130,7 +131,7 @@ def _refused(file: str) -> Fault:
 
 def _is_unfilled(document: Document, faults: list[Fault]) -> bool:
     """Whether every fault is a credential without a value, as in a directory that was just added or copied."""
-    if not Path(document.file).exists():
+    if is_missing(Path(document.file)):
         return True
     absent = {key.path for key in keys_of(Credentials) if document.data.get(key.path) in (None, "", [])}
     return all(fault.key in absent for fault in faults)

@@ -37,7 +37,7 @@ class Retains:
         if not there >= self._seen:
             self._since = self._clock.monotonic()
         self._seen = there
-        if self._registry.single or self._registry.root_faults or not there:
+        if self._registry.root_faults or not there or self._registry.single:
             return None
         if self._clock.monotonic() - self._since < _GRACE:
             return None
