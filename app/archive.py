@@ -9,12 +9,16 @@ from contextlib import asynccontextmanager
 from app.control.registry.retains import Retains
 from app.control.registry.snapshot import Registry
 from app.core.ending import running
+from app.core.logs import get_logger
 from app.core.redis_files import rewrite_files
 from app.storage.archiver import Archiver
+from app.storage.backup_scratch import clear_after_backups
 from app.storage.keeping import Keeping
 from app.storage.overflow import Overflow
 from app.storage.retention import Retention
 from app.wiring import Stores
+
+log = get_logger(__name__)
 
 
 @asynccontextmanager
@@ -33,7 +37,9 @@ async def open_archive(stores: Stores, registry: Registry, consumer: str) -> Asy
     )
 
     async def rewrite_log() -> None:
-        await rewrite_files(stores.link)
+        for note in await rewrite_files(stores.link):
+            log.warning("what was deleted may still be in redis' files", reason=note)
+        clear_after_backups(settings.data_dir)
 
     retains = Retains(registry)
     retention = Retention(
@@ -41,7 +47,7 @@ async def open_archive(stores: Stores, registry: Registry, consumer: str) -> Asy
         retains.named,
         otherwise=retains.removed,
         expire=stores.letters.expire,
-        rewrite_log=rewrite_log if settings.redis.url == "embedded" else None,
+        rewrite_log=rewrite_log,
     )
     archiving = asyncio.create_task(archiver.run(), name="archiver")
     try:

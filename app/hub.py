@@ -42,6 +42,7 @@ from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
 from app.reporting import open_reporting
 from app.sending import open_sender
+from app.storage.backup_scratch import clear_after_backups
 from app.wiring import Stores, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
@@ -135,6 +136,8 @@ class Node:
             lambda: self._front.place if self._front else "queue",
             lambda: details(measures, self._name, self._engine.pid if self._engine else None),
         )
+        clear_after_backups(settings.data_dir)
+        stores.keyring.files.clear_drafts()
         self._upkeep = upkeep_of(stores)
         await self._join(closing)
         self._task(closing, self._upkeep.run(), "keys")

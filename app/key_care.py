@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from app.control.cluster.membership import holds_master, nodes_of
-from app.storage.backup import SCRATCH
 from app.storage.key_counts import KeyStatus, Wrapping, count_sealed
 from app.storage.key_upkeep import KeyUpkeep
 from app.storage.known_keys import known_keys
@@ -24,9 +23,8 @@ def rewrap_of(stores: Stores) -> Rewrap:
 
 def shredder_of(stores: Stores) -> Shredder:
     """Destroys the data keys of a bot."""
-    scratch = stores.settings.data_dir / SCRATCH
-    vault = DatabaseVault(stores.database)
-    return Shredder(stores.keyring, vault, stores.link, stores.keys, scratch, stores.messages.shred)
+    vault, data_dir = DatabaseVault(stores.database), stores.settings.data_dir
+    return Shredder(stores.keyring, vault, stores.link, stores.keys, data_dir, stores.messages.shred)
 
 
 def upkeep_of(stores: Stores) -> KeyUpkeep:

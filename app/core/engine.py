@@ -158,6 +158,7 @@ class EmbeddedEngine:
 
     async def _launch(self) -> None:
         command = [find_binary(), *self._flags()]
+        _clear_leftovers(self._directory)
         with self._open_log() as output:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", leash.__file__, str(self._directory / "running.lock")),
@@ -234,6 +235,13 @@ class EmbeddedEngine:
         raise StartError(
             f"an engine (process {pid}) that belongs to no hub runs in {self._directory} and cannot be ended: end it"
         )
+
+
+def _clear_leftovers(directory: Path) -> None:
+    """Remove what a dump, or a rewrite that died with its engine, has left: nobody reads it or deletes from it."""
+    for pattern in ("dump.rdb", "temp-*.rdb", "temp-*.aof"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _take_ownership(data_dir: Path) -> IO[str]:

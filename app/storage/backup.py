@@ -14,15 +14,13 @@ from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.storage.backup_manifest import Manifest, write_manifest
+from app.storage.backup_scratch import ENGINE, backup_scratch
 from app.storage.data_key import DataKey
 from app.storage.engine_copy import copy_engine
 
-SCRATCH: Final = "backup.scratch"
-"""Where in a data directory a backup is made: one that was killed leaves copies there."""
 DATABASE: Final = "hub.db"
 SPOOL: Final = "spool.db"
 OVERFLOW: Final = "archive-overflow.db"
-ENGINE: Final = "engine"
 _PACKED: Final = (".tar", ".tar.gz", ".tgz")
 # Who gives a directory such a name means a file of a kind that is not written here.
 _OTHER_FILES: Final = (
@@ -62,33 +60,30 @@ async def make_backup(
 
     `database` is SQLite's file, None where the messages lie elsewhere. `held` are all data keys there are.
     """
-    scratch = data_dir / SCRATCH
     ids = {bot: [key.key_id for key in known] for bot, known in held.items()}
-    made = scratch / "backup"
-    await asyncio.to_thread(_begin, target, made)
     try:
-        # In the order in which events go: what moves on meanwhile is copied twice, and known by its id, not missed.
-        await asyncio.to_thread(_copy_sqlite, data_dir / SPOOL, made / SPOOL)
-        files = await copy_engine(link, keys, data_dir / ENGINE, scratch / "copy", ids)
-        (made / ENGINE).mkdir(mode=0o700)
-        shutil.move(files, made / ENGINE / files.name)
-        await asyncio.to_thread(_copy_sqlite, data_dir / OVERFLOW, made / OVERFLOW)
-        if database is not None:
-            await asyncio.to_thread(_copy_database, database, made / DATABASE)
-        wanting = {bot: [key_id.hex() for key_id in known] for bot, known in ids.items()}
-        manifest = await asyncio.to_thread(write_manifest, made, wanting)
-        await asyncio.to_thread(_deliver, made, target)
+        with backup_scratch(data_dir) as scratch:
+            made = scratch / "backup"
+            await asyncio.to_thread(_begin, target, made)
+            # In the order in which events go: what moves on meanwhile is copied twice, and known by its id, not missed.
+            await asyncio.to_thread(_copy_sqlite, data_dir / SPOOL, made / SPOOL)
+            files = await copy_engine(link, keys, data_dir / ENGINE, scratch / "copy", ids)
+            (made / ENGINE).mkdir(mode=0o700)
+            shutil.move(files, made / ENGINE / files.name)
+            await asyncio.to_thread(_copy_sqlite, data_dir / OVERFLOW, made / OVERFLOW)
+            if database is not None:
+                await asyncio.to_thread(_copy_database, database, made / DATABASE)
+            wanting = {bot: [key_id.hex() for key_id in known] for bot, known in ids.items()}
+            manifest = await asyncio.to_thread(write_manifest, made, wanting)
+            await asyncio.to_thread(_deliver, made, target)
+            return manifest
     except (OSError, sqlite3.Error, tarfile.TarError) as error:
         raise HubError(f"the backup could not be made: {error}") from error
-    finally:
-        await asyncio.to_thread(_clear, scratch)
-    return manifest
 
 
 def _begin(target: Path, made: Path) -> None:
     if target.exists():
         raise HubError(f"{target} is there already: name another file or directory")
-    _clear(made.parent)
     made.mkdir(parents=True, mode=0o700)
 
 
@@ -129,7 +124,3 @@ def _deliver(made: Path, target: Path) -> None:
         tar.add(made, arcname=".")
     packed.chmod(0o600)
     shutil.move(packed, target)
-
-
-def _clear(scratch: Path) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +14,7 @@ from app.core.engine import EmbeddedEngine
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect, guard
-from app.core.redis_files import rewrite_files, write_dump
+from app.core.redis_files import rewrite_files, until_idle, write_dump
 from app.storage.key_record import KeyRecord
 from app.storage.shared_keys import SharedKeys
 
@@ -33,8 +35,7 @@ async def copy_engine(
     """
     files = scratch / "engine" / _LOG
     files.mkdir(parents=True, mode=0o700)
-    await write_dump(link)
-    shutil.move(directory / _DUMP, files / _FIRST_BASE)
+    await _take_dump(link, directory / _DUMP, files / _FIRST_BASE)
     # A dump is what an append-only file begins with, so an engine takes it for its own.
     (files / _MANIFEST).write_text(f"file {_FIRST_BASE} seq 1 type b\n")
     engine = EmbeddedEngine(scratch, "no")
@@ -58,6 +59,18 @@ async def copy_engine(
         await copy.close()
         await engine.stop()
     return files
+
+
+async def _take_dump(link: RedisLink, dump: Path, target: Path) -> None:
+    try:
+        await write_dump(link)
+        shutil.move(dump, target)
+    except BaseException:
+        # Who is told to stop here must not leave what the engine goes on writing: keys are in it, and all content.
+        with suppress(StoreUnavailable):
+            await until_idle(link)
+        await asyncio.to_thread(dump.unlink, missing_ok=True)
+        raise
 
 
 async def _until_gone(path: Path) -> None:

@@ -40,6 +40,11 @@ class KeyFiles:
         """The record of every bot that has one here."""
         return [(path.stem, self.of(path.stem)) for path in sorted(self.directory.glob("*.key"))]
 
+    def clear_drafts(self, bot: str = "*") -> None:
+        """Remove what a process that was killed while it wrote a record has left."""
+        for draft in self.directory.glob(f".{bot}.key.*.new"):
+            draft.unlink(missing_ok=True)
+
     async def write(self, bot: str, record: KeyRecord) -> None:
         """Put it in place of the bot's record; a disk that refuses is logged."""
         try:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from app.core.errors import HubError
-from app.storage.backup import DATABASE, ENGINE, OVERFLOW, SPOOL, is_packed
+from app.storage.backup import DATABASE, OVERFLOW, SPOOL, is_packed
 from app.storage.backup_manifest import Manifest, checked_manifest
+from app.storage.backup_scratch import ENGINE
 from app.storage.master_key import FILE_NAME as MASTER_KEY
 
 # What an operator may have put there before.

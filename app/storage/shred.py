@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.redis import RedisLink, guard, literally, scan
 from app.core.redis_files import rewrite_files
+from app.storage.backup_scratch import clear_after_backups
 from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
@@ -51,17 +51,17 @@ class Shredder:
         vault: DatabaseVault,
         link: RedisLink,
         keys: Keys,
-        scratch: Path,
+        data_dir: Path,
         delete_messages: Callable[[str], Awaitable[int]],
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`scratch` is where a backup that was killed may have left copies; the messages of a bot are deleted too."""
+        """In `data_dir` a backup that was killed may have left copies; the messages of a bot are deleted too."""
         self._keyring = keyring
         self._vault = vault
         self._link = link
         self._keys = keys
-        self._scratch = scratch
+        self._data_dir = data_dir
         self._delete_messages = delete_messages
         self._clock = clock
 
@@ -84,8 +84,10 @@ class Shredder:
         await self._clock.sleep(_HEARD_WITHIN)
         deleted = await self._delete(bot)
         messages = await self._delete_messages(bot)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._keyring.files.clear_drafts(bot)
         notes = await rewrite_files(self._link, clock=self._clock)
+        if not clear_after_backups(self._data_dir):
+            notes.append("a backup is being made, whose working copies hold the keys until it ends: see that it does")
         # The last step: a reader of an older state may be in its way for long.
         await self._vault.scrub()
         names = tuple(key_id.hex() for key_id in sorted(ids))

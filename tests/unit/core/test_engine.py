@@ -132,6 +132,19 @@ async def test_it_is_started_again_under_the_same_url(engine: EmbeddedEngine, ow
         assert engine.pid not in (None, pid)
 
 
+async def test_what_died_with_it_is_removed(engine: EmbeddedEngine, own: RedisLink, tmp_path: Path) -> None:
+    """A dump or a rewrite that was under way holds everything, and what is deleted later too."""
+    directory = tmp_path / "data" / "engine"
+    left = [
+        directory / name for name in ("dump.rdb", "temp-7.rdb", "temp-rewriteaof-7.aof", "temp-rewriteaof-bg-7.aof")
+    ]
+    for path in left:
+        path.write_text("words")
+    kill(engine.pid)
+    await until(lambda: answers(own))
+    assert [path.name for path in left if path.exists()] == []
+
+
 async def test_starting_again_is_tried_until_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = HastyClock()
     engine = EmbeddedEngine(tmp_path, clock=clock)

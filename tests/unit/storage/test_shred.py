@@ -40,9 +40,8 @@ class Site:
 
     @property
     def shredder(self) -> Shredder:
-        scratch = self.root / "backup.scratch"
         return Shredder(
-            self.here, self.vault, self.link, self.keys, scratch, Messages(self.database).shred, clock=QuickClock()
+            self.here, self.vault, self.link, self.keys, self.root, Messages(self.database).shred, clock=QuickClock()
         )
 
     async def record(self, bot: str) -> KeyRecord:
@@ -74,7 +73,11 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
         await site.link.commands.set(fence, 7)
     left = site.root / "backup.scratch" / "copy"
     left.mkdir(parents=True)
-    (left / "of-a-backup-that-was-killed").write_bytes(wrapped)
+    dump = site.root / "engine" / "dump.rdb"
+    dump.parent.mkdir()
+    draft = site.here.files.directory / ".echo.key.1234abcd.new"
+    for path in (left / "of-a-backup-that-was-killed", dump, draft):
+        path.write_bytes(wrapped)
 
     done = await site.shredder.shred("echo")
     assert done.keys == (cipher.current_id.hex(),)
@@ -86,7 +89,7 @@ async def test_nothing_of_the_key_is_left_anywhere(site: Site) -> None:
     assert await site.link.commands.exists(site.keys.state("support", "chat:oc_1:n"))
     assert await site.link.commands.exists(*fences) == 2, "numbers that must never go back"
     assert (await site.record("support")).wrapped
-    assert not left.exists()
+    assert [path for path in (left, dump, draft) if path.exists()] == []
     if site.database.sqlite:
         await site.database.close()
         files = [path for path in site.root.iterdir() if path.is_file() and "hub.db" in path.name]
@@ -210,7 +213,7 @@ async def test_nothing_is_changed_while_the_database_is_away(site: Site) -> None
 
     away = Away(site.database)
     shredder = Shredder(
-        site.here, away, site.link, site.keys, site.root / "scratch", Messages(site.database).shred, clock=QuickClock()
+        site.here, away, site.link, site.keys, site.root, Messages(site.database).shred, clock=QuickClock()
     )
     with pytest.raises(StoreUnavailable):
         await shredder.shred("echo")
