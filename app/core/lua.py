@@ -49,6 +49,7 @@ class Script:
         with guard():
             if isinstance(redis, Redis):
                 return await self._direct(redis, keys, args)
+            keys = in_one_place(keys)
             try:
                 return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
             except NoScriptError:
@@ -63,6 +64,15 @@ class Script:
         if isinstance(said, Exception):
             raise said
         return said
+
+
+def in_one_place(keys: Sequence[str]) -> Sequence[str]:
+    """The keys of a script as a Cluster is to hear them: of a bot's it is never only one.
+
+    While a slot moves, a node that gets it runs what names one key, though most of what the script works with may not
+    be there yet. A second key, which never is, has it answer TRYAGAIN (Redis docs: Cluster specification).
+    """
+    return (keys[0], f"{keys[0]}nowhere") if len(keys) == 1 and "{" in keys[0] else keys
 
 
 class _Call:
@@ -221,7 +231,8 @@ class Pipeliner:
         pipe = self._redis.pipeline()
         for call in batch:
             # evalsha() is blocked in a cluster pipeline; the command itself is not.
-            pipe.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
+            keys = in_one_place(call.keys)
+            pipe.execute_command("EVALSHA", call.script.sha, len(keys), *keys, *call.args)
         lost: Exception | None = None
         for call, said in zip(batch, await pipe.execute(raise_on_error=False), strict=True):
             if isinstance(said, (RedisConnectionError, RedisTimeoutError)):

@@ -6,12 +6,15 @@
 local time = redis.call('TIME')
 local expiry = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
 local lost = {}
-for i = 2, #ARGV, 3 do
-  local root, conversation = ARGV[i], ARGV[i + 1]
-  if redis.call('HGET', root .. 'claim', conversation) == ARGV[i + 2] then
+
+local function extend(number, root, conversation, claim)
+  if redis.call('HGET', root .. 'claim', conversation) == claim then
     redis.call('ZADD', root .. 'lease', expiry, conversation)
   else
-    lost[#lost + 1] = (i + 1) / 3
+    lost[#lost + 1] = number
   end
 end
+
+-- Bots whose keys are damaged are named by the sweep.
+for i = 2, #ARGV, 3 do spared('', extend, (i + 1) / 3, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
 return lost

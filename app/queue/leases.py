@@ -13,7 +13,7 @@ import redis
 
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
-from app.core.lua import Pipeliner, Script
+from app.core.lua import Pipeliner, Script, in_one_place
 from app.core.redis import RedisLink, guard, literally, scan
 from app.core.wire import Arg
 from app.queue.damage import SPARE, beside_damage
@@ -22,7 +22,7 @@ from app.queue.slots import as_far_as_possible, together
 from app.queue.work import Work
 
 _HERE = Path(__file__).parent
-_KEEPALIVE = Script(_HERE / "keepalive.lua")
+_KEEPALIVE = Script(SPARE, _HERE / "keepalive.lua")
 _ABANDON = Script(SPARE, _HERE / "abandon.lua")
 _MEND = Script(_HERE / "mend.lua")
 _STRANDED = Script(SPARE, _HERE / "stranded.lua")
@@ -163,12 +163,13 @@ def keep_alive(
     reached = False
     for some in together(works, _bot_of, _CLAIMS, cluster=cluster is not None):
         [key], args = _to_extend(keys, some, lease_ms)
+        named = in_one_place([key]) if cluster is not None else [key]
         node = ""
         try:
             with guard():
                 node = cluster.get_node_from_key(key).name if cluster is not None else ""
                 if node not in away:  # what it holds would wait as long once more, and all others with it
-                    gone = client.eval(_KEEPALIVE.text.decode(), 1, key, *args)
+                    gone = client.eval(_KEEPALIVE.text.decode(), len(named), *named, *args)
                     lost += [some[number - 1] for number in gone]
                     reached = True
         except StoreUnavailable as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from typing import Any
 
 import pytest
 from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
+from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.gateway.accept import Acceptor
@@ -51,6 +53,43 @@ async def test_a_primary_that_hangs_keeps_no_events_of_the_others_out(cluster: l
         assert await take(acceptor, *one_each(link, "again")) == ["refused", "accepted", "accepted"]
         assert acceptor.place == "queue"
         cluster[0].signal(signal.SIGCONT)
+
+
+async def test_while_a_slot_moves_nothing_of_its_bots_is_split(cluster: list[Server]) -> None:
+    async with arrangements.linked(arrangements.cluster_url(cluster)) as link, contextlib.AsyncExitStack() as links:
+        assert isinstance(link.commands, RedisCluster)
+        mailbox = Mailbox(link, Keys())
+        await until(lambda: kept(mailbox, incoming("e1")))
+        [first] = await mailbox.take("echo", "n1", 1)
+        nodes = [(await links.enter_async_context(arrangements.linked(one.url))).commands for one in cluster]
+        names = [bytes(await node.execute_command("CLUSTER", "MYID")).decode() for node in nodes]
+        slot = link.commands.keyslot(Keys().root("echo"))
+        source = slot * 3 // 16384
+        target = (source + 1) % 3
+        await nodes[target].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
+        await nodes[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
+        moving = await nodes[source].execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
+        half = sorted(moving)[::2]
+        await move(nodes[source], cluster[target], half)
+
+        assert statuses(await mailbox.accept([incoming("e2")])) == ["unavailable"]
+        for step in (mailbox.finish(first), mailbox.take("echo", "n1", 1)):
+            with pytest.raises(StoreUnavailable):
+                await step
+        assert await nodes[target].dbsize() == len(half)
+
+        await move(nodes[source], cluster[target], sorted(moving)[1::2])
+        for node in (nodes[target], nodes[source]):
+            await node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+        await until(lambda: kept(mailbox, incoming("e2")))
+        following = await mailbox.finish(first)
+        assert following is not None
+        assert following.entry.event_id == "e2"
+
+
+async def move(source: Any, target: Server, keys: list[bytes]) -> None:
+    """As `redis-cli --cluster reshard` does."""
+    await source.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
 
 
 def one_each(link: RedisLink, name: str = "first") -> list[Incoming]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 import redis
 
@@ -221,6 +224,19 @@ async def test_a_bot_whose_keys_are_damaged_keeps_no_other_from_its_turn_and_is_
     assert await leases.abandon(second.owner, bots) == 1
     assert await leases.mend_stranded(bots) == 0
     assert capsys.readouterr().out.count("damaged-in-sweep") == 1
+
+
+async def test_a_bot_whose_claims_are_damaged_ends_no_other_bots(link: RedisLink, keys: Keys, engine_url: str) -> None:
+    mailbox, leases = Mailbox(link, keys), Leases(link, keys)
+    await mailbox.accept([incoming("e1", bot="damaged"), incoming("e2")])
+    works = [*await mailbox.take("damaged", "n1", 1), *await mailbox.take("echo", "n1", 1)]
+    await leases.sweep(["echo"])
+    await link.commands.set(keys.bot("damaged", "claim"), "of another type")
+    with contextlib.closing(redis.Redis.from_url(engine_url)) as client:
+        for extended in (lambda: asyncio.to_thread(keep_alive, client, keys, works), lambda: leases.extend(works)):
+            await expire(link, keys, "oc_1")
+            assert await extended() == []
+            assert (await leases.sweep(["echo"])).expired == 0
 
 
 async def test_what_is_due_while_a_key_is_damaged_is_made_ready_when_it_is_mended(link: RedisLink, keys: Keys) -> None:
