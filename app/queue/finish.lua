@@ -5,7 +5,8 @@
 -- ARGV     wake list or '', bot, conversation, claim ('owner fence'), log id,
 --          'done' | 'gone' (done, and nobody else reads the log) | 'dead' | 'later',
 --          '0' to let go, '1' to go on with the next event, '2' or else with another conversation that is ready,
---          lease ms, then for dead: entry, sealed, reason, detail; for later: delay ms
+--          lease ms, then for dead: entry, sealed, reason, detail; for later: delay ms, event id, how long the sent
+--          record is kept then, ms
 -- Returns  'lost' (another owner has it), {} (released), {'wake'} (released, the caller wakes the bot), or
 --          a work, as start.lua has it
 local root, wake, conversation, claim, id = KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5]
@@ -28,6 +29,8 @@ if not repeated then
     redis.call('LPOP', mail)
     redis.call('HINCRBY', root .. 'tries', id .. ':f', 1)
     redis.call('ZADD', root .. 'later', now + ARGV[9], id .. ' ' .. conversation)
+    -- What it said must still be known when it is handled again.
+    redis.call('PEXPIRE', root .. 'sent:' .. ARGV[10], ARGV[11])
   else
     if ARGV[6] == 'dead' then
       redis.call('XADD', root .. 'dead', '*', 'e', ARGV[9], 's', ARGV[10], 'reason', ARGV[11], 'detail', ARGV[12],

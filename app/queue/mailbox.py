@@ -16,6 +16,7 @@ from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
 from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard, unavailable
 from app.queue.envelope import Entry
+from app.queue.ledger import SENT_TTL
 from app.queue.replicas import Replicas
 from app.queue.work import Incoming, Receipt, Work, unless_lost
 
@@ -30,6 +31,8 @@ _WAKE = Script(_HERE / "wake.lua")
 LEASE_MS: Final = 3_500
 # Of a commit's time on Cluster (s): a node that hangs would else fail it for the bots of all others.
 _SLOT_TIMEOUT: Final = 0.5
+# Seconds: an author may ask for any span, Redis takes no greater numbers.
+_AGES: Final = 100 * 365 * 86400.0
 # Bots fetched in one blocking read; more would be fairer to nobody and lost with a killed worker for a sweep's time.
 _WAKE_BATCH: Final = 8
 
@@ -187,7 +190,8 @@ class Mailbox:
 
     async def later(self, work: Work, delay: float, *, go_on: bool = True) -> Work | None:
         """The event re-enters at the end of its conversation after `delay` seconds; the conversation goes on."""
-        return await self._end(work, "later", go_on, int(delay * 1000))
+        ms = int(min(delay, _AGES) * 1000)
+        return await self._end(work, "later", go_on, ms, work.entry.event_id, ms + SENT_TTL * 1000)
 
     async def _end(
         self, work: Work, outcome: str, go_on: bool, *more: str | bytes | int, another: bool = False

@@ -7,13 +7,20 @@
 local root, wake, conversation, claim, id = KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 if redis.call('HGET', root .. 'claim', conversation) ~= claim then return 'lost' end
 redis.call('ZREM', root .. 'lease', conversation)
-if ARGV[6] == 'retry' then
+local head = redis.call('LINDEX', root .. 'mail:' .. conversation, 0)
+if not head then
+  redis.call('HDEL', root .. 'claim', conversation)
+  return {}
+end
+-- A finish whose reply was lost has ended the event and started the next: then that one is handed back.
+local how = head == id and ARGV[6] or 'release'
+if how == 'retry' then
   redis.call('HINCRBY', root .. 'tries', id .. ':f', 1)
   redis.call('HINCRBY', root .. 'tries', id .. ':h', ARGV[7])
 else
-  redis.call('HINCRBY', root .. 'tries', id, -1)
+  redis.call('HINCRBY', root .. 'tries', head, -1)
 end
-if ARGV[6] ~= 'release' then
+if how ~= 'release' then
   local time = redis.call('TIME')
   redis.call('HSET', root .. 'claim', conversation, 'd')
   redis.call('ZADD', root .. 'delayed', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[7], conversation)

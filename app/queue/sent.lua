@@ -17,12 +17,12 @@ if ARGV[4] == 'open' then
   redis.call('EXPIRE', key, ARGV[7])
   return turn .. ' ' .. (known or '')
 end
-if ARGV[4] == 'begin' then
-  if known then return known end
+if ARGV[4] == 'record' then
+  redis.call('HSET', key, field, '=' .. ARGV[6])
+elseif not known then
   local time = redis.call('TIME')
   redis.call('HSET', key, field, '?' .. (time[1] * 1000 + math.floor(time[2] / 1000)))
-else
-  redis.call('HSET', key, field, '=' .. ARGV[6])
 end
+-- Also where it is only asked for: as long as the event is handled again, its record lives on.
 redis.call('EXPIRE', key, ARGV[7])
-return ''
+return ARGV[4] == 'begin' and known or ''

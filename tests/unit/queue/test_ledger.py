@@ -37,6 +37,19 @@ async def test_a_send_is_begun_once_and_recorded_once(link: RedisLink, keys: Key
     assert await ledger.begin(NAME) == Begun(message_id="om_9")
 
 
+async def test_the_record_lives_as_long_as_its_event_is_handled_again(link: RedisLink, keys: Keys) -> None:
+    work, record = await claimed(link, keys), keys.sent("echo", "e1")
+    ledger = Ledgers(link, keys).of(work)
+    await ledger.begin(NAME)
+    await ledger.record(NAME, "om_9")
+    await link.commands.expire(record, 10)
+
+    assert (await ledger.begin(NAME)).message_id == "om_9"
+    assert await link.commands.ttl(record) > 3600
+    await Mailbox(link, keys).later(work, 5 * 86_400)
+    assert await link.commands.ttl(record) > 5 * 86_400
+
+
 async def test_a_forgotten_send_may_begin_again(link: RedisLink, keys: Keys) -> None:
     ledger = Ledgers(link, keys).of(await claimed(link, keys))
     await ledger.begin(NAME)

@@ -105,6 +105,31 @@ async def test_release_hands_back_as_if_never_taken(mailbox: Mailbox) -> None:
     assert [(work.entry.event_id, work.starts, work.deaths) for work in again] == [("c1", 1, 0), ("e1", 1, 0)]
 
 
+async def test_who_hands_back_an_event_that_was_ended_hands_back_the_one_behind_it(
+    mailbox: Mailbox, link: RedisLink, keys: Keys
+) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2")])
+    (work,) = await taken(mailbox)
+    await mailbox.finish(work)  # its reply is lost, and the worker has to leave
+    await mailbox.release(work)
+
+    (following,) = await taken(mailbox, owner="n2")
+    assert (following.entry.event_id, following.starts, following.deaths) == ("e2", 1, 0)
+    await mailbox.finish(following)
+    assert not await link.commands.exists(keys.bot("echo", "tries"))
+
+
+@pytest.mark.parametrize("seconds", [1e300, 1e14], ids=["no number of milliseconds", "more than Redis takes"])
+async def test_later_takes_any_span(mailbox: Mailbox, seconds: float) -> None:
+    await mailbox.accept([incoming("e1"), incoming("e2")])
+    (work,) = await taken(mailbox)
+    following = await mailbox.later(work, seconds)
+
+    assert following is not None
+    assert following.entry.event_id == "e2"
+    assert await mailbox.depth("echo") == 2
+
+
 async def test_a_death_is_counted_where_no_end_was_told(mailbox: Mailbox, link: RedisLink, keys: Keys) -> None:
     await mailbox.accept([incoming("e1")])
     for deaths in range(3):
