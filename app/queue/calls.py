@@ -15,6 +15,8 @@ from app.core.redis import RedisLink
 
 _ANSWER = Script(Path(__file__).parent / "answer.lua")
 RESULT_TTL: Final = 600
+# Feishu itself waits 3 s, a gateway a little less.
+_NOBODY_WAITS_MS: Final = 3000
 # People wait for what a primary that hangs does not pass on.
 _PATIENCE: Final = 1.0
 
@@ -32,22 +34,18 @@ class Calls:
         self._clock = clock
         self._waiting: dict[bytes, set[asyncio.Future[bytes]]] = {}
 
-    async def answer(self, bot: str, event_id: str, result: bytes) -> Literal["delivered", "late"]:
-        """The worker's side: hand over the sealed result; `late` when the gateway had given up before."""
+    async def answer(self, bot: str, event_id: str, log_id: str, result: bytes) -> Literal["delivered", "late"]:
+        """The worker's side: hand over the sealed result; `late` when the gateway had given up before.
+
+        `log_id` says when the callback came, by Redis' clock: those of its gateway and of its worker may differ.
+        """
         key = self._keys.result(bot, event_id)
         reply = await _ANSWER(
             self._link.commands,
             [key],
-            ["answer", result, RESULT_TTL, self._keys.answers, _head(bot, event_id)],
+            ["answer", result, RESULT_TTL, self._keys.answers, _head(bot, event_id), log_id, _NOBODY_WAITS_MS],
         )
         return "late" if reply == b"late" else "delivered"
-
-    async def unheard(self, bot: str, event_id: str) -> bool:
-        """The worker's side, once no gateway can wait any more: whether the result has still to come, and late.
-
-        A gateway that could not say that it gave up, since Redis or itself was away, would else get it.
-        """
-        return await self._ask(self._keys.result(bot, event_id), "give-up") == b"late"
 
     async def wait(self, bot: str, event_id: str, deadline: float) -> bytes | None:
         """The gateway's side: the sealed result, or None when there is none by `deadline` (monotonic seconds)."""
@@ -70,7 +68,7 @@ class Calls:
                 self._waiting.pop(head, None)
 
     async def _ask(self, key: str, what: str) -> bytes:
-        reply: bytes = await _ANSWER(self._link.commands, [key], [what, b"", RESULT_TTL, "", b""])
+        reply: bytes = await _ANSWER(self._link.commands, [key], [what, b"", RESULT_TTL])
         return reply
 
     async def listen(self) -> None:

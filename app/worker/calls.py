@@ -24,8 +24,6 @@ from app.storage.cipher import Cipher
 
 START_WITHIN: Final = 30.0
 """Seconds after which a callback that nobody started is given up: whoever pressed the button has gone."""
-# Feishu itself waits 3 s, a gateway a little less.
-_NOBODY_WAITS: Final = 3.0
 # Feishu reverts an update that comes before the HTTP answer or beside it (Feishu docs: Delayed update).
 _AFTER_ANSWER: Final = 0.3
 # About as long as an outage of Redis may take for the answer to come all the same, and its handler to run once.
@@ -91,9 +89,7 @@ class Answers:
         entry = work.entry
         if entry.replay:
             return True  # the HTTP request is long over, and the answer of the first time is none to this one
-        if self._clock.now() - entry.received > _NOBODY_WAITS:
-            return await self._calls.unheard(work.bot, entry.event_id)
-        return await self._calls.answer(work.bot, entry.event_id, sealed) == "late"
+        return await self._calls.answer(work.bot, entry.event_id, work.log_id, sealed) == "late"
 
     async def _bring_late(self, spec: BotSpec, work: Work, event: Event, answer: dict[str, Any]) -> None:
         log.info("callback answered late", bot=spec.id, event_id=event.id, type=event.type)

@@ -38,7 +38,8 @@ class TestCallbacks:
         work = await self.work(front)
         cipher = await front.ciphers.cipher("support")
         event_id = work.entry.event_id
-        await front.calls.answer("support", event_id, cipher.seal(orjson.dumps(answer), result_aad(event_id)))
+        sealed = cipher.seal(orjson.dumps(answer), result_aad(event_id))
+        await front.calls.answer("support", event_id, work.log_id, sealed)
         return work
 
     @pytest.mark.parametrize("value", [{"action": "approve"}, "a string", {"deep": {"er": [1]}}])
@@ -78,7 +79,8 @@ class TestCallbacks:
         monkeypatch.setattr("app.gateway.webhook.ANSWER_WITHIN", 0.2)
         response = await front.post(sealed_request(callback(event_id="c1")))
         assert (response.status_code, response.content) == (200, b"{}")
-        assert await front.calls.answer("support", "c1", b"x") == "late"
+        work = await self.work(front)
+        assert await front.calls.answer("support", "c1", work.log_id, b"x") == "late"
 
     async def test_too_many_events_are_told_to_the_person(self, front: Front) -> None:
         front.bots.bots["support"] = bot("support", events_per_second=1)

@@ -25,25 +25,39 @@ async def calls(link: RedisLink, keys: Keys) -> AsyncIterator[Calls]:
     await ended(listening)
 
 
+def just_now(ago: float = 0.0) -> str:
+    """The log id of a callback that came then."""
+    return f"{round((time.time() - ago) * 1000)}-0"
+
+
 async def test_an_answer_reaches_the_gateway_that_waits(calls: Calls) -> None:
     waiting = asyncio.create_task(calls.wait("echo", "c1", time.monotonic() + PATIENCE))
 
-    assert await calls.answer("echo", "c1", b"toast") == "delivered"
+    assert await calls.answer("echo", "c1", just_now(), b"toast") == "delivered"
     assert await waiting == b"toast"
 
 
 async def test_a_duplicate_gets_the_stored_result(calls: Calls) -> None:
-    await calls.answer("echo", "c1", b"toast")
+    await calls.answer("echo", "c1", just_now(), b"toast")
 
     assert await calls.wait("echo", "c1", time.monotonic() + PATIENCE) == b"toast"
-    assert await calls.answer("echo", "c1", b"other") == "delivered"
+    assert await calls.answer("echo", "c1", just_now(), b"other") == "delivered"
     assert await calls.wait("echo", "c1", time.monotonic() + PATIENCE) == b"toast"
 
 
 async def test_after_the_gateway_gave_up_the_answer_is_late(calls: Calls) -> None:
     assert await calls.wait("echo", "c1", time.monotonic()) is None
-    assert await calls.answer("echo", "c1", b"toast") == "late"
+    assert await calls.answer("echo", "c1", just_now(), b"toast") == "late"
     assert await calls.wait("echo", "c1", time.monotonic() + 5) is None
+
+
+async def test_an_answer_that_no_gateway_can_wait_for_any_more_is_late(calls: Calls) -> None:
+    assert await calls.answer("echo", "c1", just_now(ago=4), b"toast") == "late"
+    assert await calls.answer("echo", "c1", just_now(ago=4), b"toast") == "late"
+    assert await calls.wait("echo", "c1", time.monotonic() + 5) is None
+    # What was in time stays so for who handles the callback once more.
+    await calls.answer("echo", "c2", just_now(), b"toast")
+    assert await calls.answer("echo", "c2", just_now(ago=4), b"other") == "delivered"
 
 
 async def test_an_answer_whose_message_was_lost_is_found_at_the_deadline(link: RedisLink, keys: Keys) -> None:
@@ -52,7 +66,7 @@ async def test_an_answer_whose_message_was_lost_is_found_at_the_deadline(link: R
     while not deaf._waiting:
         await asyncio.sleep(0)
 
-    await deaf.answer("echo", "c1", b"toast")
+    await deaf.answer("echo", "c1", just_now(), b"toast")
     assert await waiting == b"toast"
 
 
@@ -92,7 +106,7 @@ async def test_a_silent_connection_is_given_up_for_one_that_speaks(
     await until(lambda: heard_by(2))  # the engine takes the first for alive
     waiting = asyncio.create_task(calls.wait("echo", "c1", time.monotonic() + 30))
     await until(lambda: calls._waiting)
-    await calls.answer("echo", "c1", b"toast")
+    await calls.answer("echo", "c1", just_now(), b"toast")
     assert await asyncio.wait_for(waiting, PATIENCE) == b"toast"
 
     listening.cancel()
