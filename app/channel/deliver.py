@@ -14,10 +14,9 @@ from app.core.errors import (
     AppRefused,
     FeishuError,
     FeishuLimited,
+    Fenced,
     HubError,
-    OutcomeUnknown,
     ScopeMissing,
-    SealBroken,
     SlotTimeout,
     StoreUnavailable,
 )
@@ -80,7 +79,11 @@ class Delivery:
             await self._clock.sleep(_STORE_PAUSE)
             await kept(lambda: self._mailbox.release(work), self._clock)
             return None
-        except (FeishuError, OutcomeUnknown, SealBroken) as error:
+        except Fenced:
+            raise
+        except Settled:
+            pass  # by an earlier attempt, or by who cancelled it
+        except Exception as error:
             if isinstance(error, AppRefused) or (isinstance(error, FeishuLimited) and error.bound == "quota"):
                 # Kept, however long: a secret is put right, the month ends, and no message was at fault.
                 await kept(lambda: self._mailbox.release(work), self._clock)
@@ -91,15 +94,14 @@ class Delivery:
                 await kept(lambda: record.wait(reason), self._clock)
                 await kept(lambda: self._mailbox.wait(work, _ASKED_AGAIN), self._clock)
                 return None
-            if error.retryable and work.held < self._keep_trying:
+            # A fault of the hub's own, which nobody foresaw, must not hold up the chat for ever either.
+            known = error if isinstance(error, HubError) else HubError(type(error).__name__, retryable=True)
+            if known.retryable and work.held < self._keep_trying:
                 log.warning("message is tried again", bot=work.bot, message=work.entry.event_id, error=_name(error))
-                await self._park(work, max(error.retry_after or 0.0, self._backoff(work)))
+                await self._park(work, max(known.retry_after or 0.0, self._backoff(work)))
                 return None
             log.error("message failed", bot=work.bot, message=work.entry.event_id, error=_name(error))
-            reason = str(error)
-            await kept(lambda: record.fail(reason), self._clock)
-        except Settled:
-            pass  # by an earlier attempt, or by who cancelled it
+            await kept(lambda: record.fail(str(known)), self._clock)
         return await kept(lambda: self._mailbox.delete(work, go_on=go_on), self._clock)
 
     async def _send(self, work: Work, spec: BotSpec, record: MessageRecord, patience: float) -> None:
@@ -141,6 +143,6 @@ class Delivery:
         return min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(work.failures, 10)) * (0.75 + self._chance() / 2)
 
 
-def _name(error: HubError) -> str:
+def _name(error: Exception) -> str:
     """An error's class, and Feishu's code: its message stands in the message's state, for who may read that."""
     return f"{type(error).__name__} {error.code}" if isinstance(error, FeishuError) else type(error).__name__

@@ -97,12 +97,18 @@ class Drainer:
                         log.warning("nothing is taken from the outbox, Redis is away", error=str(error))
                     away = True
                     await self._clock.sleep(_PAUSE)
+                except Exception as error:
+                    # Without this task nothing would ever leave the outbox.
+                    log.error("nothing is taken from the outbox, a fault of the hub", error=type(error).__name__)
+                    await self._clock.sleep(_PAUSE)
         finally:
             beating.cancel()
 
     async def stop(self, patience: float) -> None:
         """Take nothing new; what is not sent within `patience` seconds is handed back."""
         self._stopping = True
+        if self._errands:  # what was asked for already would else come when nobody ends it any more
+            await asyncio.wait(set(self._errands))
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=patience)
         left = self._claims.living()
@@ -195,7 +201,7 @@ class Drainer:
         except StoreUnavailable:
             pass  # the lease runs out
         finally:
-            self._claims.let_go(first)
+            self._claims.let_go(first, task)
 
     def _rest(self, desk: _Desk, kind: bool, error: SlotTimeout | FeishuLimited | AppRefused) -> None:
         now = self._clock.monotonic()
@@ -217,6 +223,10 @@ class Drainer:
             try:
                 gone = await self._leases.extend(self._claims.living())
             except StoreUnavailable:
+                continue
+            except Exception as error:
+                # Without this task every claim of the node would run out again and again.
+                log.error("leases not extended, this is a fault of the hub", error=type(error).__name__)
                 continue
             for work in gone:
                 # A claim that ends between the look here and the script there is not lost: one that is, still is

@@ -19,12 +19,16 @@ class Claims:
 
     def hold(self, work: Work, task: asyncio.Task[Any]) -> None:
         """Note a claim, or the next event under it."""
+        held = self._held.get((work.bot, work.conversation))
+        if held is not None and held[0].fence == work.fence and held[1] is not task:
+            # Redis lost its last writes and gave the same fence anew: no script could tell the two tasks apart.
+            self.lost(held[0])
         self._held[work.bot, work.conversation] = (work, task)
 
-    def let_go(self, work: Work) -> None:
-        """Forget a claim; one that was taken anew meanwhile stays."""
+    def let_go(self, work: Work, task: asyncio.Task[Any]) -> None:
+        """Forget a claim of a task; one that was taken anew meanwhile stays."""
         held = self._held.get((work.bot, work.conversation))
-        if held is not None and held[0].fence == work.fence:
+        if held is not None and held[0].fence == work.fence and held[1] is task:
             del self._held[work.bot, work.conversation]
 
     def living(self) -> list[Work]:

@@ -83,7 +83,7 @@ class Dispatcher:
         try:
             while work is not None:
                 if work.conversation != held.conversation:
-                    self._claims.let_go(held)
+                    self._claims.let_go(held, task)
                 held = work
                 self._claims.hold(work, task)
                 turns += 1
@@ -94,7 +94,7 @@ class Dispatcher:
         except Fenced:
             log.warning("conversation lost to another worker", bot=held.bot, event_id=held.entry.event_id)
         finally:
-            self._claims.let_go(held)
+            self._claims.let_go(held, task)
 
     async def _still_held(self, work: Work) -> None:
         """Raises Fenced where the node gave it to another worker while this one stood still."""

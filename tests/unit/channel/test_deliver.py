@@ -44,7 +44,7 @@ async def taken(channel: Channel, node: str = "n1") -> list[Work]:
     return await channel.outbox.queue.mailbox.take("support", f"{node}:b:out", 8, calls=8)
 
 
-def failing(channel: Channel, error: HubError) -> None:
+def failing(channel: Channel, error: Exception) -> None:
     async def fails(*_: Any, **_more: Any) -> None:
         raise error
 
@@ -138,6 +138,24 @@ async def test_what_will_not_be_taken_fails_and_the_next_one_follows(
     assert following.entry.event_id == second
     found = await channel.state(first)
     assert (found.state, found.reason) == ("failed", str(error))
+
+
+async def test_a_fault_of_the_hubs_own_holds_nobody_up_for_ever(
+    channel: Channel, delivery: Delivery, spec: BotSpec
+) -> None:
+    first, second = await channel.put(1), await channel.put(2)
+    [work] = await taken(channel)
+    failing(channel, ValueError("secret words"))
+    assert await delivery.one(work, spec, 1.0, True) is None
+    assert await taken(channel, "n2") == [], "it is tried again, in order"
+    while not (await channel.leases.sweep(["support"])).retries:
+        pass
+    [work] = await taken(channel, "n2")
+    following = await delivery.one(work._replace(held=KEEP_TRYING), spec, 1.0, True)
+    assert following is not None
+    assert following.entry.event_id == second
+    found = await channel.state(first)
+    assert (found.state, found.reason) == ("failed", "ValueError")
 
 
 async def test_what_was_said_while_redis_was_away_is_noted_when_it_is_back(
