@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink, guard, unavailable
 from app.core.wire import Arg
 from app.model.schedule import Schedule
 from app.queue.envelope import Entry
@@ -208,9 +208,15 @@ class Timetable:
             pipe = self._redis.pipeline(transaction=False)
             for bot in bots:
                 pipe.zrange(self._keys.bot(bot, "timers"), 0, 0, withscores=True)
-            firsts: Any = await pipe.execute()
-        found = {bot: first[0][1] for bot, first in zip(bots, firsts, strict=True) if first}
-        await self._note({bot: max(due, not_before * 1000) for bot, due in found.items()})
+            firsts: Any = await pipe.execute(raise_on_error=False)
+            found: dict[str, float] = {}
+            for bot, first in zip(bots, firsts, strict=True):
+                # One whose timers are damaged keeps no other from its time.
+                if isinstance(first, Exception) and (unavailable(first) or len(bots) == 1):
+                    raise first
+                if first and not isinstance(first, Exception):
+                    found[bot] = max(first[0][1], not_before * 1000)
+        await self._note(found)
 
     async def now(self, bot: str) -> float:
         """Redis' time, in seconds since the epoch, where the bot's keys are."""

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import HubError, SealBroken, StoreUnavailable
+from app.core.errors import HubError, StoreUnavailable
 from app.core.failpoint import failpoint
 from app.core.logs import get_logger
 from app.core.metrics import FIRINGS
@@ -85,8 +85,12 @@ class Firing:
             if (spec := self._catalog.bots.get(bot)) is not None:
                 try:
                     await self._fire_bot(spec, turn)
-                except SealBroken as error:
-                    log.error("schedules of a bot wait, its key does not open", bot=bot, reason=str(error))
+                except StoreUnavailable:
+                    raise
+                except Exception as error:
+                    # A data key that does not open, a newer hub's entry, damage: the other bots' time goes on.
+                    reason = str(error) if isinstance(error, HubError) else type(error).__name__
+                    log.error("schedules of a bot wait", bot=bot, reason=reason)
         if turn.bots or turn.first is None:
             return _SOONEST if turn.bots else _LOOK_EVERY
         return min(_LOOK_EVERY, max(_SOONEST, turn.first - turn.now))

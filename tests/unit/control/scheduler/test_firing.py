@@ -246,6 +246,16 @@ async def test_a_bot_that_this_node_lacks_is_left_to_others(desk: Desk, link: Re
     await until(fired)
 
 
+async def test_a_bot_whose_timers_are_damaged_keeps_no_other_from_its_time(desk: Desk) -> None:
+    desk.bots.bots = {"damaged": spec("damaged"), **desk.bots.bots}
+    await desk.timetable.plan("echo", [MINUTELY])
+    await desk.due()
+    await desk.link.commands.set(desk.keys.bot("damaged", "timers"), "of another type")
+    await desk.link.commands.zadd(desk.keys.timers, {"damaged": 1})
+    await desk.node().fire_due()
+    assert len(await desk.queued()) == 1
+
+
 async def test_many_that_are_due_at_once_are_all_fired(desk: Desk) -> None:
     names = [f"s{n}" for n in range(250)]
     await desk.timetable.plan("echo", [Schedule(name, "0 9 * * *", "UTC") for name in names])
