@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -19,8 +18,6 @@ from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.model.bot import BotSpec
 from app.model.outbound import Ledger, Outbound, SendName, target_of
-from app.queue.leases import Leases
-from app.queue.work import Work
 from tests.unit.channel.node import Catalog, Channel
 from tests.unit.channel.parts import PlainSeal, bot
 from tests.unit.channel.stand_in import Fault, StandIn
@@ -258,62 +255,6 @@ async def test_a_node_that_stops_hands_back_what_it_has_not_sent(
     async with channel.draining(name="n2"):
         await until(lambda: channel.is_final(*ids))
     assert said(feishu) == ["0", "1", "2"]
-
-
-async def test_what_comes_while_it_stops_is_still_sent(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, answered = asyncio.Event(), asyncio.Event()
-    taking = channel.outbox.queue.mailbox.take
-
-    async def take(*args: Any, **more: Any) -> Any:
-        asked.set()
-        await answered.wait()
-        return await taking(*args, **more)
-
-    monkeypatch.setattr(channel.outbox.queue.mailbox, "take", take)
-    message = await channel.put(1)
-    async with channel.draining() as drainer:
-        await asyncio.wait_for(asked.wait(), PATIENCE)
-        stopping = asyncio.create_task(drainer.stop(PATIENCE))
-        await asyncio.sleep(0)
-        answered.set()
-        await stopping
-        assert (await channel.state(message)).state == "sent"
-        assert not drainer._tasks
-
-
-async def test_a_fault_ends_neither_the_leases_nor_the_taking(
-    channel: Channel, feishu: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.channel.drain._BEAT", 0.01)
-    extending, next_bot = Leases.extend, channel.outbox.queue.mailbox.next_bot
-    faults = ["extend", "next_bot"]
-
-    async def extend(leases: Leases, works: Sequence[Work]) -> list[Work]:
-        if "extend" in faults:
-            faults.remove("extend")
-            raise ValueError
-        if works:
-            extended.set()
-        return await extending(leases, works)
-
-    async def next_one(timeout: float) -> str | None:
-        if "next_bot" in faults:
-            faults.remove("next_bot")
-            raise ValueError
-        return await next_bot(timeout)
-
-    async def waits(*_: Any, **_more: Any) -> None:
-        await asyncio.Event().wait()
-
-    extended = asyncio.Event()
-    monkeypatch.setattr(Leases, "extend", extend)
-    monkeypatch.setattr(channel.outbox.queue.mailbox, "next_bot", next_one)
-    monkeypatch.setattr(channel.sender, "send", waits)
-    await channel.put(1)
-    async with channel.draining() as drainer:
-        await asyncio.wait_for(extended.wait(), PATIENCE)
-        assert not faults
-        await drainer.stop(0.01)
 
 
 async def test_an_hour_later_nobody_can_tell_so_it_fails(

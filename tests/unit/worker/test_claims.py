@@ -141,36 +141,6 @@ async def test_a_lost_claim_stops_the_handler_and_another_answers_once(site: Sit
     await until(lambda: len(began) == 2)
 
 
-async def test_a_fence_that_redis_gives_a_second_time_leaves_one_handler(site: Site) -> None:
-    bot, gate, began, stopped = Bot(), asyncio.Event(), list[str](), list[str]()
-
-    @bot.message()
-    async def hold(message: Message, ctx: Context) -> None:
-        began.append(message.text)
-        try:
-            await gate.wait()
-        except asyncio.CancelledError:
-            stopped.append(message.text)
-            raise
-
-    site.add(bot)
-    await site.accept(message(1, "first", site.cipher), message(2, "second", site.cipher))
-    await site.worker()
-    await until(lambda: began)
-    # It crashed, and its file ends before the claim.
-    async with site.link.commands.pipeline(transaction=True) as pipe:
-        pipe.delete(*(site.keys.bot("echo", part) for part in ("fence", "lease", "tries")))
-        pipe.hset(site.keys.bot("echo", "claim"), "oc_1", "r")
-        pipe.rpush(site.keys.bot("echo", "ready"), "oc_1")
-        pipe.rpush(site.keys.wake, "echo")
-        await pipe.execute()
-    await until(lambda: len(began) == 2)
-    await until(lambda: stopped == ["first"])
-    gate.set()
-    await until(site.done)
-    assert began == ["first", "first", "second"]
-
-
 async def test_a_shared_worker_hands_the_token_of_a_bot_kept_apart_to_the_node(site: Site) -> None:
     site.add(echo())
     await site.worker(bots=("echo",))
