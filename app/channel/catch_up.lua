@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Notes slots that a node granted by itself while Redis was away.
 --
 -- KEYS[1]  sorted set: grants

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Notes that Feishu asked to pause; a longer pause that is known already stays.
 --
 -- KEYS[1]  string: until when, how often Feishu refused in a row, when last; times in microseconds since the epoch

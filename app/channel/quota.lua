@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Counts calls of an account's month.
 --
 -- KEYS[1]  number: calls of that month

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Reserves one send slot under all bounds of a call that lie together, at the earliest time that keeps them: under none
 -- of them are there `count` + 1 grants within `span`. The same law as app/channel/windows.py.
 --

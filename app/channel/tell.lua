@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- A process tells what it used of the limits, and is counted among those that send.
 --
 -- KEYS[1]  sorted set: processes that send, by when they told last, ms

@@ -29,13 +29,18 @@ MAX_BYTES: Final = 1 << 20
 
 
 class Script:
-    """A `.lua` file, after those whose functions it uses; called with a client, it runs there as one atomic step."""
+    """A `.lua` file, after those whose functions it uses; called with a client, it runs there as one atomic step.
+
+    One that begins with `#!lua flags=allow-oom` runs on a Redis that is full too: it ends or frees what was accepted.
+    """
 
     __slots__ = ("name", "sha", "text")
 
     def __init__(self, *paths: Path) -> None:
         self.name = paths[-1].name
-        self.text = b"".join(path.read_bytes() for path in paths)
+        *before, own = (path.read_bytes() for path in paths)
+        flags, own = own.split(b"\n", 1) if own.startswith(b"#!") else (b"", own)
+        self.text = b"".join((flags, b"\n" if flags else b"", *before, own))
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from app.core.errors import ConfigError, Fault
+from app.core.errors import ConfigError, Fault, StartError
 from app.core.outage import guard, unavailable
 from app.core.redis_pool import QuickPool, QuickSentinelPool, WaitingPool
 
@@ -228,14 +228,17 @@ def _allow(options: Mapping[str, object], names: set[str], url: SplitResult) -> 
 
 
 async def check_external(link: RedisLink) -> list[str]:
-    """What makes this Redis unsafe for a queue, a sentence each; StoreUnavailable if it does not answer."""
+    """What makes this Redis unsafe for a queue, a sentence each.
+
+    StartError if it cannot serve one at all, StoreUnavailable if it does not answer.
+    """
     warnings: list[str] = []
     with guard():
         for info in each_node(await ask(link, "INFO", "server")):
             version = str(info.get("redis_version", ""))
             if version and int(version.partition(".")[0]) < 7:
-                warnings.append(
-                    f"Redis {version} is older than 7.0, the oldest that the hub is tested with: upgrade it."
+                raise StartError(
+                    f"Redis {version} is older than 7.0, the oldest that knows the hub's scripts: upgrade it"
                 )
         try:
             appendonly = each_node(await ask(link, "CONFIG GET", "appendonly"))

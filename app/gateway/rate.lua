@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Debits a bot's bucket of events, common to all gateways, and says what is left and what comes elsewhere.
 --
 -- KEYS[1]  hash: `level` (may be below zero: more came in than there was), `at` (ms), a gateway → `tried ms`

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Adds to the counts of refused requests of one bot, common to all gateways.
 --
 -- KEYS[1]  hash: digest of an address → count; the whole of it ends with its window

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Give free at once what a worker holds that is dead, or that is blocked and retires, and see that every bot with
 -- ready conversations has a wake token: the worker may have swallowed one.
 --

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Decide once whether the result of a callback is delivered in the HTTP answer or late.
 --
 -- KEYS[1]  result key of the callback

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Add a sent message to the bot's log, for the archiver.
 --
 -- KEYS[1]  root of the bot's keys

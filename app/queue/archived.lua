@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Acknowledge archived log entries; whichever of handling and archiving comes second deletes the entry.
 --
 -- KEYS[1]  any key of the slot

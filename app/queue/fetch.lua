@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take ready conversations of the bots whose wake tokens lie here, each with its first event started. Sent behind the
 -- BLMOVE that waits for a token, so that who waited has work with the token, by one write to the disk.
 --

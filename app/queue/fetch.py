@@ -69,7 +69,7 @@ class Fetch:
         with guard():
             # Its client has no time-out; a primary that hangs while a failover goes on says nothing for ever.
             async with asyncio.timeout(timeout + COMMAND_TIMEOUT):
-                _, said = await exchange(self._link.blocking, wait, take)
+                waited, said = await exchange(self._link.blocking, wait, take)
             if isinstance(said, NoScriptError):
                 said = await _FETCH(self._link.blocking, [keys.woken, keys.wake], args)
             if isinstance(said, Exception):
@@ -82,4 +82,11 @@ class Fetch:
             else:
                 bot = one[0].decode()
                 works += (work for reply in one[1:] if (work := work_of(bot, owner, reply)) is not None)
+        if isinstance(waited, Exception) and not works and not tokens:
+            # A full Redis refuses to move a token, and still gives it away; what refuses that too says so.
+            return Fetched([], await self._tokens(timeout))
         return Fetched(works, tokens)
+
+    async def _tokens(self, timeout: float) -> list[str]:
+        bot = await self._mailbox.next_bot(timeout)
+        return [] if bot is None else [bot, *self._mailbox.unused()]

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- End an event (done, gone, dead or later) and start the next one of its conversation, or let the conversation go, and
 -- then perhaps take another one in the same step.
 --

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- See that bots' logs have the archiver's group, which reads each from its beginning.
 --
 -- KEYS[1]  any key of the slot

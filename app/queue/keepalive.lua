@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Extend the leases of the claims that their owner still works on.
 --
 -- KEYS[1]  any key of the slot

@@ -15,6 +15,7 @@ from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script, in_one_place
 from app.core.redis import RedisLink, guard, literally, scan
+from app.core.though_full import though_full
 from app.core.wire import Arg
 from app.queue.damage import SPARE, beside_damage
 from app.queue.mailbox import LEASE_MS
@@ -91,9 +92,7 @@ class Leases:
         Turns are taken by those who name the same bots: one that knows fewer must not keep the others from theirs.
         """
         turn = self._keys.sweep_turn(_digest(bots))
-        with guard():
-            mine = await self._link.commands.set(turn, who, nx=True, px=max(1, int(span * 1000)))
-        if mine:
+        if await though_full(self._link.commands, "SET", turn, who, "NX", "PX", max(1, int(span * 1000))):
             return await self.sweep(bots)
         self._ran = True  # somebody did
         return None

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Make ready those conversations that have mail and stand nowhere.
 --
 -- KEYS[1]  root of the bot's keys

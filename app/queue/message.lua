@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The state of a message of the outbox: a step of who holds its conversation, or a cancellation by anybody.
 --
 -- KEYS[1]  root of the bot's keys

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Let go of a conversation whose event is not finished: to wait for a retry, or to be taken at once by another.
 --
 -- KEYS[1]  root of the bot's keys

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Put a dead letter back at the end of its conversation, as a new intention.
 --
 -- KEYS[1]  root of the bot's keys

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The sent record of an event, written only by who holds the event's conversation.
 --
 -- KEYS[1]  root of the bot's keys

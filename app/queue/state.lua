@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Write, replace or delete a value of `ctx.state`, if the writer still holds its conversation.
 --
 -- KEYS[1]  root of the bot's keys

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Make ready what is due or was left behind, and see that every bot with ready conversations has a wake token.
 --
 -- KEYS[1]  when these bots were swept last: '<ms> <ms of the last reprieve>' (routes the call on Cluster)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take ready conversations of one bot: claim each with a fence and a lease, and start its first event.
 --
 -- KEYS[1]  root of the bot's keys

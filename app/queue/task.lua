@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Note how far a task is, if the writer still holds its conversation.
 --
 -- KEYS[1]  root of the bot's keys

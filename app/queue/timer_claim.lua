@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Whose timers are due: each bot is the caller's for a while, so that nodes do not do the same work.
 --
 -- KEYS[1]  the index: each bot by when its next timer is due, ms

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Make the schedules of a bot those that its handler and its directory declare; what is unchanged keeps its time.
 --
 -- KEYS[1]  root of the bot's keys

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Set timers on, or end them, unless somebody else did: each only from the time that the caller saw.
 --
 -- KEYS[1]  root of the bot's keys

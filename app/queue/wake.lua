@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Put bots on the wake list, each at most once.
 --
 -- KEYS[1]  wake list

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Write a value in place of another, unless it was changed meanwhile.
 --
 -- KEYS[1]  key

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Count a turn that a bot takes with other bots in one chat, within the minute that the first one opened.
 --
 -- KEYS[1]  counter

@@ -18,7 +18,7 @@ from tests.faults.redis_server import ExternalRedis
 from tests.faults.small_disk import fill, small_disk_at
 from tests.faults.traffic import CHATS, Traffic
 from tests.system.hub_process import HubProcess
-from tests.system.world import NO_LIMITS, Site
+from tests.system.world import CODE, NO_LIMITS, Site
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -29,7 +29,7 @@ async def running(
     site: Site, *, env: dict[str, str] | None = None, node: str = "node", **settings: object
 ) -> AsyncIterator[tuple[HubProcess, Traffic]]:
     """A hub with two bots and traffic, which has begun to be answered."""
-    if not site.apps:
+    if "echo" not in site.apps:
         site.bot("echo")
         site.bot("plain", encrypted=False)
     site.playground.limits.enabled = False
@@ -99,6 +99,32 @@ async def test_engine_refuses_writes(site: Site, setting: tuple[str, str]) -> No
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.refused() == 0
+        await traffic.proves_itself(hub)
+
+
+async def test_a_full_engine_empties_itself(site: Site) -> None:
+    """What fills it is a bot that cannot be handled; others' mail is, and what comes new waits in the spool."""
+    site.handler("late", "raise RuntimeError('not yet')")
+    site.bot("late", handler="late")
+    async with running(site) as (hub, traffic), engine_of(hub) as link:
+        await traffic.end()
+        assert all([(await site.says("late", "x" * 100_000)).deliveries[0].acked for _ in range(12)])
+        [worker] = hub.children()["worker"]
+        worker.suspend()
+        before = await site.says("echo", "accepted before")
+        used = int((await link.commands.info("memory"))["used_memory"])
+        await link.commands.config_set("maxmemory", used - (1 << 19))
+        behind = await site.says("echo", "comes when it is full", "Bob")
+        worker.resume()
+        await until(lambda: site.replies(before))
+        assert await is_at(hub, "degraded")
+        assert behind.deliveries[0].acked
+        assert not site.replies(behind)
+
+        site.handler("late", CODE)
+        await hub.api("POST", "/bots/reload")
+        await until(lambda: is_at(hub, "ready"))
+        traffic.said += [before, behind]
         await traffic.proves_itself(hub)
 
 

@@ -19,6 +19,7 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
+from app.core.though_full import though_full
 
 _HERE: Final = Path(__file__).parent
 _LEASE: Final = Script(_HERE / "lease.lua")
@@ -108,22 +109,18 @@ class Book:
 
     async def keep_notice(self, notice: Notice) -> None:
         """Note how far a notice has come; one that has nowhere left to go is forgotten."""
+        if notice.left:
+            await though_full(self._link.commands, "HSET", self._notices, notice.id, notice.packed())
+            return
         with guard():
-            if notice.left:
-                await _answer(self._link.commands.hset(self._notices, notice.id, notice.packed()))
-            else:
-                await _answer(self._link.commands.hdel(self._notices, notice.id))
+            await _answer(self._link.commands.hdel(self._notices, notice.id))
 
     async def keep_deliveries(self, deliveries: Mapping[str, Delivery]) -> None:
         """Note how the channels do, where that has changed."""
         packed = {name: orjson.dumps(asdict(delivery)) for name, delivery in deliveries.items() if delivery.at}
         if changed := {name: value for name, value in packed.items() if self._kept.get(name) != value}:
-            with guard():
-                await _answer(
-                    self._link.commands.hset(
-                        self._deliveries, items=[part for pair in changed.items() for part in pair]
-                    )
-                )
+            said = (part for pair in changed.items() for part in pair)
+            await though_full(self._link.commands, "HSET", self._deliveries, *said)
             self._kept.update(changed)
 
     async def deliveries(self) -> dict[str, Delivery]:
@@ -137,9 +134,9 @@ class Book:
         now = self._clock.now()
         standing = await self.standing()
         over = [one.key for one in standing.silences if one.until < now]
-        with guard():
-            await _answer(self._link.commands.hset(self._silences, silence.key, silence.packed()))
-            if over:
+        await though_full(self._link.commands, "HSET", self._silences, silence.key, silence.packed())
+        if over:
+            with guard():
                 await _answer(self._link.commands.hdel(self._silences, *over))
 
     async def lift(self, rule: str, subject: str) -> bool:

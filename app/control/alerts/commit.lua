@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Keep what an evaluation found, whole or not at all.
 --
 -- KEYS[1]  the lease    KEYS[2]  states    KEYS[3]  notices    KEYS[4]  history

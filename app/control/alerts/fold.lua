@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take over what a node found and told while Redis was away.
 --
 -- KEYS[1]  states    KEYS[2]  history

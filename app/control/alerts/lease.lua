@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take or keep the right to evaluate the cluster's alerts.
 --
 -- KEYS[1]  the lease    KEYS[2]  the last fence given

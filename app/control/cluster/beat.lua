@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Say that a node lives, unless another process holds its id.
 --
 -- KEYS[1]  the node's hash

@@ -18,6 +18,7 @@ from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
 from app.core.redis import RedisLink, guard
+from app.core.though_full import though_full
 
 _BEAT = Script(Path(__file__).parent / "beat.lua")
 
@@ -109,8 +110,7 @@ class Membership:
         reply = await _BEAT(self._link.commands, [self._keys.node(self._node_id)], [self._boot, ALIVE_MS, *fields])
         if reply:
             return str(reply.decode())
-        with guard():
-            await self._link.commands.zadd(self._keys.nodes, {self._node_id: self._clock.now()})
+        await though_full(self._link.commands, "ZADD", self._keys.nodes, self._clock.now(), self._node_id)
         return None
 
 

@@ -12,7 +12,7 @@ import pytest
 from redis._parsers.base import BaseParser
 from redis.exceptions import RedisError, ResponseError
 
-from app.core.errors import ConfigError, StoreUnavailable
+from app.core.errors import ConfigError, StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
 from app.core.redis import RedisLink, check_external, connect, guard, many_hosts, unavailable
@@ -244,7 +244,7 @@ async def test_a_forbidden_config_is_said_to_be_unchecked(server: Server, own: R
     assert "could not be checked" in warning
 
 
-async def test_an_old_version_is_warned_of() -> None:
+async def test_an_old_version_is_refused() -> None:
     async def old_redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         info = b"# Server\r\nredis_version:6.2.14\r\n"
         answers = {
@@ -260,7 +260,7 @@ async def test_an_old_version_is_warned_of() -> None:
     async with await asyncio.start_server(old_redis, "127.0.0.1", 0) as listener:
         link = await connect(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0")
         try:
-            [warning] = await check_external(link)
+            with pytest.raises(StartError, match=r"6\.2\.14 is older than 7\.0"):
+                await check_external(link)
         finally:
             await link.close()
-    assert "6.2.14 is older than 7.0" in warning
