@@ -147,7 +147,7 @@ class Node:
         self._task(closing, self._hear_changes(), "changes")
         if "archiver" in roles:
             await closing.enter_async_context(open_archive(stores, self.registry, self._name))
-        sender = await closing.enter_async_context(open_sender(stores, self.plan.env))
+        sender = await closing.enter_async_context(open_sender(stores))
         if "channel" in roles:
             await closing.enter_async_context(open_outgoing(stores, self.registry, sender, self._name, self._boot))
         if "scheduler" in roles:

@@ -49,7 +49,6 @@ def run_node(
         embedded = settings.redis.url == "embedded"
         birth = Birth(
             settings=settings,
-            env=plan.env,
             registry=registry,
             redis_url=socket_url(settings.data_dir) if embedded else settings.redis.url,
             dials=dials,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.channel.limiter import Limiter
@@ -17,10 +17,10 @@ from app.redis_stores import RedisStores
 
 
 @asynccontextmanager
-async def open_sender(stores: RedisStores, env: Mapping[str, str]) -> AsyncIterator[Sender]:
+async def open_sender(stores: RedisStores) -> AsyncIterator[Sender]:
     """A process' way out to Feishu; what it sends goes into the log, for the store."""
     async with AsyncExitStack() as closing:
-        api = await closing.enter_async_context(FeishuApi(trust_env=_has_proxy(env)))
+        api = await closing.enter_async_context(FeishuApi())
         tokens = Tokens(api, stores.link, stores.keys, stores.keyring)
         closing.push_async_callback(tokens.close)
         limiter = Limiter(
@@ -33,11 +33,6 @@ async def open_sender(stores: RedisStores, env: Mapping[str, str]) -> AsyncItera
         closing.callback(telling.cancel)
         sent_log = SentLog(stores.log, stores.keyring)
         yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log, on_change=sent_log.changed)
-
-
-def _has_proxy(env: Mapping[str, str]) -> bool:
-    """Whether the way to Feishu leads through a proxy; looking for one costs something at every request."""
-    return any(env.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"))
 
 
 def limits_of(settings: Settings) -> Limits:

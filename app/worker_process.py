@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,7 +38,6 @@ class Birth:
     """What every worker process of a node knows from before the fork."""
 
     settings: Settings
-    env: Mapping[str, str] = field(repr=False)
     registry: Registry = field(repr=False)
     redis_url: str = field(repr=False)
     dials: Dials = field(repr=False)
@@ -78,7 +76,7 @@ async def _work(birth: Birth, lane: Lane) -> int:
         registry = birth.registry
         registry.quiet = True
         registry.load(everything=False)
-        sender = await closing.enter_async_context(open_sender(stores, birth.env))
+        sender = await closing.enter_async_context(open_sender(stores))
         await closing.enter_async_context(running(stores.shreds.run(), "shreds"))
         # An event that runs alone has its bot's code imported before it, and nobody else's.
         shelf = Shelf(

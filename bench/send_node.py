@@ -119,7 +119,7 @@ async def _main() -> None:
     specs = {number: spec_of(App(number), order["feishu"]) for number in order["apps"]}
     async with AsyncExitStack() as closing:
         stores = await closing.enter_async_context(redis_stores_at(settings, order["redis"]))
-        sender = await closing.enter_async_context(open_sender(stores, {}))
+        sender = await closing.enter_async_context(open_sender(stores))
         node = _Node(stores, sender, order)
         streams = [Stream(specs[app], *rest) for app, *rest in order["streams"]]
         claimed = [(stream, None if order["only_slots"] else await node.claim(stream)) for stream in streams]

@@ -112,7 +112,7 @@ def try_channel(
             raise HubError(f"alerts.channels has no {channel}; it has {', '.join(alerts.channels) or 'none'}")
         registry = Registry(config, os.environ, running_credentials(stores.settings.data_dir), quiet=True)
         registry.load()
-        async with aiohttp.ClientSession() as session, open_sender(stores, os.environ) as sender:
+        async with aiohttp.ClientSession() as session, open_sender(stores) as sender:
             built = channels_of(alerts, sender, session, lambda: registry.bots)
             await built[channel].send(trial(channel, SYSTEM_CLOCK.now()))
         return f"{channel} took it"

@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from app.core.errors import FeishuRefused, FeishuUnavailable
+from app.feishu.proxy import proxy_to
 
 FILE_LIMIT: Final = 100 * 1000 * 1000
 """Bytes of the largest file that Feishu lets a bot download (message resources: 100 MB)."""
@@ -30,6 +31,14 @@ _KEEP_IDLE: Final = 15.0
 # aiohttp wants larger bodies as a file, which it writes piece by piece.
 _LARGE_BODY: Final = 512 * 1024
 _JSON: Final = "application/json; charset=utf-8"
+
+# What fails before anything of the request could be received.
+_NEVER_LEFT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+)
 
 Query = Sequence[tuple[str, str]]
 
@@ -61,15 +70,9 @@ class Part:
 class FeishuApi:
     """One pool of kept connections for all bots and domains; made lazily on the loop that first uses it."""
 
-    def __init__(
-        self,
-        *,
-        file_limit: int = FILE_LIMIT,
-        trust_env: bool = False,
-    ) -> None:
-        """`trust_env` obeys HTTPS_PROXY and its like, which costs a look at the environment a request."""
+    def __init__(self, *, file_limit: int = FILE_LIMIT) -> None:
         self._file_limit = file_limit
-        self._trust_env = trust_env
+        self._proxies: dict[str, URL | None] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> FeishuApi:
@@ -121,6 +124,7 @@ class FeishuApi:
                 data=body,
                 headers=sent,
                 timeout=_timeout(timeout),
+                proxy=self._proxy(base_url),
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
             ) as response:
@@ -133,15 +137,21 @@ class FeishuApi:
                 f"the file that {what} asks for is over {self._file_limit // 1_000_000} MB: "
                 "Feishu's users can open it, a bot cannot fetch it"
             ) from error
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        except _NEVER_LEFT as error:
             raise _unavailable(
                 f"{base_url} cannot be reached for {what} ({_cause(error)}): "
-                "check the bot's `domain`, DNS and the firewall",
+                "check the bot's `domain`, DNS, proxy and the firewall",
                 sent=False,
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unavailable(f"{base_url} gave no whole answer to {what} ({_cause(error)})") from error
         return _answer(status, answered, raw, binary, what)
+
+    def _proxy(self, base_url: str) -> URL | None:
+        """Found once: looking through the environment costs something at every request."""
+        if base_url not in self._proxies:
+            self._proxies[base_url] = proxy_to(base_url)
+        return self._proxies[base_url]
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -150,7 +160,6 @@ class FeishuApi:
                 # One bot's cookies must never travel with another's call.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "feishu-hub"},
-                trust_env=self._trust_env,
             )
         return self._session
 
