@@ -33,6 +33,7 @@ from app.control.cluster.membership import Membership
 from app.control.health.counted_page import CountedPage
 from app.control.health.exporter import CONTENT_TYPE, exposition
 from app.control.health.status import Health
+from app.control.registry.directories import hub_file
 from app.control.registry.live_settings import LiveSettings
 from app.control.scheduler.firing import Firing
 from app.core.ending import running
@@ -85,7 +86,7 @@ async def open_back(
     firing = Firing(stores.timetable, stores.mailbox, stores.keyring, registry)
     clearing = Clearing(stores.link, stores.keys, stores.mailbox, stores.outbox.queue, stores.letters)
     access = Access(token, _callers(settings))
-    live = LiveSettings(plan.root / "hub.yaml", plan.env, lambda now: access.let_in(_callers(now)))
+    live = LiveSettings(hub_file(plan.root), plan.env, lambda now: access.let_in(_callers(now)))
     async with (
         running(live.run(), "settings"),
         open_dashboard(stores, measures, membership, alerting.book, token) as dashboard,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
 import urllib.error
 import urllib.request
@@ -31,11 +30,12 @@ class AdminApi:
     @classmethod
     def of(cls, config: Path, data_dir: Path | None, address: str | None) -> AdminApi:
         """Where hub.yaml and the environment say that it is, with the admin token; `address` goes over it."""
-        from app.core.settings import load_settings
+        from app.cli.settings import settings_of
+        from app.core.sections import url_here
 
         if address is not None and not address.startswith(("http://", "https://")):
             raise HubError(f"--api {address}: expected an address such as http://127.0.0.1:9091")
-        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        settings = settings_of(config, data_dir)
         admin = settings.server.admin
         if settings.admin_token is not None:
             token = settings.admin_token.get_secret_value()
@@ -48,9 +48,7 @@ class AdminApi:
                     f"no hub has run on {settings.data_dir}: name its data directory with --data-dir "
                     "(`feishu-hub dev` keeps its own in data/dev), or set HUB_ADMIN_TOKEN"
                 ) from None
-        host = "127.0.0.1" if admin.host in ("0.0.0.0", "::") else admin.host
-        host = f"[{host}]" if ":" in host else host
-        return cls((address or f"http://{host}:{admin.port}").rstrip("/"), token)
+        return cls((address or url_here(admin.host, admin.port)).rstrip("/"), token)
 
     def get(self, path: str) -> Any:
         return self._read(self._ask("GET", path))

@@ -55,15 +55,13 @@ def restore(
     data_dir: DataDir = None,
 ) -> None:
     """Put a backup into an empty data directory, while no hub runs on it."""
-    import os
-
+    from app.cli.settings import settings_of
     from app.core.logs import configure_logs
-    from app.core.settings import load_settings
     from app.storage.database import Database
     from app.storage.restore import restore as put_back
 
     configure_logs("console", "warning")
-    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+    settings = settings_of(config, data_dir)
     database = Database(settings.database.url, settings.data_dir)
     manifest = put_back(source, settings.data_dir, Path(database.place) if database.sqlite else None)
     typer.echo(f"restored into {settings.data_dir} what {source} held on {manifest.created}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,7 +115,7 @@ def check(
 @app.command()
 def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
     """Have every running node read its bots again, with the code of their handlers."""
-    from app.core.settings import load_settings
+    from app.cli.settings import settings_of
 
     async def publish() -> int:
         from app.core.engine_socket import running_url
@@ -125,7 +124,7 @@ def reload(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
         from app.core.redis import connect
 
         # Not through the stores: asking needs no master key, and must start no engine where no hub runs.
-        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        settings = settings_of(config, data_dir)
         embedded = settings.redis.url == "embedded"
         url = await running_url(settings.data_dir) if embedded else settings.redis.url
         if url is None:
@@ -191,10 +190,10 @@ def _row(registry: Registry, status: BotStatus) -> dict[str, Any]:
 
 def _left(config: Path, data_dir: Path | None, registry: Registry) -> Sequence[Mapping[str, Any]]:
     """Bots whose directory is gone, as a hub that runs would list them; what cannot be asked ends nothing."""
+    from app.cli.settings import settings_of
     from app.control.registry.left import LeftBehind, removed_bot
     from app.core.engine_socket import running_url
     from app.core.errors import HubError
-    from app.core.settings import load_settings
     from app.storage.vault import DatabaseVault
 
     async def work(stores: Stores) -> Sequence[Mapping[str, Any]]:
@@ -203,7 +202,7 @@ def _left(config: Path, data_dir: Path | None, registry: Registry) -> Sequence[M
         return [removed_bot(bot, depth) for bot, depth in found.items()]
 
     try:
-        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        settings = settings_of(config, data_dir)
         # No engine is started to look: where none ran there is nothing, and a list of directories is quick.
         if settings.redis.url == "embedded" and asyncio.run(running_url(settings.data_dir)) is None:
             return []

@@ -18,11 +18,11 @@ app = typer.Typer(help="Settings: validate, get.", no_args_is_help=True)
 @app.command()
 def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: AsJson = False) -> None:
     """Check hub.yaml, the environment, every bot and its handler; name every fault at once, exit 1 if there is any."""
+    from app.cli.settings import settings_of
     from app.control.registry.check import check_addresses, check_all, unknown_bots
     from app.control.registry.snapshot import Registry
     from app.core.errors import ConfigError, Fault
     from app.core.logs import configure_logs
-    from app.core.settings import load_settings
 
     configure_logs("console", "error")  # the command prints what the registry would log
     faults: list[Fault] = []
@@ -30,7 +30,7 @@ def validate(config: ConfigDir = DEFAULT_CONFIG, bots: BotsDir = None, as_json: 
     registry = Registry(config, os.environ)
     registry.load()
     try:
-        settings = load_settings(config / "hub.yaml", os.environ)
+        settings = settings_of(config)
         warnings += [f"environment: {name}: names no setting" for name in settings.unknown_env]
         warnings += unknown_bots(settings, registry.statuses)
         faults += check_addresses(settings)
@@ -54,15 +54,15 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Print settings as they are in force, from file and environment together; of secrets only whether they are set."""
+    from app.cli.settings import settings_of
     from app.control.registry.reference import shown_values
     from app.core.errors import ConfigError
-    from app.core.settings import load_settings
 
     if not config.is_dir():
         typer.echo(f"{config}: no such directory: name another with -c DIR", err=True)
         raise typer.Exit(1)
     try:
-        settings = load_settings(config / "hub.yaml", os.environ)
+        settings = settings_of(config)
     except ConfigError as exc:
         fail(exc.faults)
     values = shown_values(settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +10,9 @@ import typer
 
 from app.cli.options import DEFAULT_CONFIG, BotsDir, ConfigDir
 from app.cli.run import AdminPort, Host, Port
+from app.cli.settings import TRIAL, settings_of
 
-# A directory of its own: what is tried out never mixes with what a hub on the same checkout keeps.
+# A directory of its own, as TRIAL is of the rest.
 _DATA_DIR = Path("data/dev")
 
 DevDataDir = Annotated[Path, typer.Option("--data-dir", help="Data directory of the trial.")]
@@ -28,22 +29,26 @@ def dev(
     """Run the hub with a playground: a local Feishu with a chat page; no Feishu account is needed."""
     from app.cli.run import serve
     from app.core.logs import configure_logs
-    from app.core.settings import load_settings
+    from app.core.sections import url_here
 
     given: dict[str, Any] = {
         "server.host": host or "127.0.0.1",
         "server.port": port,
         "server.admin.port": admin_port,
-        "data_dir": data_dir,
         "log.format": "console",
+        **TRIAL,
     }
-    settings = load_settings(config / "hub.yaml", os.environ, given)
+    settings = settings_of(config, data_dir, given)
+    if settings.server.admin.port == 0:
+        # The playground's address stands in every bot's credentials, before anything listens.
+        settings = settings_of(config, data_dir, given | {"server.admin.port": _free_port()})
     configure_logs("console", settings.log.level)
     root = config if config.exists() else _example_bots(data_dir)
 
     from app.control.playground.stage import Stage
 
-    stage = Stage(settings.data_dir, admin_port=settings.server.admin.port)
+    admin = settings.server.admin
+    stage = Stage(settings.data_dir, address=url_here(admin.host, admin.port))
     raise typer.Exit(
         serve(
             settings,
@@ -56,6 +61,13 @@ def dev(
             on_stop=stage.close,
         )
     )
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
 
 
 def _example_bots(data_dir: Path) -> Path:

@@ -61,18 +61,19 @@ def doctor(
 
 
 def _examine(config: Path, bots: Path | None, data_dir: Path | None) -> Iterator[Finding]:
+    from app.cli.settings import settings_of
+    from app.control.registry.directories import hub_file
     from app.core.errors import ConfigError
-    from app.core.settings import load_settings
 
     yield _python()
     settings: Settings | None = None
     try:
-        settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+        settings = settings_of(config, data_dir)
     except ConfigError as exc:
         for fault in exc.faults:
             yield Finding("settings", "fail", str(fault), "correct it, then run feishu-hub config validate")
     else:
-        file = config / "hub.yaml"
+        file = hub_file(config)
         yield Finding("settings", "ok", f"{file if file.exists() else f'defaults (no {file})'} and the environment")
         for name in settings.unknown_env:
             yield Finding("settings", "warn", f"{name} names no setting", "see docs/reference.md for the names")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.options import DEFAULT_CONFIG, BotsDir, ConfigDir, DataDir
+from app.cli.settings import settings_of
 from app.core.errors import HubError, StartError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ def run(
     """Run the hub, or with `-c config/BOT` one bot as a process of its own."""
     from app.control.registry.directories import bot_id_of, is_one_bot
     from app.core.logs import configure_logs
-    from app.core.settings import load_settings
 
     given: dict[str, Any] = {
         "server.host": host,
@@ -56,7 +56,7 @@ def run(
         raise HubError(f"{config}: no such directory; make it (feishu-hub bots add NAME), or name another with -c DIR")
     single = is_one_bot(config)
     own, more = _own_ports(config) if single else ({}, {})
-    settings = load_settings(config / "hub.yaml", os.environ, given, own)
+    settings = settings_of(config, more=given, own=own)
     configure_logs(settings.log.format, settings.log.level)
     group = bot_id_of(config) if single else ""
     raise typer.Exit(serve(settings, config, bots, group=group, **more))

@@ -15,15 +15,14 @@ T = TypeVar("T")
 def with_stores(config: Path, data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
     """What `work` gives; raises HubError where the stores cannot be had."""
     import asyncio
-    import os
 
+    from app.cli.settings import settings_of
     from app.control.registry.directories import bot_id_of, is_one_bot
     from app.core.logs import configure_logs
-    from app.core.settings import load_settings
     from app.wiring import open_stores
 
     configure_logs("console", "warning")
-    settings = load_settings(config / "hub.yaml", os.environ, {"data_dir": data_dir})
+    settings = settings_of(config, data_dir)
 
     # A bot that runs as a process of its own is woken at once, not when it looks by itself.
     group = bot_id_of(config) if is_one_bot(config) else ""

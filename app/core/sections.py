@@ -33,6 +33,12 @@ def _database_url(url: str) -> str:
     return url
 
 
+def url_here(host: str, port: int) -> str:
+    """The URL at which this machine itself reaches what listens on `host`."""
+    name = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 class AdminListener(Frozen):
     """`server.admin`: metrics, API, dashboard."""
 

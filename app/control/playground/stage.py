@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from app.control.playground.asgi import AsgiApp, Receive, Scope, Send
 from app.control.playground.playground import Playground
+from app.core.sections import url_here
 from app.model.bot import BotSpec, Credentials
 
 _PEOPLE: Final = ("小明", "Alice", "王芳")
@@ -37,16 +38,21 @@ class Running(Protocol):
 
 
 class Stage:
-    """Gives each bot credentials of the playground, random for each data directory, and draws the scene."""
+    """Gives bots credentials of the playground, random for each data directory, and draws the scene.
 
-    def __init__(self, data_dir: Path, *, admin_port: int) -> None:
-        self._address = f"http://127.0.0.1:{admin_port}"
+    A bot whose credentials.yaml is filled in keeps those: it is Feishu's, and has no place here.
+    """
+
+    def __init__(self, data_dir: Path, *, address: str) -> None:
+        """`address` is where the admin listener is reached."""
+        self._address = address
+        self._data_dir = data_dir
         self._secret = _kept_secret(data_dir / "playground.key")
         self._note = data_dir / _NOTE
         self._playground: Playground | None = None
 
     def credentials(self, bot: str) -> Credentials:
-        """What stands in for the bot's credentials.yaml."""
+        """What stands in for a credentials.yaml that is missing, or has no values yet."""
         return Credentials(
             app_id=f"cli_{self._derived(bot, 'app_id')[:16]}",
             app_secret=SecretStr(self._derived(bot, "app_secret")),
@@ -78,13 +84,17 @@ class Stage:
         """Put the node's bots on the stage and tell where to look."""
         playground = self._playground
         assert playground is not None
-        host, port = node.public
+        public = url_here(*node.public)
         people = [playground.add_user(name) for name in _PEOPLE]
 
         def enter(bots: frozenset[str]) -> None:
             for bot in sorted(bots & node.bots.keys()):
                 own = self.credentials(bot)
-                url = f"http://{host if host not in ('0.0.0.0', '::') else '127.0.0.1'}:{port}/webhook/{bot}"
+                if node.bots[bot].credentials.app_id != own.app_id:
+                    real = f"{bot}: its credentials.yaml is filled in: it sends to Feishu itself, not to the playground"
+                    _tell(f"    {real} · 真实应用")
+                    continue
+                url = f"{public}/webhook/{bot}"
                 app = playground.add_app(
                     own.app_id,
                     own.app_secret.get_secret_value(),
@@ -108,9 +118,10 @@ class Stage:
 
     playground   {self._address}/playground    write to a bot here · 在这里和机器人聊天
     dashboard    {self._address}/dashboard    bots, limits, alerts · 机器人、限流、告警
-    webhook      http://127.0.0.1:{port}/webhook/<bot_id>
+    webhook      {public}/webhook/<bot_id>
     admin        {self._address}/docs    metrics at /metrics, health at /health
     bots         {", ".join(sorted(node.bots)) or "none"}
+    data         {self._data_dir}    an engine and a database of its own, whatever hub.yaml and HUB_… name
     token        {node.token_file}    for dashboard and admin
 
   Ctrl-C stops it.
@@ -127,7 +138,7 @@ def running_credentials(data_dir: Path) -> Callable[[str], Credentials] | None:
         address = json.loads((data_dir / _NOTE).read_text())["address"]
     except (OSError, ValueError, KeyError):
         return None
-    return Stage(data_dir, admin_port=int(address.rpartition(":")[2])).credentials
+    return Stage(data_dir, address=address).credentials
 
 
 def _is_local(scope: Scope) -> bool:

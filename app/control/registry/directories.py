@@ -25,6 +25,14 @@ def is_one_bot(directory: Path) -> bool:
     return any((directory / name).is_file() for name in (CREDENTIALS, CONFIG))
 
 
+def hub_file(directory: Path) -> Path:
+    """hub.yaml of DIR; one bot that has none of its own is run by that of the directory around it."""
+    own = directory / "hub.yaml"
+    if own.exists() or not is_one_bot(directory):
+        return own
+    return Path(os.path.abspath(directory)).parent / "hub.yaml"
+
+
 def bot_id_of(directory: Path) -> str:
     """The directory's name as its path says it, so that a symbolic link gives its own name."""
     return Path(os.path.abspath(directory)).name

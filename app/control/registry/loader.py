@@ -41,16 +41,16 @@ class Reading:
     """Further files that the reading depends on."""
 
 
-def read_bot(directory: Path, env: Mapping[str, str], credentials: Credentials | None = None) -> BotSpec:
+def read_bot(directory: Path, env: Mapping[str, str], stand_in: Credentials | None = None) -> BotSpec:
     """The bot of a directory; raises ConfigError with every fault of both files."""
-    reading = examine(directory, env, credentials)
+    reading = examine(directory, env, stand_in)
     if reading.spec is None:
         raise ConfigError(reading.faults)
     return reading.spec
 
 
-def examine(directory: Path, env: Mapping[str, str], credentials: Credentials | None = None) -> Reading:
-    """As `read_bot`, with warnings, and faults as data; `credentials` stand in for credentials.yaml."""
+def examine(directory: Path, env: Mapping[str, str], stand_in: Credentials | None = None) -> Reading:
+    """As `read_bot`, with warnings, and faults as data; `stand_in` serves where credentials.yaml has no values yet."""
     bot = bot_id_of(directory)
     faults: list[Fault] = []
     if not is_bot_id(bot):
@@ -62,23 +62,18 @@ def examine(directory: Path, env: Mapping[str, str], credentials: Credentials | 
     if not config_file.faults and config_file.data.get("handler") is None:
         wrong.append(Fault(config_file.file, "handler", "missing: name the module in bots/ that answers this bot"))
     faults += wrong
-    others = len(faults)
 
-    digests, mounted = [config_file.digest], list(config_file.mounted)
-    unfilled = False
-    if credentials is None:
-        secrets_file = _document(directory / CREDENTIALS, env, _how_to_fill(directory))
-        credentials, wrong = fit_document(Credentials, secrets_file)
-        if not secrets_file.faults and _plain(secrets_file) and not config_file.data.get("allow_plaintext"):
-            wrong.append(_refused(secrets_file.file))
-        faults += wrong
-        unfilled = bool(wrong) and not others and _is_unfilled(secrets_file, wrong)
-        digests.append(secrets_file.digest)
-        mounted += secrets_file.mounted
-    else:
-        if not credentials.encrypt_key and not config_file.data.get("allow_plaintext"):
-            faults.append(_refused("credentials"))
-        digests.append(_digest(credentials))
+    secrets_file = _document(directory / CREDENTIALS, env, _how_to_fill(directory))
+    credentials, wrong = fit_document(Credentials, secrets_file)
+    if not secrets_file.faults and _plain(secrets_file) and not config_file.data.get("allow_plaintext"):
+        wrong.append(_refused(secrets_file.file))
+    unfilled = bool(wrong) and _is_unfilled(secrets_file, wrong)
+    digests = [config_file.digest, secrets_file.digest]
+    if unfilled and stand_in is not None:
+        credentials, wrong, unfilled = stand_in, [], False
+        digests.append(_digest(stand_in))
+    unfilled = unfilled and not faults
+    faults += wrong
 
     spec = None
     if not faults and config is not None and credentials is not None:
@@ -93,7 +88,7 @@ def examine(directory: Path, env: Mapping[str, str], credentials: Credentials | 
         faults=tuple(faults),
         warnings=_warnings(directory, config, credentials),
         unfilled=unfilled,
-        mounted=tuple(mounted),
+        mounted=(*config_file.mounted, *secrets_file.mounted),
     )
 
 
@@ -177,4 +172,8 @@ def _warnings(directory: Path, config: BotConfig | None, credentials: Credential
             found.append(f"{file}: legacy_cards: old card callbacks are proved by SHA-1 alone")
         if config.dedup_ttl < _LAST_REDELIVERY:
             found.append(f"{file}: dedup_ttl: below 7.1 h, so a late redelivery can be handled a second time")
+        if config.max_age > config.dedup_ttl:
+            found.append(
+                f"{file}: max_age: over dedup_ttl, so a request that was recorded can be handled a second time"
+            )
     return tuple(found)

@@ -37,7 +37,8 @@ def docs_reference() -> str:
     """docs/reference.md, whole."""
     parts = [
         _HEAD,
-        "## hub.yaml\n\nEverything is optional. The environment wins over the file, the command line over both.\n",
+        "## hub.yaml\n\nEverything is optional. The environment wins over the file, the command line over both.\n"
+        "A process of one bot (`-c config/BOT`) reads `config/BOT/hub.yaml`, where there is none `config/hub.yaml`.\n",
         _table(Settings, environment=True),
         "Further names for common ones:\n",
         "\n".join(f"- `{name}` is `{key}`" for name, key in SHORT_NAMES.items()) + "\n",

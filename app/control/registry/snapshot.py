@@ -59,7 +59,7 @@ class Scan:
 class Registry:
     """Implements `Catalog`; `root` is one bot or a directory of many, `env` fills placeholders.
 
-    `credentials`, where given, may supply a bot's credentials by id instead of its credentials.yaml.
+    `credentials`, where given, may supply a bot's credentials by id where its credentials.yaml has no values yet.
     """
 
     def __init__(

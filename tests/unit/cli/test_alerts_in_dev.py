@@ -31,7 +31,7 @@ async def chat(engine_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "config" / "echo" / "config.yaml").write_text("handler: echo\n")
     async with Playground() as playground:
         url = await playground.start()
-        own = Stage(tmp_path, admin_port=int(url.rpartition(":")[2])).credentials("echo")
+        own = Stage(tmp_path, address=url).credentials("echo")
         echo = playground.add_app(own.app_id, own.app_secret.get_secret_value(), "echo")
         chat = playground.group("team", [echo], [playground.add_user("Ann")])
         settings = {"alerts": {"channels": {"team": {"bot": "echo", "feishu_chat": chat.chat_id}}}}
@@ -50,10 +50,10 @@ async def test_a_chat_of_the_playground_is_reached(chat: Chat, tmp_path: Path) -
 async def test_a_playground_that_ended_is_not_taken_for_one_that_runs(tmp_path: Path) -> None:
     async def admin(*_: object) -> None: ...
 
-    stage = Stage(tmp_path, admin_port=1)
+    stage = Stage(tmp_path, address="http://127.0.0.1:1")
     assert running_credentials(tmp_path) is None
     stage.beside(admin)
-    await Stage(tmp_path, admin_port=2).close()  # a second one that could not start
+    await Stage(tmp_path, address="http://127.0.0.1:2").close()  # a second one that could not start
     found = running_credentials(tmp_path)
     assert found is not None
     assert found("echo") == stage.credentials("echo")

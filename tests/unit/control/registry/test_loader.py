@@ -132,9 +132,17 @@ def test_credentials_without_values_are_told_from_wrong_ones(write_bot: WriteBot
     assert not examine(write_bot("both", config="handler: 5\n", credentials=unfilled), {}).unfilled
 
 
-def test_given_credentials_stand_in_for_the_file(write_bot: WriteBot) -> None:
-    directory = write_bot("support", credentials="not: read\n")
-    assert read_bot(directory, {}, stand_in_credentials("support")).credentials.app_id == "cli_support"
+@pytest.mark.parametrize("credentials", [None, "app_id: ''\n", "app_id: ${APP}\napp_secret: s\n"])
+def test_given_credentials_stand_in_for_those_that_have_no_values(write_bot: WriteBot, credentials: str | None) -> None:
+    directory = write_bot("support", credentials=credentials)
+    assert read_bot(directory, {}, stand_in_credentials("given")).credentials.app_id == "cli_given"
+
+
+def test_credentials_that_are_there_are_used_and_checked_whatever_stands_in(write_bot: WriteBot) -> None:
+    directory = write_bot("support")
+    assert read_bot(directory, {}, stand_in_credentials("given")).credentials.app_id == "cli_support"
+    write_bot("support", credentials="nonsense: 1\n")
+    assert any(fault.key == "nonsense" for fault in examine(directory, {}, stand_in_credentials("given")).faults)
 
 
 def test_secrets_readable_by_everybody_are_warned_of(write_bot: WriteBot) -> None:
