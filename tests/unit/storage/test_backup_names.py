@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -58,4 +61,27 @@ def test_restoring_what_is_no_backup(tmp_path: Path, name: str, made: str | None
         backup.mkdir()
     with pytest.raises(HubError, match=said):
         restore(backup, tmp_path / "data", None)
+    assert not any((tmp_path / "data").glob("*"))
+
+
+@pytest.mark.parametrize("name", ["/elsewhere", "../elsewhere", "link", "pipe"])
+def test_what_leads_out_of_the_directory_is_refused(tmp_path: Path, name: str) -> None:
+    member = tarfile.TarInfo(name)
+    member.type = {"link": tarfile.SYMTYPE, "pipe": tarfile.FIFOTYPE}.get(name, tarfile.REGTYPE)
+    member.linkname = ".."
+    with tarfile.open(tmp_path / "hub.tar", "w") as tar:
+        tar.addfile(member)
+    with pytest.raises(HubError, match=f"holds '{name}', which no backup does"):
+        restore(tmp_path / "hub.tar", tmp_path / "data", None)
+    assert not any((tmp_path / "data").glob("*"))
+
+
+@pytest.mark.parametrize("kept", [0.999, 0.5, 0.1])
+def test_one_that_was_cut_off_is_named(tmp_path: Path, kept: float) -> None:
+    (tmp_path / "spool.db").write_bytes(random.Random(4).randbytes(100_000))
+    with tarfile.open(tmp_path / "hub.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "spool.db", arcname="./spool.db")
+    os.truncate(tmp_path / "hub.tgz", int(kept * (tmp_path / "hub.tgz").stat().st_size))
+    with pytest.raises(HubError, match=r"hub\.tgz could not be restored, it may be cut off"):
+        restore(tmp_path / "hub.tgz", tmp_path / "data", None)
     assert not any((tmp_path / "data").glob("*"))
