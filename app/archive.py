@@ -48,6 +48,7 @@ async def open_archive(stores: Stores, registry: Registry, consumer: str) -> Asy
         otherwise=retains.removed,
         expire=stores.letters.expire,
         rewrite_log=rewrite_log,
+        group=stores.keys.group,
     )
     archiving = asyncio.create_task(archiver.run(), name="archiver")
     try:

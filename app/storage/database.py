@@ -28,8 +28,8 @@ _CONNECT_TIMEOUT: Final = 5.0
 _COMMAND_TIMEOUT: Final = 30.0
 # SQLite has one writer at a time over all processes: how long one waits for the others.
 _BUSY_TIMEOUT_MS: Final = 10_000
-# One that moves millions of rows takes minutes; meanwhile the archive waits.
-_MIGRATION_TIMEOUT: Final = 1800.0
+# What moves millions of rows takes minutes; meanwhile the archive waits.
+_LONG_TIMEOUT: Final = 1800.0
 # Of a new file. Batches go to random places of several indexes: larger pages are fewer, and so is what a batch writes
 # (10,000 rows: 34 µs a row with pages of 4 KiB, 23 with these).
 _PAGE_SIZE: Final = 16_384
@@ -79,7 +79,7 @@ class Database:
                     revision = await connection.run_sync(current_revision)
                 # A schema at its head needs no Alembic, which costs a third of a second to import.
                 if revision != HEAD:
-                    async with asyncio.timeout(_MIGRATION_TIMEOUT):
+                    async with asyncio.timeout(_LONG_TIMEOUT):
                         await self._migrate()
             self._ready.set()
 
@@ -104,10 +104,16 @@ class Database:
         """A connection in one transaction, committed at the end; StoreUnavailable when the database is away."""
         await self.prepare()
         with self._guard():
-            async with self._locked(), self._engine.connect() as connection:
-                await connection.execution_options(hub_writes=True)
-                async with connection.begin():
-                    yield connection
+            async with self._locked(), _writing(self._engine) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[AsyncConnection]:
+        """As `writing`, for statements that go through millions of rows: they have half an hour each."""
+        await self.prepare()
+        with self._guard():
+            async with self._locked(), self._patient() as engine, _writing(engine) as connection:
+                yield connection
 
     async def scrub(self, table: str | None = None) -> None:
         """Leave nothing of what was deleted or overwritten in `table` in the database's own files.
@@ -145,20 +151,23 @@ class Database:
             yield
 
     async def _migrate(self) -> None:
-        # To PostgreSQL a connection of its own: no command of it is cut off for taking long.
-        own = None if self.sqlite else _engine(self._url, DatabasePool(), command_timeout=_MIGRATION_TIMEOUT)
-        engine = own or self._engine
+        async with self._patient() as engine, _writing(engine) as connection:
+            # On SQLite the transaction that begins here is itself the lock (BEGIN IMMEDIATE).
+            if not self.sqlite:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            await connection.run_sync(upgrade, self.place)
+
+    @asynccontextmanager
+    async def _patient(self) -> AsyncIterator[AsyncEngine]:
+        """To PostgreSQL a connection of its own: no command of it is cut off for taking long."""
+        if self.sqlite:
+            yield self._engine
+            return
+        own = _engine(self._url, DatabasePool(), command_timeout=_LONG_TIMEOUT)
         try:
-            async with engine.connect() as connection:
-                await connection.execution_options(hub_writes=True)
-                async with connection.begin():
-                    # On SQLite the transaction that begins here is itself the lock (BEGIN IMMEDIATE).
-                    if not self.sqlite:
-                        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
-                    await connection.run_sync(upgrade, self.place)
+            yield own
         finally:
-            if own is not None:
-                await own.dispose()
+            await own.dispose()
 
     async def _make_file(self) -> None:
         path = Path(self._url.database or "")
@@ -179,6 +188,14 @@ class Database:
             if isinstance(error, PoolTimeout):
                 words = "all its connections are in use: raise database.pool.max_connections"
             raise StoreUnavailable(f"the database ({self.place}) cannot be used: {words}") from error
+
+
+@asynccontextmanager
+async def _writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as connection:
+        await connection.execution_options(hub_writes=True)
+        async with connection.begin():
+            yield connection
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, or_, select, text, update
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError
@@ -23,9 +23,9 @@ _HALF_A_DAY: Final = 43_200.0
 # With the two below a message is gone at most 18 hours after it was due.
 _PERIOD: Final = 6 * 3600.0
 _LOOK: Final = 60.0
-
-# Of days that are written anew and letters that are gone nothing else says that files still hold them.
-_UNDER_WAY: Final = turns.c.name == "purge"
+# A configuration that was not mounted for a while is no reason to delete anything.
+_MISSED_FOR: Final = 86_400.0
+_MISSED: Final = "missed:"
 
 Expire = Callable[[str, float], Awaitable[int]]
 """Deletes what else is kept of a bot from before a time (seconds since the epoch); how many."""
@@ -33,7 +33,7 @@ Expire = Callable[[str, float], Awaitable[int]]
 Retains = Callable[[], Mapping[str, float]]
 """How long each bot's messages are kept, in seconds; infinity is for ever."""
 Otherwise = Callable[[], float | None]
-"""The same of all bots that are not among them; None: theirs stay."""
+"""The same of all bots that are not among them, and were missed for a day; None: theirs stay."""
 
 log = get_logger(__name__)
 
@@ -53,11 +53,12 @@ class Retention:
         otherwise: Otherwise = lambda: None,
         expire: Expire | None = None,
         rewrite_log: Callable[[], Awaitable[None]] | None = None,
+        group: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`expire` lets copies go that lie elsewhere; `rewrite_log` has the engine write its own file anew.
 
-        In that what was archived and deleted lies on.
+        In that what was archived and deleted lies on. Those who delete for the same bots are of one `group`.
         """
         self._database = database
         self._retains = retains
@@ -65,6 +66,9 @@ class Retention:
         self._expire = expire
         self._rewrite_log = rewrite_log
         self._clock = clock
+        self._turn = f"retention:{group}" if group else "retention"
+        # Of days that are written anew and letters that are gone nothing else says that files still hold them.
+        self._under_way = f"purge:{group}" if group else "purge"
 
     async def run(self) -> None:
         """For ever; what goes wrong is logged and tried again."""
@@ -113,23 +117,33 @@ class Retention:
     async def _begin(self) -> bool:
         """Note that a purge is under way; whether an earlier one was and did not come to its end."""
         async with self._database.writing() as connection:
-            owed = await connection.scalar(select(turns.c.name).where(_UNDER_WAY))
-            await insert_new(connection, turns, [{"name": "purge", "next": 0}])
+            owed = await connection.scalar(select(turns.c.name).where(turns.c.name == self._under_way))
+            await insert_new(connection, turns, [{"name": self._under_way, "next": 0}])
         return owed is not None
 
     async def _end(self) -> None:
         async with self._database.writing() as connection:
-            await connection.execute(delete(turns).where(_UNDER_WAY))
+            await connection.execute(delete(turns).where(turns.c.name == self._under_way))
 
     async def _all(self) -> Mapping[str, float]:
         """How long the messages of each bot are kept, of those too that nobody configures any more."""
         named, rest = self._retains(), self._otherwise()
         if rest is None:
             return named
-        async with self._database.reading() as connection:
+        now, grace = int(self._clock.now() * 1000), int(_MISSED_FOR * 1000)
+        async with self._database.writing() as connection:
             # Whoever has messages has a data key, in a far smaller table.
-            bots = list(await connection.scalars(select(data_keys.c.bot).distinct()))
-        return {**dict.fromkeys(bots, rest), **named}
+            missed = set(await connection.scalars(select(data_keys.c.bot).distinct())) - named.keys()
+            rows = await connection.execute(select(turns).where(turns.c.name.startswith(_MISSED)))
+            noted = {row.name.removeprefix(_MISSED): row.next for row in rows}
+            # Later than a day from now is what a clock that was ahead has left.
+            stands = {bot for bot in missed & noted.keys() if noted[bot] <= now + grace}
+            await connection.execute(
+                delete(turns).where(turns.c.name.in_([_MISSED + bot for bot in noted if bot not in stands]))
+            )
+            new = [{"name": _MISSED + bot, "next": now + grace} for bot in sorted(missed - stands)]
+            await insert_new(connection, turns, new)
+        return {**{bot: rest for bot in stands if noted[bot] <= now}, **named}
 
     async def _delete(self, bot: str, before: int) -> int:
         due = select(messages.c.id).where(messages.c.bot == bot, messages.c.created < before)
@@ -150,7 +164,7 @@ class Retention:
             return list(await connection.scalars(select(worn_days.c.day).order_by(worn_days.c.day)))
 
     async def _renew(self, day: int) -> None:
-        async with self._database.writing() as connection:
+        async with self._database.rewriting() as connection:
             if day in await days_kept(connection):
                 await shut(connection, day)
                 if await connection.scalar(text(f"SELECT 1 FROM {contents_of(day)} LIMIT 1")):
@@ -162,10 +176,12 @@ class Retention:
     async def _my_turn(self) -> bool:
         """Take the turn if it is due: of nodes that ask at once one gets it."""
         now = int(self._clock.now() * 1000)
+        then = now + int(self._period() * 1000)
         async with self._database.writing() as connection:
-            await insert_new(connection, turns, [{"name": "retention", "next": 0}])
-            mine = update(turns).where(turns.c.name == "retention", turns.c.next <= now)
-            taken = await connection.execute(mine.values(next=now + int(self._period() * 1000)))
+            await insert_new(connection, turns, [{"name": self._turn, "next": 0}])
+            # Later than a turn from now is what a clock that was ahead has left.
+            due = or_(turns.c.next <= now, turns.c.next > then)
+            taken = await connection.execute(update(turns).where(turns.c.name == self._turn, due).values(next=then))
         return taken.rowcount == 1
 
     def _period(self) -> float:

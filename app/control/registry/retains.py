@@ -6,22 +6,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.control.registry.snapshot import Registry
-from app.core.clock import SYSTEM_CLOCK, Clock
 from app.model.bot import BotConfig
 
-# A configuration that was not mounted for a while is no reason to delete anything.
-_GRACE: Final = 86_400.0
 _FOR_EVER: Final = float("inf")
 
 
 class Retains:
     """As config.yaml says; while that cannot be read, for ever."""
 
-    def __init__(self, registry: Registry, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._clock = clock
-        self._seen: frozenset[str] = frozenset()
-        self._since = clock.monotonic()
 
     def named(self) -> Mapping[str, float]:
         """Of each bot that has a directory, in seconds."""
@@ -29,17 +23,8 @@ class Retains:
         return {bot: self._of(bot) for bot in readings}
 
     def removed(self) -> float | None:
-        """Of all others; None while it is not sure that they were removed.
-
-        A process of one bot knows nothing of the others. A directory has to be missing for a day.
-        """
-        there = frozenset(self._registry.readings)
-        if not there >= self._seen:
-            self._since = self._clock.monotonic()
-        self._seen = there
-        if self._registry.root_faults or not there or self._registry.single:
-            return None
-        if self._clock.monotonic() - self._since < _GRACE:
+        """Of all others; None where nothing can be said of them: a process of one bot knows nothing of the others."""
+        if self._registry.root_faults or not self._registry.readings or self._registry.single:
             return None
         return BotConfig(handler="none").retain
 

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from app.core.errors import ConfigError, StartError, StoreUnavailable
-from app.storage.database import Database
+from app.storage.database import Database, _engine
 from app.storage.schema import HEAD, upgrade
 from app.storage.tables import metadata
 
@@ -57,6 +57,21 @@ def _made(connection: Connection) -> list[str]:
         said += [table, *columns, str(seen.get_pk_constraint(table)["constrained_columns"])]
         said += [str(index) for index in sorted(seen.get_indexes(table), key=str)]
     return said
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_what_rewrites_a_table_is_not_cut_off(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_engine, "__defaults__", (0.2,))  # the time of a command
+    database = Database(database_url, tmp_path)
+    slow = text("SELECT pg_sleep(0.4)")
+    with pytest.raises(StoreUnavailable):
+        async with database.writing() as connection:
+            await connection.execute(slow)
+    async with database.rewriting() as connection:
+        await connection.execute(slow)
+    await database.close()
 
 
 async def test_nodes_that_start_at_once_migrate_once(database_url: str, tmp_path: Path) -> None:
