@@ -167,9 +167,8 @@ def test_schedules(hub: Callable[..., Any]) -> None:
         assert "no schedule evening" in missing.output
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_a_bot_that_is_unknown_is_said_to_be(hub: Callable[..., Any]) -> None:
+    for command in (
         "dead list typo",
         "tasks list typo",
         "schedules list typo",
@@ -183,13 +182,11 @@ def test_schedules(hub: Callable[..., Any]) -> None:
         "dead drop typo 1-0",
         "tasks show typo report",
         "schedules pause typo morning",
-    ],
-)
-def test_a_bot_that_is_unknown_is_said_to_be(hub: Callable[..., Any], command: str) -> None:
-    missing = hub(*command.split())
-    assert missing.exit_code == 1
-    assert "there is no bot typo in " in missing.output
-    assert "there are: echo" in missing.output
+    ):
+        missing = hub(*command.split())
+        assert missing.exit_code == 1, command
+        assert "there is no bot typo in " in missing.output, command
+        assert "there are: echo" in missing.output, command
 
 
 def test_a_bot_whose_directory_is_gone_stays_within_reach(hub: Callable[..., Any], tmp_path: Path) -> None:
