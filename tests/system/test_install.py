@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import re
 import shutil
 import signal
@@ -29,7 +31,19 @@ SOURCES = ("app", "bots", "pyproject.toml", "README.md", "LICENSE")
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's content in a directory of its own; what it depends on comes from the tests' environment."""
-    root = tmp_path_factory.mktemp("install")
+    base = tmp_path_factory.getbasetemp()
+    # Each process of a run has a directory in the run's.
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "install"
+    root.mkdir(exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "site").exists():
+            install(root)
+    return root / "site"
+
+
+def install(root: Path) -> None:
+    """Build the wheel and have pip install it, which takes as long as all that is tested of it."""
     source = root / "source"
     source.mkdir()
     for name in SOURCES:
@@ -45,8 +59,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, source], check=True, cwd=root
     )
     [wheel] = wheels.glob("feishu_hub-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", root / "site", wheel], check=True, cwd=root)
-    return root / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", root / "made", wheel], check=True, cwd=root)
+    (root / "made").rename(root / "site")
 
 
 def environment(installed: Path) -> dict[str, str]:
