@@ -58,6 +58,12 @@ async def is_at(hub: HubProcess, place: str) -> bool:
         return str((await answer.json())["status"]) == place
 
 
+async def recovered(site: Site, hub: HubProcess) -> None:
+    """Return once events can be kept in Redis again, and bring at once what was refused meanwhile."""
+    await until(lambda: is_at(hub, "ready"))
+    site.clock.hurry()
+
+
 async def test_engine_is_paused(site: Site) -> None:
     async with running(site) as (hub, traffic):
         [engine] = hub.children()["engine"]
@@ -65,7 +71,7 @@ async def test_engine_is_paused(site: Site) -> None:
         await until(lambda: is_at(hub, "degraded"))
         await traffic.go_on(10)
         engine.resume()
-        await until(lambda: is_at(hub, "ready"))
+        await recovered(site, hub)
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.refused() == 0, "the spool takes what Redis cannot"
@@ -79,7 +85,7 @@ async def test_engine_is_paused_and_there_is_no_spool(site: Site) -> None:
         await until(lambda: is_at(hub, "unavailable"))
         await traffic.go_on(3)
         engine.resume()
-        await until(lambda: is_at(hub, "ready"))
+        await recovered(site, hub)
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.refused() > 0
@@ -95,7 +101,7 @@ async def test_engine_refuses_writes(site: Site, setting: tuple[str, str]) -> No
         await until(lambda: is_at(hub, "degraded"))
         await traffic.go_on(4)
         await link.commands.config_set(name, was)
-        await until(lambda: is_at(hub, "ready"))
+        await recovered(site, hub)
         await traffic.go_on(1)
         await traffic.end()
         assert traffic.refused() == 0
@@ -134,7 +140,7 @@ async def test_engine_dies_again_and_again(site: Site) -> None:
             await until(lambda: hub.children()["engine"])
             hub.children()["engine"][0].kill()
             await traffic.go_on(1)
-        await until(lambda: is_at(hub, "ready"))
+        await recovered(site, hub)
         await traffic.end()
         assert traffic.refused() == 0
         await traffic.proves_itself(hub)
@@ -148,7 +154,7 @@ async def test_external_redis_is_killed_and_comes_back(site: Site) -> None:
             await until(lambda: is_at(hub, "degraded"))
             await traffic.go_on(4)
             await redis.start()
-            await until(lambda: is_at(hub, "ready"))
+            await recovered(site, hub)
             await traffic.go_on(1)
             await traffic.end()
             assert traffic.refused() == 0
@@ -182,7 +188,7 @@ async def test_spool_is_full(site: Site) -> None:
         await until(lambda: is_at(hub, "unavailable"))
         await traffic.go_on(2)
         engine.resume()
-        await until(lambda: is_at(hub, "ready"))
+        await recovered(site, hub)
         await traffic.go_on(1)
         await traffic.end()
         # Written at once, they arrived in no order; all else of them is as of the others.
@@ -213,7 +219,7 @@ async def test_disk_is_full(site: Site, small_disk: Path) -> None:
             await traffic.go_on(4)
             (small_disk / "ballast").unlink()
             redis.signal(signal.SIGCONT)
-            await until(lambda: is_at(hub, "ready"))
+            await recovered(site, hub)
             await traffic.go_on(1)
             await traffic.end()
             assert traffic.refused() > 0

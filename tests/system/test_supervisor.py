@@ -139,6 +139,7 @@ async def test_killed_hub_is_started_again_and_loses_nothing(site: Site) -> None
             os.kill(pid, signal.SIGKILL)
             await until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
             await until_ready(supervisord, admin)
+            site.clock.hurry()
         written = [said for one in await asyncio.gather(*writing) for said in one]
         await all_answered_once(site, written)
         hub = psutil.Process(await supervisord.pid("feishu-hub"))
@@ -166,8 +167,9 @@ async def test_one_process_a_bot(site: Site) -> None:
             pid = await supervisord.pid(program)
             os.kill(pid, signal.SIGKILL)
             await until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
-        written = [said for one in await asyncio.gather(*writing) for said in one]
         await until_ready(supervisord, *admins)
+        site.clock.hurry()
+        written = [said for one in await asyncio.gather(*writing) for said in one]
         await all_answered_once(site, written)
         keys = list(site.root.rglob("master.key"))
         assert keys == [site.root / "data" / "shared" / "master.key"], "one master key, made by the engine"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -50,9 +52,17 @@ class HastyClock(SystemClock):
 
     def __init__(self, longest: float = 15.0) -> None:
         self._longest = longest
+        self._hurried = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        await super().sleep(min(seconds, self._longest))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, self._longest)):
+                await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """End the waits that have begun: what they were to give time for is there."""
+        self._hurried.set()
+        self._hurried = asyncio.Event()
 
 
 @dataclass
@@ -65,6 +75,8 @@ class Site:
     """Address of the playground's Open API."""
     database: str
     """URL of where hubs keep their messages."""
+    clock: HastyClock
+    """Feishu's."""
     apps: dict[str, App] = field(default_factory=dict)
     hubs: list[HubProcess] = field(default_factory=list)
     people: dict[str, User] = field(default_factory=dict)
@@ -156,8 +168,9 @@ class Site:
 @asynccontextmanager
 async def site_at(root: Path, database_url: str, **playground: Any) -> AsyncIterator[Site]:
     """A site whose hubs are all ended afterwards; its Feishu redelivers after 0.25, 5, 15 and 15 s."""
-    async with Playground(HastyClock(), speed=60.0, **playground) as feishu:
-        site = Site(root, feishu, await feishu.start(), database_url)
+    clock = HastyClock()
+    async with Playground(clock, speed=60.0, **playground) as feishu:
+        site = Site(root, feishu, await feishu.start(), database_url, clock)
         site.config.mkdir()
         site.settings()
         try:
