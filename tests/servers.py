@@ -7,8 +7,6 @@ import shutil
 import subprocess
 import sys
 
-import pytest
-
 # Debian keeps PostgreSQL's own programs off the PATH; this one, of the same package, is on it.
 NEEDED = {
     "chromium": "chromium",
@@ -22,6 +20,8 @@ BENCH = {"wrk": "wrk"}
 
 def needed(program: str, path: str | None = None) -> str:
     """Where a program is (`path`, where only the test knows how to find it); without it the test is skipped."""
+    import pytest  # `make` installs the servers while it installs what Python needs
+
     found = path or shutil.which(program)
     if found is None:
         assert "CI" not in os.environ, f"{program} is missing: tests/servers.py installs it ({NEEDED[program]})"
