@@ -52,7 +52,11 @@ lock: ## renew the lock files (needs uv)
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+# Checked first: of an older one pip would say that no locked version fits.
+NEW_ENOUGH := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("needs Python 3.11 or later, $(PYTHON) is %d.%d: name another, make run PYTHON=python3.11" % sys.version_info[:2])'
+
 $(VENV)/.runtime: requirements.lock pyproject.toml
+	@$(NEW_ENOUGH)
 	$(PYTHON) -m venv $(VENV)
 	$(LOCKED) requirements.lock
 	$(ITSELF)
@@ -60,6 +64,7 @@ $(VENV)/.runtime: requirements.lock pyproject.toml
 	touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml
+	@$(NEW_ENOUGH)
 	$(PYTHON) -m venv $(VENV)
 	$(LOCKED) requirements-dev.lock
 	$(ITSELF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,7 @@ def engine(
     from app.core.engine import EmbeddedEngine, Fsync
     from app.core.logs import configure_logs
     from app.core.values import parse_size
-    from app.storage.master_key import ensure_master_key
+    from app.storage.master_key import FILE_NAME, ensure_master_key
 
     configure_logs("console" if sys.stderr.isatty() else "json")
     if fsync not in get_args(Fsync):
@@ -41,10 +42,19 @@ def engine(
         size = parse_size(maxmemory)
     except ValueError as error:
         raise typer.BadParameter(f"{maxmemory!r}: {error}", param_hint="--maxmemory") from error
-    if not os.environ.get("HUB_MASTER_KEY"):
+    if not _has_master_key(os.environ, data_dir / FILE_NAME):
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         ensure_master_key(data_dir)
     asyncio.run(_serve(EmbeddedEngine(data_dir, cast(Fsync, fsync), size)))
+
+
+def _has_master_key(env: Mapping[str, str], own: Path) -> bool:
+    """Whether the hubs beside it are told of a key elsewhere: they have the same environment, the engine needs none."""
+    if env.get("HUB_MASTER_KEY"):
+        return True
+    if file := env.get("HUB_MASTER_KEY_FILE"):
+        return Path(file).resolve() != own.resolve()
+    return bool(env.get("HUB_MASTER_KEY_COMMAND"))
 
 
 async def _serve(engine: EmbeddedEngine) -> None:

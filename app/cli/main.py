@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -44,6 +45,7 @@ app.add_typer(schedules.app, name="schedules")
 
 def main() -> None:
     """The entry point; errors the hub knows, and those of files, are said in a line, with exit status 1."""
+    _open_closed()
     try:
         app()
     except KeyboardInterrupt:  # before a command began: those see to it themselves
@@ -56,6 +58,18 @@ def main() -> None:
             raise  # of no file or directory: nobody foresaw it
         sys.stderr.write(f"feishu-hub: {error.filename}: {error.strerror}\n")
         sys.exit(1)
+
+
+def _open_closed() -> None:
+    """Give each standard stream that whoever started us has closed a place: else the next file opened would be it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, and those below it are taken by now.
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 if __name__ == "__main__":

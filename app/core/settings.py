@@ -45,6 +45,9 @@ SHORT_NAMES: Final = {
 _NO_SETTINGS: Final = frozenset({"HUB_ENGINE_BINARY"})
 """Variables that are no settings and not unknown either: which server program the embedded engine runs."""
 
+_SERVICE: Final = ("tcp://", "udp://", "sctp://")
+"""How the variable begins that Kubernetes gives every container, NAME_PORT, for a Service: `hub` becomes HUB_PORT."""
+
 
 def _roles(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
@@ -183,6 +186,8 @@ def _from_env(env: Mapping[str, str]) -> tuple[dict[str, tuple[str, str, Any]], 
         key = names.get(name)
         if key is None:
             unknown.append(name)
+        elif env[name].startswith(_SERVICE):
+            unknown.append(f"{name}={env[name]} (Kubernetes' own, of a Service of that name)")
         elif key in chosen and chosen[key][2] != env[name]:
             faults.append(Fault("environment", name, f"disagrees with {chosen[key][1]}: set only one of them"))
         else:

@@ -152,7 +152,8 @@ def ensure_master_key(data_dir: Path) -> Path:
         if any(kept.glob("*.key")) or any(kept.glob("appendonlydir/*")):
             raise StartError(
                 f"{path} is missing, and {kept} holds data keys, or what is sealed under them, that only the lost "
-                "master key opens: put it back, or set HUB_MASTER_KEY to it; to begin anew, move the directory away"
+                "master key opens: put it back, or set HUB_MASTER_KEY (_FILE, _COMMAND) to it; to begin anew, move the "
+                "directory away"
             )
     try:
         create_private(path, new_key().encode() + b"\n")

@@ -134,7 +134,8 @@ async def test_make_run_ends_in_feishu_hub_dev() -> None:
 
 async def test_make_run_makes_everything_by_itself(tmp_path: Path) -> None:
     steps = await _make("run", f"VENV={tmp_path}/fresh", "PYTHON=python3")
-    assert steps[0] == f"python3 -m venv {tmp_path}/fresh"
+    assert "needs Python 3.11" in steps[0]
+    assert steps[1] == f"python3 -m venv {tmp_path}/fresh"
     assert any("--require-hashes" in step and "requirements.lock" in step for step in steps)
 
 

@@ -66,7 +66,7 @@ def _operations(app: FastAPI, metrics: Metrics, health: Health, metrics_path: st
 
     pages = {"/healthz": health.alive, health_path: health.alive, "/readyz": health.ready, "/health": health.details}
     for path, ask in pages.items():
-        app.add_api_route(path, _answering(ask), methods=["GET"], include_in_schema=False)
+        app.add_api_route(path, _answering(ask), methods=["GET", "HEAD"], include_in_schema=False)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from app.cli.engine import _has_master_key
 from app.cli.run import _numbers, home_of_numbers
 from app.core.errors import StartError
 
@@ -47,6 +49,34 @@ def test_a_data_directory_that_cannot_be_is_named_with_what_to_do(tmp_path: Path
     for wrong in (tmp_path / "file", tmp_path / "file" / "data"):
         with pytest.raises(StartError, match=rf"{wrong}: .*; the data directory cannot be made: name another, by"):
             _numbers(wrong)
+
+
+@pytest.mark.parametrize(
+    ("env", "makes"),
+    [
+        ({}, True),
+        ({"HUB_MASTER_KEY": "k"}, False),
+        ({"HUB_MASTER_KEY_COMMAND": "print-key"}, False),
+        ({"HUB_MASTER_KEY_FILE": "/elsewhere/master.key"}, False),
+        # As supervisor/bots.conf has it: the file that the engine is to make.
+        ({"HUB_MASTER_KEY_FILE": "{data}/../data/master.key", "HUB_MASTER_KEY_COMMAND": "print-key"}, True),
+    ],
+)
+def test_the_engine_makes_a_master_key_only_where_the_hubs_look_for_it(
+    tmp_path: Path, env: dict[str, str], makes: bool
+) -> None:
+    data = tmp_path / "data"
+    given = {name: value.format(data=data) for name, value in env.items()}
+    assert _has_master_key(given, data / "master.key") is not makes
+
+
+def test_standard_streams_that_are_closed_lead_nowhere() -> None:
+    program = (
+        "import sys; from app.cli.main import _open_closed; _open_closed(); sys.stderr.write('lost');"
+        "file = open('/dev/null'); print(file.fileno() > 2, repr(sys.stdin.read()))"
+    )
+    shell = ["sh", "-c", 'exec "$0" -c "$1" <&- 2>&-', sys.executable, program]
+    assert subprocess.run(shell, capture_output=True, text=True).stdout == "True ''\n"
 
 
 def _ended() -> str:

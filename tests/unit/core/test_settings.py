@@ -83,6 +83,12 @@ def test_unknown_variables_are_told_and_harmless() -> None:
     assert settings.unknown_env == ("HUB_PROT", "HUB_SERVER__PROT")
 
 
+def test_what_kubernetes_says_of_a_service_is_no_port() -> None:
+    settings = load_settings(None, {"HUB_PORT": "tcp://10.0.0.1:80"})
+    assert settings.server.port == 8000
+    assert settings.unknown_env == ("HUB_PORT=tcp://10.0.0.1:80 (Kubernetes' own, of a Service of that name)",)
+
+
 def test_two_names_of_one_setting_may_not_disagree() -> None:
     assert load_settings(None, {"HUB_PORT": "5", "HUB_SERVER__PORT": "5"}).server.port == 5
     (fault,) = faults_of(None, {"HUB_PORT": "5", "HUB_SERVER__PORT": "6"})

@@ -184,6 +184,7 @@ async def test_pages_for_machines_need_no_token(client: httpx.AsyncClient) -> No
     assert (await client.get("/own-metrics")).text == "hub_redis_up 1.0\n"
     assert (await client.get("/own-health")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"status": "degraded"}
+    assert (await client.head("/readyz")).status_code == 200
     assert (await client.get("/health")).json() == {"status": "degraded", "node": "n1"}
     assert (await client.get("/docs")).status_code == 200
 
