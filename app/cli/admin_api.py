@@ -26,6 +26,7 @@ class AdminApi:
 
     address: str
     token: str = field(repr=False)
+    timeout: float = _TIMEOUT
 
     @classmethod
     def of(cls, config: Path, data_dir: Path | None, address: str | None) -> AdminApi:
@@ -96,7 +97,7 @@ class AdminApi:
         try:
             # No proxy: the hub is here, or where --api says.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            return opener.open(request, timeout=_TIMEOUT)
+            return opener.open(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             said = _said(error)
             if error.code == 401:

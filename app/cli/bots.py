@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Bots: list, show, add, check, reload, drop.", no_args_is_help=True)
 
+# Seconds for a hub to say how its bots stand: a list must come though it hangs.
+_PATIENCE = 2.0
 _COLUMNS = ("id", "state", "app_id", "handler", "problems")
 _COLOURS = {
     "ready": "green",
@@ -39,6 +42,7 @@ def list_bots(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None, as_j
     """Every bot of the configuration, its state and its problems; and removed ones for which something waits."""
     registry = read_bots(config)
     rows = [_row(registry, status) for status in registry.statuses.values()]
+    _ask_the_hub(rows, config, data_dir)
     rows += [_removed(config, bot) for bot in _left(config, data_dir, registry)]
     if as_json:
         print_json(rows)
@@ -55,6 +59,7 @@ def show(name: str, config: ConfigDir = DEFAULT_CONFIG, as_json: AsJson = False)
     status = registry.statuses[name]
     values = _values(registry.readings[name], status)
     row = _row(registry, status)
+    _ask_the_hub([row], config, None)
     if as_json:
         print_json({**row, "values": values})
         return
@@ -186,6 +191,24 @@ def _row(registry: Registry, status: BotStatus) -> dict[str, Any]:
         "faults": [str(fault) for fault in status.faults],
         "warnings": list(status.warnings),
     }
+
+
+def _ask_the_hub(rows: list[dict[str, Any]], config: Path, data_dir: Path | None) -> None:
+    """Call `outdated` what has faults here while the hub that runs here goes on with its last good version."""
+    from app.cli.admin_api import AdminApi
+    from app.core.errors import HubError
+
+    wrong = [row for row in rows if row["faults"]]
+    if not wrong:
+        return
+    try:
+        api = replace(AdminApi.of(config, data_dir, None), timeout=_PATIENCE)
+        running = {bot["id"]: bot["state"] for bot in api.get("/bots")}
+    except HubError:
+        return  # none runs here, and the directory is all there is to tell of
+    for row in wrong:
+        if running.get(row["id"]) == "outdated":
+            row["state"] = "outdated"
 
 
 def _left(config: Path, data_dir: Path | None, registry: Registry) -> Sequence[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.system.hub_process import HubProcess
+from tests.system.hub_process import HubProcess, feishu_hub
 from tests.system.world import CODE, Site
 from tests.waiting import until
 
@@ -102,6 +103,10 @@ async def broken_directory_keeps_its_last_good_version(site: Site, hub: HubProce
     assert "timeout" in faults
     assert "no_such_key" in faults
     assert await site.asks("old", "2") == "echo 2"
+    listing = ("bots", "list", "--json", "-c", site.config, "--data-dir", hub.data_dir)
+    _, listed, _ = await feishu_hub(*listing, env={"HUB_ADMIN_PORT": str(hub.admin_port)})
+    [row] = [row for row in json.loads(listed) if row["id"] == "old"]
+    assert (row["state"], len(row["faults"])) == ("outdated", 2)
     (site.config / "old" / "config.yaml").write_text("handler: repeat\n")
 
     async def mended() -> bool:
