@@ -22,13 +22,13 @@ from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
 from app.control.registry.watch import Watch
 from app.control.scheduler.firing import Firing
-from app.core.channel import heard
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StartError, StoreUnavailable
 from app.core.heap import settle
 from app.core.logs import get_logger
+from app.core.pubsub import heard
 from app.core.redis import check_external
 from app.core.settings import Settings
 from app.front import Front, open_front

@@ -10,11 +10,11 @@ from typing import Final
 from app.channel.limits import Bound
 from app.channel.redis_clock import MICROS
 from app.channel.windows import LocalWindows
-from app.core.channel import listen
 from app.core.clock import Clock
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.core.lua import Script
+from app.core.pubsub import listen
 from app.core.redis import RedisLink
 
 _PAUSE: Final = Script(Path(__file__).parent / "pause.lua")

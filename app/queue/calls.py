@@ -7,10 +7,10 @@ import contextlib
 from pathlib import Path
 from typing import Final, Literal
 
-from app.core.channel import listen
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.keys import Keys
 from app.core.lua import Script
+from app.core.pubsub import listen
 from app.core.redis import RedisLink
 
 _ANSWER = Script(Path(__file__).parent / "answer.lua")

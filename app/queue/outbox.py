@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.channel import watch
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, HubError
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
+from app.core.pubsub import watch
 from app.core.redis import RedisLink, guard
 from app.core.wire import Arg
 from app.model.outbound import Begun, SendName

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.channel import watch
 from app.core.keys import Keys
 from app.core.lua import Script
+from app.core.pubsub import watch
 from app.core.redis import RedisLink, guard
 from app.queue.work import Work, unless_lost
 

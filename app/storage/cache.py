@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import orjson
 from cachetools import TTLCache
 
-from app.core.channel import listen
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.keys import Keys
+from app.core.pubsub import listen
 from app.core.redis import RedisLink
 from app.core.values import parse_span
 from app.sdk.cache import MEMORY_TTL, NEGATIVE_TTL, TTL

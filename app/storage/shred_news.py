@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
-from app.core.channel import heard
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
+from app.core.pubsub import heard
 from app.core.redis import RedisLink
 from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord
