@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits, Quota
+from app.channel.limits import Quota, SendLimits
 from app.channel.sender import Sender
 from app.channel.sent_log import SentLog
 from app.channel.tokens import Tokens
@@ -35,10 +35,10 @@ async def open_sender(stores: RedisStores) -> AsyncIterator[Sender]:
         yield Sender(api, tokens, limiter, stores.cache, on_sent=sent_log, on_change=sent_log.changed)
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> SendLimits:
     """The hub's bounds on sends, as the limiter takes them."""
     bounds = settings.limits
-    return Limits(
+    return SendLimits(
         **bounds.model_dump(exclude={"quota", "apis"}),
         apis=bounds.apis,
         quotas={name: Quota(group.bots, group.per_month) for name, group in bounds.quota.items()},

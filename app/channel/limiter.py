@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.channel.limits import AHEAD, Bound, Bounds, Limits, Priority
+from app.channel.limits import AHEAD, Bound, Bounds, Priority, SendLimits
 from app.channel.lines import Lines
 from app.channel.meter import Meter
 from app.channel.pauses import Pauses
@@ -62,7 +62,7 @@ class Limiter:
         self,
         link: RedisLink,
         keys: Keys,
-        limits: Limits,
+        limits: SendLimits,
         *,
         clock: Clock = SYSTEM_CLOCK,
         chance: random.Random | None = None,

@@ -53,7 +53,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SendLimits:
     """What Feishu allows (Feishu docs: rate limits), and how far the hub stays below it."""
 
     app_per_second: float = 50.0
@@ -131,7 +131,7 @@ class Bound:
 class Bounds:
     """Tells which bounds a call falls under; a bot's own `limits` go over the hub's."""
 
-    def __init__(self, keys: Keys, limits: Limits) -> None:
+    def __init__(self, keys: Keys, limits: SendLimits) -> None:
         self._keys = keys
         self.limits = limits
         # Few apps call few APIs, and those who are spoken to are soon spoken to again; but each call asks.
@@ -234,7 +234,7 @@ def _first(rates: Iterable[float | None]) -> float | None:
     return next(filter(None, rates), None)
 
 
-def _window(limits: Limits, rate: float, length: float) -> Window:
+def _window(limits: SendLimits, rate: float, length: float) -> Window:
     # Strictly: 4.5 a second are 4 in any second; half a one is 1 in any 2.
     length /= min(rate, 1.0)
     span = max(length / (1 - limits.headroom), length + _LEAST_SLACK) * limits.second

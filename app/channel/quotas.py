@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final
 
-from app.channel.limits import Limits, Priority
+from app.channel.limits import Priority, SendLimits
 from app.core.clock import Clock
 from app.core.errors import FeishuLimited, StoreUnavailable
 from app.core.keys import Keys
@@ -29,7 +29,7 @@ log = get_logger(__name__)
 class Quotas:
     """What this process called, told to Redis once in a while, and what all processes called together."""
 
-    def __init__(self, link: RedisLink, keys: Keys, limits: Limits, clock: Clock) -> None:
+    def __init__(self, link: RedisLink, keys: Keys, limits: SendLimits, clock: Clock) -> None:
         self._link = link
         self._keys = keys
         self._clock = clock

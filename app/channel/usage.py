@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.channel.limits import BoundKind, Limits
+from app.channel.limits import BoundKind, SendLimits
 from app.channel.meter import TOP
 from app.channel.quotas import DEFAULT_GROUP, month_begin, month_end, month_of
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -72,7 +72,7 @@ class QuotaUse:
 class Usage:
     """Reads what processes that send told within the last seconds; each call raises StoreUnavailable."""
 
-    def __init__(self, link: RedisLink, keys: Keys, limits: Limits, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, link: RedisLink, keys: Keys, limits: SendLimits, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._link = link
         self._keys = keys
         self._allowed: dict[str, int | None] = {DEFAULT_GROUP: None}

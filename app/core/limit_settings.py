@@ -33,7 +33,7 @@ def _each_bot_once(groups: dict[str, QuotaGroup]) -> dict[str, QuotaGroup]:
     return groups
 
 
-class Limits(Frozen):
+class LimitSettings(Frozen):
     """`limits`: Feishu's bounds on sends, kept over all nodes together."""
 
     app_per_second: Number = Field(50.0, gt=0, description="calls of one API by one app in a second")

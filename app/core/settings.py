@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 from app.core.alert_settings import Alerts
 from app.core.document import Document, KeyPath, dotted, read_document
 from app.core.errors import ConfigError, Fault
-from app.core.limit_settings import Limits
+from app.core.limit_settings import LimitSettings
 from app.core.sections import (
     ApiToken,
     ArchiveSettings,
@@ -88,7 +88,7 @@ class Settings(Frozen):
     drain_timeout: Span = Field(25.0, description="what running handlers may still take when the node stops")
     max_body: Size = Field(1 << 20, ge=1 << 10, description="largest request body; beyond it 413")
     security: Security = Security()
-    limits: Limits = Limits()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     master_key: SecretStr | None = Field(
         None,

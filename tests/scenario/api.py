@@ -15,7 +15,7 @@ import orjson
 from app.channel.attach import Attachments
 from app.channel.fetch import Fetcher
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
@@ -78,7 +78,7 @@ async def open_api(link: RedisLink, keys: Keys) -> AsyncIterator[Api]:
         apps = {name: playground.add_app(f"cli_{name}", f"secret-{name}", name) for name in ("support", "other")}
         bots = Catalog(*(bot(url, name, name, f"secret-{name}") for name in apps))
         chat = playground.group("team", [apps["support"]], [playground.add_user("Ann")])
-        limits = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
+        limits = SendLimits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
         tokens = Tokens(transport, link, keys, PlainSeal())
         sender = Sender(transport, tokens, Limiter(link, keys, limits), cache_of(link, keys))
         outbox = Outbox(OutboxQueue(link, keys), PlainSeal(), max_waiting=50)

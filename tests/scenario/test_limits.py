@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.control.playground import App, Chat, Playground
@@ -76,7 +76,7 @@ async def company(link: RedisLink, keys: Keys) -> AsyncIterator[Company]:
         nodes = []
         for _ in range(2):
             api = FeishuApi()
-            limiter = Limiter(link, keys, Limits())
+            limiter = Limiter(link, keys, SendLimits())
             tokens = Tokens(api, link, keys, PlainSeal())
             nodes.append(Node(api, limiter, Sender(api, tokens, limiter, cache_of(link, keys))))
         yield Company(feishu, url, apps, chats, specs, nodes)
@@ -88,7 +88,7 @@ async def company(link: RedisLink, keys: Keys) -> AsyncIterator[Company]:
 async def test_two_bots_on_two_nodes_share_a_group_with_hardly_a_refusal(company: Company) -> None:
     company.feishu.limits.scale = 5.0
     # So much headroom that a busy machine's late arrivals do not come together with the next window's.
-    limits = Limits(app_per_second=250, app_per_minute=5_000, chat_per_second=25, headroom=0.5)
+    limits = SendLimits(app_per_second=250, app_per_minute=5_000, chat_per_second=25, headroom=0.5)
     for node in company.nodes:
         node.limiter.bounds.limits = limits
     words = [f"w{n}" for n in range(60)]

@@ -10,7 +10,7 @@ from app.control.playground.card_tokens import CardTokens
 from app.control.playground.entities import Entities
 from app.control.playground.feed import Feed
 from app.control.playground.ledger import Call, Ledger
-from app.control.playground.limits import Limits
+from app.control.playground.limits import RateLimits
 from app.control.playground.token_desk import TokenDesk
 from app.control.playground.uuids import Uuids
 from app.control.playground.wire import Refusal, Request, parse_object
@@ -24,7 +24,7 @@ class Desk:
     """What the API's handlers share."""
 
     world: World
-    limits: Limits
+    limits: RateLimits
     ledger: Ledger
     tokens: TokenDesk
     uuids: Uuids

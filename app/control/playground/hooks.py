@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.control.playground.limits import HOOK, HOOK_FREQUENCY, Limits
+from app.control.playground.limits import HOOK, HOOK_FREQUENCY, RateLimits
 from app.control.playground.wire import Refusal, Request, parse_object
 from app.control.playground.world import App, Chat, Message, World
 from app.feishu.signature import hook_sign
@@ -36,7 +36,7 @@ class Hook:
 class Hooks:
     """All custom bots by token."""
 
-    def __init__(self, world: World, limits: Limits) -> None:
+    def __init__(self, world: World, limits: RateLimits) -> None:
         self._world = world
         self._limits = limits
         self._hooks: dict[str, Hook] = {}

@@ -35,7 +35,7 @@ PREVIEW_CALLS: Final = (Bound(5, 1.0),)
 HOOK: Final = (Bound(5, 1.0), Bound(100, 60.0))
 
 
-class Limits:
+class RateLimits:
     """All counters; `scale` multiplies every bound, `enabled` switches them off together."""
 
     def __init__(self, clock: Clock) -> None:

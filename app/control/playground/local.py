@@ -15,7 +15,7 @@ from app.control.playground.entities import Entities
 from app.control.playground.envelope import ATTACKS, Posted, challenge, posted
 from app.control.playground.faults import Faults
 from app.control.playground.hooks import Hook, Hooks
-from app.control.playground.limits import Limits
+from app.control.playground.limits import RateLimits
 from app.control.playground.people import People
 from app.control.playground.token_desk import TokenDesk
 from app.control.playground.uuids import Uuids
@@ -31,7 +31,7 @@ class LocalFeishu(People):
 
     def __init__(self, clock: Clock, chance: random.Random, speed: float, uuids: Uuids) -> None:
         super().__init__(clock, chance, speed)
-        self.limits = Limits(clock)
+        self.limits = RateLimits(clock)
         self.faults = Faults(chance)
         self.tokens = TokenDesk(self.world)
         self.uuids = uuids

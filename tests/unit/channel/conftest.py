@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.control.playground.playground import Playground
@@ -75,7 +75,7 @@ def cache(link: RedisLink, keys: Keys) -> CacheTiers:
 @pytest.fixture
 def sender(api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, clock: FastClock, cache: CacheTiers) -> Sender:
     """A sender whose limits are out of the way."""
-    limits = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000, message_per_second=1000)
+    limits = SendLimits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000, message_per_second=1000)
     return Sender(api, tokens, Limiter(link, keys, limits, clock=clock), cache, clock=clock)
 
 
@@ -87,7 +87,7 @@ async def scene(api: FeishuApi, link: RedisLink, keys: Keys, no_key_without_ttl:
         app = playground.add_app("cli_a", "secret-a", "A", "key", "token")
         chat = playground.p2p_chat(app, playground.add_user("Ann"))
         tokens = Tokens(api, link, keys, PlainSeal())
-        limiter = Limiter(link, keys, Limits())
+        limiter = Limiter(link, keys, SendLimits())
         told: list[str] = []
 
         async def on_sent(_: BotSpec, message: Outbound, __: Sent, ___: SendName) -> None:

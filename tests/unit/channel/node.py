@@ -10,7 +10,7 @@ from functools import partial
 from app.channel.deliver import Delivery
 from app.channel.drain import Drainer
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.outbox import Outbox
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
@@ -62,7 +62,7 @@ class Channel:
     """An outbox over the test's Redis and Feishu, and the node that drains it."""
 
     def __init__(
-        self, link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, bots: Catalog, limits: Limits
+        self, link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, bots: Catalog, limits: SendLimits
     ) -> None:
         self.outbox = Outbox(OutboxQueue(link, keys), PlainSeal())
         self.leases = Leases(link, keys.outbox())

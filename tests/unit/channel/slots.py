@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 from app.channel.limiter import Limiter, OnWait, Slot
-from app.channel.limits import Limits, Priority
+from app.channel.limits import Priority, SendLimits
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.model.bot import BotSpec
 
 API = "im.message.create"
 # A Feishu whose second takes 50 ms, its minute 3 s.
-QUICK = Limits(second=0.05)
+QUICK = SendLimits(second=0.05)
 
 
 async def take(

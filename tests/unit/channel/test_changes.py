@@ -13,7 +13,7 @@ from app.channel.changes import UPDATED_BY_TOKEN as UPDATED
 from app.channel.changes import Change, change_of
 from app.channel.exchange import Call
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import Sender
 from app.channel.sent_log import SentLog
 from app.channel.tokens import Tokens
@@ -54,7 +54,7 @@ async def test_what_is_done_to_messages_is_told(
         told.append((change.type, change.message_id))
         raise StoreUnavailable("what cannot be archived is done all the same")
 
-    sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache, on_change=hear)
+    sender = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache, on_change=hear)
     feishu.answers["PATCH /open-apis/im/v1/messages/om_1"] = {"code": 0}
     feishu.answers["POST /open-apis/im/v1/messages/om_2/reactions"] = {"code": 0, "data": {"reaction_id": "r"}}
     feishu.answers["GET /open-apis/im/v1/chats/oc_1"] = {"code": 0, "data": {}}
@@ -155,7 +155,7 @@ async def test_late_cards_and_cards_for_one_are_told(
     async def hear(_spec: BotSpec, change: Change) -> None:
         told.append((change.type, change.message_id, change.chat_id, change.user_id))
 
-    sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache, on_change=hear)
+    sender = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache, on_change=hear)
     feishu.answers["POST /open-apis/interactive/v1/card/update"] = {"code": 0}
     feishu.answers["POST /open-apis/ephemeral/v1/send"] = {"code": 0, "data": {"message_id": "om_e"}}
     await sender.update_card(spec, "c-1", CARD, "om_1")
@@ -174,7 +174,7 @@ async def test_what_authors_call_stands_in_the_log(
     keyring: Keyring,
 ) -> None:
     events = EventLog(link, keys)
-    sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache, on_change=SentLog(events, keyring).changed)
+    sender = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache, on_change=SentLog(events, keyring).changed)
     feishu.answers[f"PATCH {MESSAGES}/om_1"] = {"code": 0}
     response = await sender.call(spec, create())
     await sender.call(spec, patch())

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from app.channel.deliver import Delivery
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.outbox import Outbox
 from app.channel.tokens import Tokens
 from app.channel.usage import Usage
@@ -23,7 +23,7 @@ from tests.unit.channel.parts import PlainSeal, bot
 from tests.unit.channel.stand_in import Fault, StandIn
 from tests.waiting import PATIENCE, until
 
-FREE = Limits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
+FREE = SendLimits(chat_per_second=1000, app_per_second=1000, app_per_minute=10_000)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_a_limited_chat_is_parked_and_others_go_on(
     link: RedisLink, keys: Keys, api: FeishuApi, tokens: Tokens, spec: BotSpec, feishu: StandIn
 ) -> None:
     # One message in some three seconds into a chat: a second one does not find its slot while it may wait.
-    channel = Channel(link, keys, api, tokens, Catalog(spec), Limits(chat_per_second=0.4))
+    channel = Channel(link, keys, api, tokens, Catalog(spec), SendLimits(chat_per_second=0.4))
     slow = [await channel.put(number) for number in range(2)]
     many = [await channel.put(0, f"oc_x{n}") for n in range(12)]
     async with channel.draining():

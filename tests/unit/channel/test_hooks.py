@@ -8,7 +8,7 @@ import pytest
 
 from app.channel.hooks import Hooks
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.core.errors import FeishuUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -21,7 +21,7 @@ SAID = {"msg_type": "text", "content": {"text": "disk full"}}
 
 @pytest.fixture
 def hooks(api: FeishuApi, link: RedisLink, keys: Keys, clock: FastClock) -> Hooks:
-    limits = Limits(hook_per_second=1000, hook_per_minute=100_000)
+    limits = SendLimits(hook_per_second=1000, hook_per_minute=100_000)
     return Hooks(api, Limiter(link, keys, limits), clock=clock, chance=random.Random(1))
 
 

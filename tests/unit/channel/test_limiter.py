@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from app.channel.limiter import Limiter, Slot
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
@@ -33,7 +33,7 @@ async def test_200_at_once_never_exceed_a_window(
 ) -> None:
     # However busy the machine is: nobody is late for a slot.
     monkeypatch.setattr("app.channel.limits._MIN_GRACE", 20_000_000)
-    nodes = [Limiter(link, keys, Limits(second=0.3, headroom=0.3)) for _ in range(3)]
+    nodes = [Limiter(link, keys, SendLimits(second=0.3, headroom=0.3)) for _ in range(3)]
     slots = await asyncio.gather(*(take(nodes[n % 3], spec) for n in range(200)))
     times = await grants(link, keys.limit_app("cli_a", API))
     assert len(times) == 200
@@ -77,7 +77,7 @@ async def test_who_waits_in_a_chat_leaves_in_order(link: RedisLink, keys: Keys, 
 async def test_a_slot_that_was_given_back_does_not_let_anyone_overtake(
     link: RedisLink, keys: Keys, spec: BotSpec
 ) -> None:
-    limiter = Limiter(link, keys, Limits(second=0.2, chat_per_second=1))
+    limiter = Limiter(link, keys, SendLimits(second=0.2, chat_per_second=1))
     left: list[str] = []
 
     async def ask(who: str) -> None:
@@ -101,7 +101,7 @@ async def test_a_slot_that_was_given_back_does_not_let_anyone_overtake(
 async def test_a_slot_that_redis_grants_to_who_has_gone_is_given_back(
     link: RedisLink, keys: Keys, spec: BotSpec
 ) -> None:
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     lanes = limiter._reserve._pipe._lanes
     await link.commands.execute_command("CLIENT", "PAUSE", 10_000, "WRITE")
     asking = asyncio.create_task(take(limiter, spec, chat="oc_1"))
@@ -114,7 +114,7 @@ async def test_a_slot_that_redis_grants_to_who_has_gone_is_given_back(
 
 
 async def test_a_busy_chat_does_not_hold_up_another(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=1, second=60.0))
+    limiter = Limiter(link, keys, SendLimits(chat_per_second=1, second=60.0))
     await take(limiter, spec, chat="oc_busy")
     waiting = asyncio.create_task(take(limiter, spec, chat="oc_busy"))
     await until(lambda: limiter.waiting)
@@ -138,7 +138,7 @@ async def test_the_chats_slot_follows_the_apps(link: RedisLink, keys: Keys) -> N
 
 async def test_while_the_app_waits_the_chats_slot_waits_with_it(link: RedisLink, keys: Keys) -> None:
     spec = bot("https://open.feishu.cn", app_per_minute=1)
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     await take(limiter, spec)
     waiting = asyncio.create_task(take(limiter, spec, chat="oc_1"))
 
@@ -155,7 +155,7 @@ async def test_while_the_app_waits_the_chats_slot_waits_with_it(link: RedisLink,
 
 async def test_a_slot_past_the_deadline_is_refused_at_once_and_all_is_given_back(link: RedisLink, keys: Keys) -> None:
     spec = bot("https://open.feishu.cn", app_per_minute=1)
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     await take(limiter, spec, chat="oc_1")
     with pytest.raises(SlotTimeout) as caught:
         await take(limiter, spec, chat="oc_2", deadline=time.time() + 5)
@@ -166,7 +166,7 @@ async def test_a_slot_past_the_deadline_is_refused_at_once_and_all_is_given_back
 
 
 async def test_a_cancelled_wait_gives_its_slots_back(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=1))
+    limiter = Limiter(link, keys, SendLimits(chat_per_second=1))
     await take(limiter, spec, chat="oc_1")
     waiting = asyncio.create_task(take(limiter, spec, chat="oc_1"))
 
@@ -183,13 +183,13 @@ async def test_a_cancelled_wait_gives_its_slots_back(link: RedisLink, keys: Keys
 
 
 async def test_a_pause_is_obeyed_by_every_node(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    one, other = Limiter(link, keys, Limits()), Limiter(link, keys, Limits())
+    one, other = Limiter(link, keys, SendLimits()), Limiter(link, keys, SendLimits())
     await pause(one, spec, 0.2)
     assert (await take(other, spec)).at >= await paused_until(link, keys.limit_app("cli_a", API), keys)
 
 
 async def test_a_pause_of_a_chat_leaves_other_chats_alone(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     await pause(limiter, spec, 30.0, chat="oc_1")
     assert (await take(limiter, spec, chat="oc_2")).at < await paused_until(link, keys.limit_chat("oc_1"), keys)
     with pytest.raises(SlotTimeout):
@@ -198,7 +198,7 @@ async def test_a_pause_of_a_chat_leaves_other_chats_alone(link: RedisLink, keys:
 
 
 async def test_a_shorter_pause_does_not_end_a_longer_one(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     await pause(limiter, spec, 30.0)
     await pause(limiter, spec, 0.01)
     with pytest.raises(SlotTimeout) as caught:
@@ -207,7 +207,7 @@ async def test_a_shorter_pause_does_not_end_a_longer_one(link: RedisLink, keys: 
 
 
 async def test_who_waits_already_obeys_a_pause_that_comes_later(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(second=0.5, chat_per_second=1))
+    limiter = Limiter(link, keys, SendLimits(second=0.5, chat_per_second=1))
     await take(limiter, spec, chat="oc_1")
     waiting = asyncio.create_task(take(limiter, spec, chat="oc_1"))
     await until(lambda: limiter.waiting)
@@ -217,7 +217,7 @@ async def test_who_waits_already_obeys_a_pause_that_comes_later(link: RedisLink,
 
 
 async def test_waits_are_announced_before_they_begin(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=1, second=0.5))
+    limiter = Limiter(link, keys, SendLimits(chat_per_second=1, second=0.5))
     told: list[float] = []
     await take(limiter, spec, chat="oc_1", on_wait=told.append)
     assert told == []

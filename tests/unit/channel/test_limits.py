@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS, Bound, Bounds, Limits
+from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS, Bound, Bounds, SendLimits
 from app.core.keys import Keys
 from app.core.limit_settings import ApiLimit
 from app.core.settings import Settings
@@ -22,7 +22,7 @@ SECOND, MINUTE = 1_030_000, 60_030_000
 
 @pytest.fixture
 def bounds() -> Bounds:
-    return Bounds(Keys("t:"), Limits(headroom=0))
+    return Bounds(Keys("t:"), SendLimits(headroom=0))
 
 
 def allowed(bound: Bound) -> list[tuple[int, int]]:
@@ -52,7 +52,7 @@ def test_calls_that_feishu_bounds_otherwise(bounds: Bounds) -> None:
 
 def test_every_api_can_be_bounded_otherwise_and_by_a_bot_over_that() -> None:
     apis = {API: ApiLimit(per_second=2, per_minute=10), UPDATE_PREVIEWS: ApiLimit(per_second=8)}
-    bounds = Bounds(Keys("t:"), Limits(headroom=0, apis=apis, ephemeral_per_second=20))
+    bounds = Bounds(Keys("t:"), SendLimits(headroom=0, apis=apis, ephemeral_per_second=20))
 
     def of(api: str, chat: str = "", **own: Any) -> list[tuple[int, int]]:
         return allowed(bounds.of(bot("https://open.feishu.cn", **own), api, chat=chat)[0])
@@ -75,7 +75,7 @@ def test_what_hub_yaml_says_is_what_the_limiter_takes() -> None:
 
 
 def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all() -> None:
-    bounds = Bounds(Keys("t:"), Limits(headroom=0.2))
+    bounds = Bounds(Keys("t:"), SendLimits(headroom=0.2))
     for alert, other in zip(
         bounds.of(SPEC, API, chat="oc_1", priority="alert"), bounds.of(SPEC, API, chat="oc_1"), strict=True
     ):
@@ -87,7 +87,7 @@ def test_an_alert_has_a_small_share_of_its_own_and_the_pauses_of_all() -> None:
 
 def test_an_alert_has_no_more_than_is_left_free_but_one_a_minute() -> None:
     def app(headroom: float) -> list[tuple[int, int]]:
-        return allowed(Bounds(Keys("t:"), Limits(headroom=headroom)).of(SPEC, API, priority="alert")[-1])
+        return allowed(Bounds(Keys("t:"), SendLimits(headroom=headroom)).of(SPEC, API, priority="alert")[-1])
 
     [second, minute] = app(0.02)
     assert (second[0], minute[0]) == (1, 20)
@@ -115,7 +115,7 @@ def test_a_bots_own_limits_go_over_the_hubs(bounds: Bounds) -> None:
 
 
 def test_headroom_stretches_windows_and_lowers_no_count() -> None:
-    limits = Limits(headroom=0.1)
+    limits = SendLimits(headroom=0.1)
     chat, app = Bounds(Keys("t:"), limits).of(SPEC, API, chat="oc_1")
     assert (allowed(chat), allowed(app)) == ([(5, 1_111_111)], [(50, 1_111_111), (1000, 66_666_667)])
     # Half of what the stretching leaves between two bursts; the network may use the other half.
@@ -134,4 +134,4 @@ def test_broken_rates_keep_below_what_they_say(bounds: Bounds) -> None:
 def test_limits_that_make_no_sense_are_refused() -> None:
     for name, value in (("headroom", 1.0), ("chat_per_second", 0.0), ("second", 0.0), ("card_per_second", 0.0)):
         with pytest.raises(ValueError, match="limits"):
-            replace(Limits(), **{name: value})  # type: ignore[arg-type]
+            replace(SendLimits(), **{name: value})  # type: ignore[arg-type]

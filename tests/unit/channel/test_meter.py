@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.meter import Meter
 from app.core.clock import SYSTEM_CLOCK
 from app.core.keys import Keys
@@ -43,7 +43,7 @@ async def test_who_starts_while_redis_is_away_keeps_the_share_that_it_had(
 ) -> None:
     await tell(link, keys, *(Meter(link, keys, 0.1, SYSTEM_CLOCK, memory) for _ in range(4)))
     nowhere = await connect("unix:///nonexistent/redis.sock")
-    limiter = Limiter(nowhere, keys, Limits(), memory=memory)
+    limiter = Limiter(nowhere, keys, SendLimits(), memory=memory)
     spec = bot("https://open.feishu.cn", app_per_second=8)
     times = sorted([(await take(limiter, spec)).at for _ in range(3)])
     assert times[2] - times[0] >= 1.0  # two of the eight a second are this process'

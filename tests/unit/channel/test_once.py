@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.core.errors import (
@@ -250,7 +250,7 @@ async def test_a_lost_claim_is_told_and_the_message_archived(
         told.append((spec.id, message.target.kind, sent.message_id))
         raise StoreUnavailable("the archive does not matter here")
 
-    sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys), on_sent=on_sent)
+    sender = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache_of(link, keys), on_sent=on_sent)
     await sender.send(spec, text(), name(1), ledger)
     ledger.lost = True
     with pytest.raises(Fenced):

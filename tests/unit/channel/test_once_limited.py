@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.core.errors import (
@@ -83,7 +83,7 @@ async def test_a_limit_past_the_deadline_is_not_waited_for(
 async def test_sends_that_wait_in_a_chat_arrive_in_order(
     api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, spec: BotSpec, feishu: StandIn
 ) -> None:
-    limits = Limits(second=0.05, chat_per_second=1)
+    limits = SendLimits(second=0.05, chat_per_second=1)
     sender = Sender(api, tokens, Limiter(link, keys, limits), cache_of(link, keys))
     await tokens.token(spec)
     await asyncio.gather(*(sender.send(spec, text(words=str(n)), name(n), None) for n in range(12)))
@@ -94,7 +94,7 @@ async def test_a_persons_chat_is_learned_so_that_both_share_one_limit(
     api: FeishuApi, tokens: Tokens, sender: Sender, feishu: StandIn, spec: BotSpec, link: RedisLink, keys: Keys
 ) -> None:
     person = Outbound(Target("open_id", "ou_1"), "text", '{"text":"hi"}')
-    other = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys))
+    other = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache_of(link, keys))
     for n, (one, said) in enumerate([(sender, person), (sender, person), (sender, text("oc_real")), (other, person)]):
         await one.send(spec, said, name(n), None)
     assert await link.commands.zcard(keys.limit_user("ou_1")) == 1

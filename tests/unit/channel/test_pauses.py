@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.core.ending import ended
 from app.core.keys import Keys
 from app.core.redis import RedisLink
@@ -18,7 +18,7 @@ from tests.unit.channel.slots import pause, paused_until, take
 from tests.waiting import until
 
 # One message in 0.4 s into a chat.
-LIMITS = Limits(second=0.2, headroom=0.5, chat_per_second=1)
+LIMITS = SendLimits(second=0.2, headroom=0.5, chat_per_second=1)
 
 
 @pytest.fixture

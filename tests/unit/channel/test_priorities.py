@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Bounds, Limits
+from app.channel.limits import Bounds, SendLimits
 from app.channel.windows import LocalWindows
 from app.core.ending import ended
 from app.core.errors import SlotTimeout
@@ -36,7 +36,7 @@ async def test_a_broadcast_holds_no_slot_that_is_farther_ahead_than_a_second(
 ) -> None:
     # However busy the machine is: nobody is late for a slot.
     monkeypatch.setattr("app.channel.limits._MIN_GRACE", 20_000_000)
-    limiter = Limiter(link, keys, Limits(second=0.2, app_per_second=5))
+    limiter = Limiter(link, keys, SendLimits(second=0.2, app_per_second=5))
     given = granted(limiter, monkeypatch)
     crowd = [asyncio.create_task(take(limiter, spec, chat=f"oc_{n}", priority="broadcast")) for n in range(40)]
     await until(lambda: any(task.done() for task in crowd))
@@ -56,7 +56,7 @@ async def test_a_broadcast_holds_no_slot_that_is_farther_ahead_than_a_second(
 
 
 def test_broadcasts_leave_room_for_replies_in_every_minute(keys: Keys, spec: BotSpec) -> None:
-    bounds, windows = Bounds(keys, Limits()), LocalWindows(Limits().horizon)
+    bounds, windows = Bounds(keys, SendLimits()), LocalWindows(SendLimits().horizon)
     [reply], [broadcast] = bounds.of(spec, API), bounds.of(spec, API, priority="broadcast")
     waits, sent = [], 0
     for now in range(0, 200 * SECOND, SECOND // 20):
@@ -73,7 +73,7 @@ def test_broadcasts_leave_room_for_replies_in_every_minute(keys: Keys, spec: Bot
 async def test_what_waits_in_line_for_the_app_is_refused_at_once_where_its_deadline_is_too_near(
     link: RedisLink, keys: Keys, spec: BotSpec
 ) -> None:
-    limiter = Limiter(link, keys, Limits(app_per_second=1))
+    limiter = Limiter(link, keys, SendLimits(app_per_second=1))
     crowd = [asyncio.create_task(take(limiter, spec, chat=f"oc_{n}", priority="broadcast")) for n in range(20)]
     await until(lambda: limiter.waiting == 19)
     told: list[float] = []
@@ -91,7 +91,7 @@ async def test_who_waits_in_line_for_the_app_asks_together_with_those_behind(
     link: RedisLink, keys: Keys, spec: BotSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.channel.limits._MIN_GRACE", 20_000_000)
-    limiter = Limiter(link, keys, Limits(second=0.2, app_per_second=100))
+    limiter = Limiter(link, keys, SendLimits(second=0.2, app_per_second=100))
     running = asyncio.create_task(limiter.run())
     await until(lambda: limiter._reserve.stands((), asyncio.get_running_loop().time()))
     trips: list[int] = []
@@ -112,7 +112,7 @@ async def test_who_waits_in_line_for_the_app_asks_together_with_those_behind(
 
 
 async def test_a_limited_chat_holds_up_no_other_of_the_same_line(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(second=0.1, app_per_second=2))
+    limiter = Limiter(link, keys, SendLimits(second=0.1, app_per_second=2))
     await pause(limiter, spec, 30.0, chat="oc_limited")
     stuck = asyncio.create_task(take(limiter, spec, chat="oc_limited", priority="send"))
     await until(lambda: limiter.waiting)
@@ -125,7 +125,7 @@ async def test_a_limited_chat_holds_up_no_other_of_the_same_line(link: RedisLink
 
 
 async def test_an_alert_does_not_wait_behind_what_it_is_about(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(app_per_second=1))
+    limiter = Limiter(link, keys, SendLimits(app_per_second=1))
     await take(limiter, spec)
     waiting = asyncio.create_task(take(limiter, spec))
     await until(lambda: limiter.waiting)
@@ -143,7 +143,7 @@ async def test_an_alert_does_not_wait_behind_what_it_is_about(link: RedisLink, k
 async def test_refusals_in_a_row_double_the_pause_and_those_of_one_burst_do_not(
     link: RedisLink, keys: Keys, spec: BotSpec
 ) -> None:
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     [bound, _] = limiter.bounds.of(spec, API, chat="oc_1")
     at = time.time()
 

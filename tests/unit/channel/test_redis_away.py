@@ -8,7 +8,7 @@ import time
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.core.errors import SlotTimeout
 from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
@@ -32,11 +32,11 @@ async def test_a_node_goes_on_without_redis(keys: Keys, spec: BotSpec) -> None:
 
 
 async def test_what_redis_granted_counts_when_redis_goes_away(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=2))
+    limiter = Limiter(link, keys, SendLimits(chat_per_second=2))
     for _ in range(2):
         await take(limiter, spec, chat="oc_1")
     nowhere = await connect("unix:///nonexistent/redis.sock")
-    limiter._reserve._pipe = Limiter(nowhere, keys, Limits())._reserve._pipe
+    limiter._reserve._pipe = Limiter(nowhere, keys, SendLimits())._reserve._pipe
     with pytest.raises(SlotTimeout):
         await take(limiter, spec, chat="oc_1", deadline=time.time() + 0.3)
     await limiter.close()
@@ -44,11 +44,11 @@ async def test_what_redis_granted_counts_when_redis_goes_away(link: RedisLink, k
 
 
 async def test_what_a_node_granted_alone_counts_when_redis_is_back(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(second=0.2, app_per_minute=3))
+    limiter = Limiter(link, keys, SendLimits(second=0.2, app_per_minute=3))
     await take(limiter, spec, chat="oc_1")
     reserve = limiter._reserve
     nowhere = await connect("unix:///nonexistent/redis.sock")
-    there, reserve._pipe = reserve._pipe, Limiter(nowhere, keys, Limits())._reserve._pipe
+    there, reserve._pipe = reserve._pipe, Limiter(nowhere, keys, SendLimits())._reserve._pipe
     slots = [await take(limiter, spec, chat=f"oc_{n}") for n in range(2)]
     assert await grants(link, keys.limit_chat("oc_0")) == []
     reserve._pipe = there

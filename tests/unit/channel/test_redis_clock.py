@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.redis_clock import RedisClock
 from app.channel.reserve import Held
 from app.core.keys import Keys
@@ -48,7 +48,7 @@ def test_what_was_heard_last_is_never_contradicted(answers: list[tuple[int, int,
 
 
 async def test_a_reply_that_is_read_late_makes_no_slot_late(link: RedisLink, keys: Keys, spec: BotSpec) -> None:
-    limiter = Limiter(link, keys, Limits(chat_per_second=1))
+    limiter = Limiter(link, keys, SendLimits(chat_per_second=1))
     bounds = limiter.bounds.of(spec, API, chat="oc_1")
     held: list[Held] = []
     for block in (0.0, 0.0, 0.0, 0.7):  # less than Redis may take

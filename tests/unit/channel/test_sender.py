@@ -9,7 +9,7 @@ from aiohttp import web
 
 from app.channel.facts import BotInfo
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import IMAGE_LIMIT, Sender
 from app.channel.tokens import Tokens
 from app.core.errors import FeishuRefused, FeishuUnavailable, OutcomeUnknown
@@ -144,7 +144,7 @@ async def test_bot_info_is_asked_once_and_shared(
 ) -> None:
     feishu.answers[INFO] = {"code": 0, "msg": "ok", "bot": {"open_id": "ou_bot", "app_name": "客服"}}
     infos = await asyncio.gather(*(sender.bot_info(spec) for _ in range(20)))
-    other = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys), clock=clock)
+    other = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache_of(link, keys), clock=clock)
     assert {*infos, await other.bot_info(spec)} == {BotInfo("ou_bot", "客服")}
     assert len(feishu.calls("/bot/")) == 1
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits, Quota
+from app.channel.limits import Quota, SendLimits
 from app.channel.quotas import Quotas, month_begin, month_end, month_of
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
@@ -31,7 +31,7 @@ from tests.unit.channel.stand_in import Fault, StandIn
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_key_without_ttl")
-SHARED = Limits(quotas={"company": Quota(("support", "hr"), 100), "other": Quota((), None)})
+SHARED = SendLimits(quotas={"company": Quota(("support", "hr"), 100), "other": Quota((), None)})
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def usage(link: RedisLink, keys: Keys) -> Usage:
 @pytest.fixture
 async def limiter(link: RedisLink, keys: Keys) -> AsyncIterator[Limiter]:
     """One whose process tells what it uses."""
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     task = asyncio.create_task(limiter.run())
     yield limiter
     await ended(task)
@@ -144,7 +144,7 @@ async def test_only_the_busiest_chats_are_told_of(limiter: Limiter, usage: Usage
 
 
 async def test_while_redis_is_away_each_process_keeps_its_share(link: RedisLink, keys: Keys) -> None:
-    limiters = [Limiter(link, keys, Limits()) for _ in range(4)]
+    limiters = [Limiter(link, keys, SendLimits()) for _ in range(4)]
     tasks = [asyncio.create_task(limiter.run()) for limiter in limiters]
     await until(lambda: limiters[0]._meter.processes == 4)
     told: Any = await link.commands.zrange(keys.limits, 0, -1, withscores=True)
@@ -153,7 +153,7 @@ async def test_while_redis_is_away_each_process_keeps_its_share(link: RedisLink,
     for task in tasks:
         task.cancel()
     nowhere = await connect("unix:///nonexistent/redis.sock")
-    limiters[0]._reserve._pipe = Limiter(nowhere, keys, Limits())._reserve._pipe
+    limiters[0]._reserve._pipe = Limiter(nowhere, keys, SendLimits())._reserve._pipe
     spec = bot("https://open.feishu.cn", app_per_second=8)
     slots = await asyncio.gather(*(take(limiters[0], spec) for _ in range(4)))
     times = sorted(slot.at for slot in slots)
@@ -220,7 +220,7 @@ async def test_feishus_word_stops_every_app_of_the_account_until_an_operator_say
 async def test_calls_that_waited_together_do_not_overrun_the_month(
     api: FeishuApi, tokens: Tokens, link: RedisLink, keys: Keys, spec: BotSpec, feishu: StandIn
 ) -> None:
-    limiter = Limiter(link, keys, Limits(quotas={"company": Quota(("support",), 3)}))
+    limiter = Limiter(link, keys, SendLimits(quotas={"company": Quota(("support",), 3)}))
     sender = Sender(api, tokens, limiter, cache_of(link, keys))
     sends = (sender.send(spec, text(f"oc_{n}"), name(n), None) for n in range(8))
     done = await asyncio.gather(*sends, return_exceptions=True)
@@ -231,7 +231,7 @@ async def test_calls_that_waited_together_do_not_overrun_the_month(
 
 async def test_a_new_month_begins_anew(link: RedisLink, keys: Keys) -> None:
     clock = FastClock()
-    quotas = Quotas(link, keys, Limits(quotas={"company": Quota(("support",), 1)}), clock)
+    quotas = Quotas(link, keys, SendLimits(quotas={"company": Quota(("support",), 1)}), clock)
     quotas.count("support")
     with pytest.raises(FeishuLimited) as caught:
         quotas.check("support", "reply")
@@ -250,7 +250,7 @@ async def test_a_month_that_has_just_begun_says_little_of_its_end(
 ) -> None:
     clock = FastClock()
     clock.jumped = month_begin(clock.now()) + passed - clock.now()
-    limits = Limits(quotas={"company": Quota(("support",), 10_000)})
+    limits = SendLimits(quotas={"company": Quota(("support",), 10_000)})
     quotas = Quotas(link, keys, limits, clock)
     for _ in range(calls):
         quotas.count("support")

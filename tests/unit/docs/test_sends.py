@@ -14,7 +14,7 @@ from app.channel.cardkit import CREATE_CARD, CardKit, Entity
 from app.channel.exchange import Call, Exchange
 from app.channel.lark import known_call
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.sender import Sender
 from app.channel.tokens import Tokens
 from app.core.keys import Keys
@@ -44,7 +44,7 @@ class Said:
         monkeypatch.setattr(Exchange, "run", run)
         api = FeishuApi()
         tokens = Tokens(api, link, keys, None)  # type: ignore[arg-type]
-        self.sender = Sender(api, tokens, Limiter(link, keys, Limits()), cache_of(link, keys))
+        self.sender = Sender(api, tokens, Limiter(link, keys, SendLimits()), cache_of(link, keys))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from prometheus_client.core import CollectorRegistry
 from typer.testing import CliRunner
 
 from app.channel.limiter import Limiter
-from app.channel.limits import Limits
+from app.channel.limits import SendLimits
 from app.channel.usage import Usage
 from app.cli.main import app as command
 from app.control.admin.limits import limits_router
@@ -30,12 +30,12 @@ from tests.waiting import until
 @pytest.fixture
 async def usage(link: RedisLink, keys: Keys) -> AsyncIterator[Usage]:
     """After one call of one bot, whose quota Feishu stopped."""
-    limiter = Limiter(link, keys, Limits())
+    limiter = Limiter(link, keys, SendLimits())
     telling = asyncio.create_task(limiter.run())
     await limiter.slot(limiter.bounds.of(bot("https://open.feishu.cn"), "im.message.create", chat="oc_1"))
     limiter.quotas.count("support")
     await limiter.quotas.stop("support")
-    usage = Usage(link, keys, Limits())
+    usage = Usage(link, keys, SendLimits())
 
     async def told() -> bool:
         uses = await usage.read()
