@@ -79,7 +79,7 @@ class ChannelSettings(Frozen):
         return self
 
 
-class Alerts(Frozen):
+class AlertSettings(Frozen):
     """`alerts`: what the operator is told, and where."""
 
     enabled: bool = Field(True, description="whether rules are evaluated")
@@ -106,7 +106,7 @@ class Alerts(Frozen):
     secrets: dict[str, date] = Field({}, description="secrets that expire: a name of one's own and the day")
 
     @model_validator(mode="after")
-    def _fits(self) -> Alerts:
+    def _fits(self) -> AlertSettings:
         for name, rule in self.rules.items():
             if name not in DEFAULT_RULES and rule.when is None and rule.enabled:
                 raise ValueError(

@@ -49,7 +49,7 @@ class AdminListener(Frozen):
     )
 
 
-class Server(Frozen):
+class ServerSettings(Frozen):
     """`server`: the two listeners."""
 
     host: str = Field("0.0.0.0", min_length=1, description="address the public listener binds")
@@ -57,7 +57,7 @@ class Server(Frozen):
     admin: AdminListener = AdminListener()
 
     @model_validator(mode="after")
-    def _two_ports(self) -> Server:
+    def _two_ports(self) -> ServerSettings:
         if self.port and self.port == self.admin.port:
             raise ValueError("server.port and server.admin.port are the same: the two listeners need two ports")
         return self
@@ -94,7 +94,7 @@ class DatabasePool(Frozen):
         return self
 
 
-class Database(Frozen):
+class DatabaseSettings(Frozen):
     """`database`: the message store."""
 
     url: Annotated[str, AfterValidator(_database_url)] = Field(
@@ -143,7 +143,7 @@ class ApiToken(Frozen):
     bots: Words = Field(min_length=1, description="the bots that it may send as; * is every bot")
 
 
-class Security(Frozen):
+class SecuritySettings(Frozen):
     """`security`: who may post to any bot."""
 
     allow_ips: Networks = Field((), description="source networks that may post; empty allows all")

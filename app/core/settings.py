@@ -9,20 +9,20 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 
-from app.core.alert_settings import Alerts
+from app.core.alert_settings import AlertSettings
 from app.core.document import Document, KeyPath, dotted, read_document
 from app.core.errors import ConfigError, Fault
 from app.core.limit_settings import LimitSettings
 from app.core.sections import (
     ApiToken,
     ArchiveSettings,
-    Database,
+    DatabaseSettings,
     LogSettings,
     MetricsSettings,
     OutboxSettings,
     RedisSettings,
-    Security,
-    Server,
+    SecuritySettings,
+    ServerSettings,
     SpoolSettings,
     WorkerSettings,
 )
@@ -78,16 +78,16 @@ class Settings(Frozen):
     )
     region: str | None = Field(None, description="where this node stands, for people to read")
     data_dir: Path = Field(Path("data"), description="directory of everything this node keeps on disk")
-    server: Server = Server()
+    server: ServerSettings = ServerSettings()
     redis: RedisSettings = RedisSettings()
-    database: Database = Database()
+    database: DatabaseSettings = DatabaseSettings()
     spool: Annotated[SpoolSettings, BeforeValidator(read_switch)] = SpoolSettings()
     archive: ArchiveSettings = ArchiveSettings()
     worker: WorkerSettings = WorkerSettings()
     outbox: OutboxSettings = OutboxSettings()
     drain_timeout: Span = Field(25.0, description="what running handlers may still take when the node stops")
     max_body: Size = Field(1 << 20, ge=1 << 10, description="largest request body; beyond it 413")
-    security: Security = Security()
+    security: SecuritySettings = SecuritySettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     master_key: SecretStr | None = Field(
@@ -108,7 +108,7 @@ class Settings(Frozen):
         repr=False,
         description="tokens that may only send: a list of {name, token, bots}; take the token from the environment",
     )
-    alerts: Alerts = Alerts()
+    alerts: AlertSettings = AlertSettings()
     metrics: MetricsSettings = MetricsSettings()
     pools: Reserved = Field({}, description="reserved for a later version")
 

@@ -7,7 +7,7 @@ from typing import Any
 from app.control.alerts.book import Book
 from app.control.alerts.card import SILENCE_ACTION, SILENCE_FOR
 from app.control.alerts.request import silence_asked
-from app.core.alert_settings import Alerts
+from app.core.alert_settings import AlertSettings
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import HubError
 from app.core.logs import get_logger
@@ -19,7 +19,7 @@ from app.sdk.toast import Toast
 log = get_logger(__name__)
 
 
-def silence_button(book: Book, alerts: Alerts, *, clock: Clock = SYSTEM_CLOCK) -> Bot[Any]:
+def silence_button(book: Book, alerts: AlertSettings, *, clock: Clock = SYSTEM_CLOCK) -> Bot[Any]:
     """Handlers that stand before those of every bot; only clicks in the chats that alerts go to count."""
     bot = Bot()
     chats = {(way.bot, way.feishu_chat) for way in alerts.channels.values() if way.feishu_chat is not None}

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from app.core.alert_rules import DEFAULT_RULES, SIGNALS, parse_when, value_text
-from app.core.alert_settings import Alerts
+from app.core.alert_settings import AlertSettings
 from app.core.errors import ConfigError
 from app.core.settings import load_settings
 
 
-def alerts(tmp_path: Path, text: str) -> Alerts:
+def alerts(tmp_path: Path, text: str) -> AlertSettings:
     """The section, read from a file."""
     path = tmp_path / "hub.yaml"
     path.write_text("alerts:\n" + "\n".join(f"  {line}" for line in text.splitlines()))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from app.core.alert_rules import DEFAULT_RULES, SIGNALS, Rule, value_text
-from app.core.alert_settings import Alerts, ChannelSettings
+from app.core.alert_settings import AlertSettings, ChannelSettings
 from app.core.values import span_text
 from tests.unit.docs.page import Page
 
@@ -50,7 +50,7 @@ def test_examples_are_good_configuration(block: int) -> None:
         found.setdefault("channels", {}).setdefault(name, {"webhook": "https://example.com"})
         if "$" in str(found["channels"][name]):
             found["channels"][name] = {"webhook": "https://example.com"}
-    assert Alerts.model_validate(found).effective()
+    assert AlertSettings.model_validate(found).effective()
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -13,12 +13,12 @@ from app.control.alerts.channels.feishu_chat import FeishuChat
 from app.control.alerts.channels.feishu_hook import FeishuHook
 from app.control.alerts.channels.webhook import Webhook
 from app.control.alerts.wording import Wording
-from app.core.alert_settings import Alerts, ChannelSettings
+from app.core.alert_settings import AlertSettings, ChannelSettings
 from app.model.bot import BotSpec
 
 
 def channels_of(
-    settings: Alerts, sender: Sender, session: aiohttp.ClientSession, bots: Callable[[], Mapping[str, BotSpec]]
+    settings: AlertSettings, sender: Sender, session: aiohttp.ClientSession, bots: Callable[[], Mapping[str, BotSpec]]
 ) -> dict[str, Channel]:
     """Every channel by its name; `bots` gives the bots in force."""
     wording = Wording(settings.effective(), settings.language, settings.link)

@@ -9,13 +9,13 @@ import pytest
 from app.control.alerts.book import Book
 from app.control.alerts.button import silence_button
 from app.control.alerts.card import SILENCE_ACTION
-from app.core.alert_settings import Alerts
+from app.core.alert_settings import AlertSettings
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 from app.sdk.testing import BotTest
 from tests.unit.control.alerts.parts import START, HandClock
 
-ALERTS = Alerts.model_validate({"channels": {"chat": {"bot": "support", "feishu_chat": "oc_ops"}}})
+ALERTS = AlertSettings.model_validate({"channels": {"chat": {"bot": "support", "feishu_chat": "oc_ops"}}})
 
 
 async def click(book: Book, rule: str = "QueueLong", *, bot: str = "support", chat: str = "oc_ops") -> Any:

@@ -19,7 +19,7 @@ from app.control.alerts.notice import Item, Notice
 from app.control.alerts.states import Alert, News
 from app.control.alerts.wording import MOST_LINES, Language, Wording
 from app.core.alert_rules import DEFAULT_RULES
-from app.core.alert_settings import Alerts
+from app.core.alert_settings import AlertSettings
 from app.core.errors import FeishuRefused, HubError
 from app.model.bot import BotSpec
 from app.model.outbound import Outbound
@@ -191,6 +191,6 @@ async def test_a_custom_bot_gets_a_card() -> None:
 
 
 def test_a_link_is_an_address() -> None:
-    assert Alerts.model_validate({"link": "https://hub.example:9091"}).link == "https://hub.example:9091"
+    assert AlertSettings.model_validate({"link": "https://hub.example:9091"}).link == "https://hub.example:9091"
     with pytest.raises(ValueError, match="link"):
-        Alerts.model_validate({"link": "javascript:alert(1)"})
+        AlertSettings.model_validate({"link": "javascript:alert(1)"})
