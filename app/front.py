@@ -13,7 +13,7 @@ from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks
 from app.gateway.counts import Counts
-from app.gateway.drain import Drainer
+from app.gateway.drain import SpoolDrainer
 from app.gateway.floods import Floods
 from app.gateway.rates import Rates
 from app.gateway.refusals import Refusals
@@ -64,7 +64,7 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
             with guard():
                 await stores.link.commands.set(stores.keys.probe, b"1", ex=10)
 
-        drainer = Drainer(acceptor, stores.mailbox, spool, probe)
+        drainer = SpoolDrainer(acceptor, stores.mailbox, spool, probe)
         rates, refusals = Rates(), Refusals()
         floods = Floods(rates, refusals, stores.link, stores.keys)
         beside = ((drainer.run(), "drainer"), (stores.calls.listen(), "callback answers"), (floods.run(), "floods"))

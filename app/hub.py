@@ -20,7 +20,7 @@ from app.control.cluster.membership import Membership
 from app.control.health.status import Health
 from app.control.registry.directories import code_stamp
 from app.control.registry.modules import handler_directories
-from app.control.registry.watch import Watch
+from app.control.registry.watch import FileWatch
 from app.control.scheduler.firing import Firing
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
@@ -143,7 +143,7 @@ class Node:
         self._task(closing, self._upkeep.run(), "keys")
         await stores.keyring.preload(self.registry.bots)
         self.registry.subscribe(self._bots_changed)
-        self._task(closing, Watch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
+        self._task(closing, FileWatch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
         self._task(closing, self._hear_changes(), "changes")
         if "archiver" in roles:
             await closing.enter_async_context(open_archive(stores, self.registry, self._name))
@@ -159,7 +159,7 @@ class Node:
             )
             if self.plan.watch_code:
                 directories = handler_directories(self.plan.bots_dir)
-                code = Watch(directories[0], lambda: code_stamp(directories), self._code_changed)
+                code = FileWatch(directories[0], lambda: code_stamp(directories), self._code_changed)
                 self._task(closing, code.run(), "watch code")
         takeover = Takeover(stores.leases, self.registry, f"{self._name}:{self._boot}")
         self._task(closing, takeover.run(), "takeover")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.channel.deliver import Delivery
-from app.channel.drain import Drainer
+from app.channel.drain import OutboxDrainer
 from app.channel.sender import Sender
 from app.core.ending import running
 from app.core.errors import StoreUnavailable
@@ -23,7 +23,7 @@ async def open_outgoing(stores: Stores, catalog: Catalog, sender: Sender, node: 
     owner = f"{node}:{boot}"
     leases = Leases(stores.link, stores.keys.outbox())
     delivery = Delivery(stores.outbox, sender, keep_trying=settings.keep_trying)
-    drainer = Drainer(stores.outbox, delivery, leases, catalog, f"{owner}:out", slots=settings.concurrency)
+    drainer = OutboxDrainer(stores.outbox, delivery, leases, catalog, f"{owner}:out", slots=settings.concurrency)
     try:
         await leases.abandon_node(node, tuple(catalog.bots))
     except StoreUnavailable:

@@ -53,7 +53,7 @@ class _Desk:
     """Until when no message of a kind may be sent, whatever its receiver (monotonic)."""
 
 
-class Drainer:
+class OutboxDrainer:
     """Sends what waits, from `run` until `stop`; outlives every outage of Redis and of Feishu."""
 
     def __init__(

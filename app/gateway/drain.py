@@ -23,7 +23,7 @@ _FULL_REST: Final = 1.0
 _FAULT_REST: Final = 5.0
 
 
-class Drainer:
+class SpoolDrainer:
     """Probes Redis while it is away and empties the spool when it is back.
 
     `probe` is asked while there is nothing to hand on; it raises StoreUnavailable as long as Redis takes no writes.

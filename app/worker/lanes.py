@@ -24,7 +24,7 @@ from app.worker.processes import Processes, WorkerProcess
 from app.worker.quarantine import Quarantine
 from app.worker.solo import SoloDesk
 from app.worker.successors import Successors
-from app.worker.watch import Watch
+from app.worker.watch import LoopWatch
 
 # A supervisor's SIGTERM to the whole group may reach a worker so much sooner than the node.
 _SAME_SIGNAL: Final = 1.0
@@ -68,7 +68,7 @@ class Lanes:
         self._all = Processes(nursery, dials, name=name, shared=processes, clock=clock)
         self._apart = Apart(quarantine or Quarantine(clock=clock), self._all, catalog)
         self._successors = Successors(self._all, self._apart, clock, self._go)
-        self._watch = Watch(
+        self._watch = LoopWatch(
             self._all,
             self._apart,
             self._successors,

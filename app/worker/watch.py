@@ -27,7 +27,7 @@ _DEFAULT_TIMEOUT: Final = 60.0
 log = get_logger(__name__)
 
 
-class Watch:
+class LoopWatch:
     """Judges what the dials show; memory that is read, not a queue that is polled."""
 
     def __init__(

@@ -16,7 +16,7 @@ from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks
 from app.gateway.counts import Counts
-from app.gateway.drain import Drainer
+from app.gateway.drain import SpoolDrainer
 from app.gateway.routes import Gateway
 from app.gateway.spool import Spool
 from app.gateway.webhook import Webhook
@@ -79,7 +79,7 @@ async def open_front(
     if spool is not None:
         await spool.open()
     front = Front(link, keys, spool, admission or Admission())
-    drainer = Drainer(front.acceptor, front.mailbox, spool, front.probe)
+    drainer = SpoolDrainer(front.acceptor, front.mailbox, spool, front.probe)
     tasks = [asyncio.create_task(drainer.run()), asyncio.create_task(front.calls.listen())]
     yield front
     await front.acceptor.close()

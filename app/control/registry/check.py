@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from app.control.registry.modules import (
-    Handler,
+    HandlerModule,
     check_schedules,
     check_settings,
     handler_directories,
@@ -38,7 +38,7 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
     """Every fault of the named bots of a loaded registry; imports their handlers, so authors' code runs."""
     faults = list(registry.root_faults)
     warnings: list[str] = []
-    loaded: dict[str, Handler | ConfigError] = {}
+    loaded: dict[str, HandlerModule | ConfigError] = {}
     directories = handler_directories(handlers)
     for bot in sorted(names):
         status, reading = registry.statuses[bot], registry.readings[bot]
@@ -54,13 +54,13 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
                 loaded[name] = exc
                 faults += exc.faults
         handler = loaded[name]
-        if isinstance(handler, Handler) and reading.config is not None:
+        if isinstance(handler, HandlerModule) and reading.config is not None:
             # Values that could not be had are faults already.
             unresolved = any(fault.key.startswith("settings") for fault in status.faults)
             faults += [] if unresolved else check_settings(handler, reading.config.settings, reading.directory)[1]
             faults += check_schedules(handler, reading.config.schedules, reading.directory)
     for handler in loaded.values():
-        if isinstance(handler, Handler):
+        if isinstance(handler, HandlerModule):
             unload(handler)
     return Report(names, tuple(faults), tuple(warnings))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.control.registry.directories import mounted_stamp
-from app.control.registry.watch import Watch
+from app.control.registry.watch import FileWatch
 from app.core.errors import ConfigError
 from app.core.logs import get_logger
 from app.core.settings import Settings, load_settings
@@ -32,7 +32,7 @@ class LiveSettings:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await Watch(self._file.parent, lambda: mounted_stamp([self._file]), self.changed).run()
+        await FileWatch(self._file.parent, lambda: mounted_stamp([self._file]), self.changed).run()
 
     async def changed(self) -> None:
         """Look what changed; the first look is at what the node was started with."""

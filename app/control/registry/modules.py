@@ -33,7 +33,7 @@ _numbers: Final = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
+class HandlerModule:
     """One imported module of bots/: one version of its code."""
 
     name: str
@@ -70,7 +70,7 @@ def available(directories: Sequence[Path]) -> list[str]:
     return sorted(names)
 
 
-def load_handler(name: str, directories: Sequence[Path]) -> Handler:
+def load_handler(name: str, directories: Sequence[Path]) -> HandlerModule:
     """Import a handler anew; raises ConfigError naming file and line. Runs the author's code: workers only."""
     file = next(filter(None, (_source(directory, name) for directory in directories)), None)
     if file is None or name.startswith("_"):
@@ -94,16 +94,16 @@ def load_handler(name: str, directories: Sequence[Path]) -> Handler:
         if isinstance(exc, ConfigError):
             raise
         raise ConfigError([_fault(exc, file)]) from None
-    return Handler(name, file, bot, module_name)
+    return HandlerModule(name, file, bot, module_name)
 
 
-def unload(handler: Handler) -> None:
+def unload(handler: HandlerModule) -> None:
     """Let go of a version that no handler runs any more, with the modules of its package."""
     _forget(handler.module)
 
 
 def check_settings(
-    handler: Handler, settings: Mapping[str, Any], directory: str | Path
+    handler: HandlerModule, settings: Mapping[str, Any], directory: str | Path
 ) -> tuple[BaseModel | None, list[Fault]]:
     """`settings:` of a bot as its handler's own model, or every fault of them."""
 
@@ -113,7 +113,7 @@ def check_settings(
     return fit(handler.bot.settings_model, settings, place)
 
 
-def check_schedules(handler: Handler, schedules: Sequence[BotSchedule], directory: str | Path) -> list[Fault]:
+def check_schedules(handler: HandlerModule, schedules: Sequence[BotSchedule], directory: str | Path) -> list[Fault]:
     """`schedules:` of a bot that start what its handler does not have."""
     from app.sdk.schedules import unknown_handlers
 

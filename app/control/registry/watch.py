@@ -21,7 +21,7 @@ _MOST_SETTLES: Final = 4  # who never stops writing is read all the same
 log = get_logger(__name__)
 
 
-class Watch:
+class FileWatch:
     """Calls `changed` after `look` has given another answer than before and then the same one twice.
 
     `look` blocks on the disk and runs in a thread; only what it looks at counts, so temporary files of editors wake

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from app.channel.deliver import Delivery
-from app.channel.drain import Drainer
+from app.channel.drain import OutboxDrainer
 from app.channel.limiter import Limiter
 from app.channel.limits import SendLimits
 from app.channel.outbox import Outbox
@@ -38,11 +38,11 @@ class Catalog:
 @asynccontextmanager
 async def channel_node(
     link: RedisLink, keys: Keys, outbox: Outbox, sender: Sender, catalog: Catalog, name: str = "n1"
-) -> AsyncIterator[Drainer]:
+) -> AsyncIterator[OutboxDrainer]:
     """A node that sends what stands on the outbox, eight messages a bot at once."""
     leases = Leases(link, keys.outbox())
     delivery = Delivery(outbox, sender, keep_trying=60, chance=lambda: 0.0)
-    drainer = Drainer(outbox, delivery, leases, catalog, f"{name}:b:out", slots=16)
+    drainer = OutboxDrainer(outbox, delivery, leases, catalog, f"{name}:b:out", slots=16)
 
     async def sweep() -> None:
         while True:

@@ -9,7 +9,7 @@ import pytest
 
 from app.core.ending import ended
 from app.gateway.accept import Acceptor
-from app.gateway.drain import Drainer
+from app.gateway.drain import SpoolDrainer
 from app.gateway.spool import Spool
 from app.queue.work import Receipt
 from tests.unit.gateway.kit import StubQueue, incoming
@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE, until
 @pytest.fixture
 async def acceptor(queue: StubQueue, spool: Spool) -> AsyncIterator[Acceptor]:
     acceptor = Acceptor(queue, spool)
-    drainer = asyncio.create_task(Drainer(acceptor, queue, spool, queue.probe).run())
+    drainer = asyncio.create_task(SpoolDrainer(acceptor, queue, spool, queue.probe).run())
     yield acceptor
     await ended(drainer)
 
@@ -88,7 +88,7 @@ async def test_a_bot_whose_events_are_not_taken_holds_up_no_other(
 
 async def test_without_a_spool_the_probe_ends_the_outage(queue: StubQueue) -> None:
     acceptor = Acceptor(queue, None)
-    drainer = asyncio.create_task(Drainer(acceptor, queue, None, queue.probe).run())
+    drainer = asyncio.create_task(SpoolDrainer(acceptor, queue, None, queue.probe).run())
     queue.away = True
     assert await many(acceptor, [1]) == ["refused"]
     queue.away = False
@@ -99,7 +99,7 @@ async def test_without_a_spool_the_probe_ends_the_outage(queue: StubQueue) -> No
 
 async def test_what_an_earlier_process_left_is_handed_on(queue: StubQueue, spool: Spool) -> None:
     await spool.put([incoming(number) for number in range(5)])
-    drainer = asyncio.create_task(Drainer(Acceptor(queue, spool), queue, spool, queue.probe).run())
+    drainer = asyncio.create_task(SpoolDrainer(Acceptor(queue, spool), queue, spool, queue.probe).run())
     await until(lambda: spool.depth == 0)
     assert queue.order() == [f"e{number}" for number in range(5)]
     await ended(drainer)

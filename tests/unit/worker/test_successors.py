@@ -16,7 +16,7 @@ from app.worker.nursery import Nursery
 from app.worker.processes import Processes, WorkerProcess
 from app.worker.quarantine import Quarantine
 from app.worker.successors import SPARE_TERM, Successors
-from app.worker.watch import Watch
+from app.worker.watch import LoopWatch
 from tests.hand_clock import HandClock
 from tests.unit.worker.kit import Bots, spec
 
@@ -61,7 +61,7 @@ class Stand:
         catalog = Bots(spec("good"), spec("slow"))
         self.apart = Apart(Quarantine(clock=self.clock), self.processes, catalog)
         self.successors = Successors(self.processes, self.apart, self.clock, lambda pause: pause.close())
-        self._watch = Watch(self.processes, self.apart, self.successors, catalog, self.clock, self._free)
+        self._watch = LoopWatch(self.processes, self.apart, self.successors, catalog, self.clock, self._free)
         first = self.successors.start("shared")
         assert first is not None
         self.first = ready(first)

@@ -14,7 +14,7 @@ import pytest
 
 from app.control.registry.directories import code_stamp
 from app.control.registry.snapshot import Registry
-from app.control.registry.watch import POLL, SETTLE, Watch
+from app.control.registry.watch import POLL, SETTLE, FileWatch
 from app.core.ending import ended
 from tests.unit.control.registry.conftest import CREDENTIALS, WriteBot
 from tests.waiting import until
@@ -22,7 +22,7 @@ from tests.waiting import until
 
 @asynccontextmanager
 async def watching(registry: Registry, *, hints: bool = True) -> AsyncIterator[None]:
-    watch = Watch(
+    watch = FileWatch(
         registry.root, registry.stamps, lambda: registry.reload(everything=False), settle=0.1, poll=0.5, hints=hints
     )
     task = asyncio.create_task(watch.run())
@@ -139,7 +139,9 @@ async def test_an_action_that_fails_does_not_end_the_watch(tmp_path: Path) -> No
         return len(acts) == times
 
     file = tmp_path / "one.py"
-    task = asyncio.create_task(Watch(tmp_path, lambda: code_stamp([tmp_path]), changed, settle=0.02, poll=0.1).run())
+    task = asyncio.create_task(
+        FileWatch(tmp_path, lambda: code_stamp([tmp_path]), changed, settle=0.02, poll=0.1).run()
+    )
     try:
         for expected in (1, 2, 3):
             await until(partial(acted, expected))
@@ -163,7 +165,7 @@ async def test_what_vanishes_under_a_look_does_not_end_the_watch(tmp_path: Path)
         nonlocal acts
         acts += 1
 
-    task = asyncio.create_task(Watch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
+    task = asyncio.create_task(FileWatch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
     try:
         await until(lambda: acts and not errors)
         state = "after"
@@ -185,7 +187,7 @@ async def test_what_is_not_settled_is_not_acted_on(tmp_path: Path) -> None:
     async def changed() -> None:
         acts.append(looks[-1])
 
-    task = asyncio.create_task(Watch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
+    task = asyncio.create_task(FileWatch(tmp_path, look, changed, settle=0.01, poll=0.02, hints=False).run())
     try:
         await until(lambda: len(acts) == 2)
         assert acts == ["before", "whole"]
