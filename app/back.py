@@ -37,7 +37,7 @@ from app.control.registry.directories import hub_file
 from app.control.registry.live_settings import LiveSettings
 from app.control.scheduler.firing import Firing
 from app.core.ending import running
-from app.core.redis import guard
+from app.core.outage import guard
 from app.core.settings import Settings
 from app.dashboard import open_dashboard
 from app.key_care import key_status

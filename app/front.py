@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from app.control.health.status import Health, Place
 from app.core.ending import running
-from app.core.redis import guard
+from app.core.outage import guard
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks

@@ -29,7 +29,7 @@ from app.core.errors import StartError, StoreUnavailable
 from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.pubsub import heard
-from app.core.redis import check_external
+from app.core.redis_nodes import check_external
 from app.core.settings import Settings
 from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol

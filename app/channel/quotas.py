@@ -14,7 +14,8 @@ from app.core.errors import FeishuLimited, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.feishu.codes import QUOTA_USED_UP
 
 _COUNT = Script(Path(__file__).parent / "quota.lua")

@@ -25,7 +25,8 @@ from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
 from app.core.metrics import TOKEN_FETCHES
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.feishu.client import FeishuApi
 from app.feishu.codes import error_for
 from app.model.bot import BotSpec

@@ -16,7 +16,8 @@ from app.channel.quotas import DEFAULT_GROUP, month_begin, month_end, month_of
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 
 _USE = Script(Path(__file__).parent / "use.lua")
 _MICROS: Final = 1_000_000

@@ -155,7 +155,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     from app.core.engine_socket import running_url
     from app.core.errors import HubError
     from app.core.outage import guard
-    from app.core.redis import check_external, connect
+    from app.core.redis import connect
+    from app.core.redis_nodes import check_external
 
     async def warnings(url: str) -> list[str]:
         link = await connect(url)

@@ -17,8 +17,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
-from app.core.outage import hangs
-from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard, holder, unavailable
+from app.core.outage import guard, hangs, unavailable
+from app.core.redis import COMMAND_TIMEOUT, AnyRedis, holder
 from app.core.wire import Arg, exchange, pack, reply, send
 
 log = get_logger(__name__)

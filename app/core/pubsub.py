@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
 from app.core.errors import StoreUnavailable
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink
 
 # A primary that hangs while a failover goes on says nothing for ever, and somebody waits for what it does not pass on.
 _PATIENCE: Final = 1.0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -15,26 +14,10 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from app.core.errors import ConfigError, Fault, StartError
-from app.core.outage import guard, unavailable
+from app.core.errors import ConfigError, Fault
 from app.core.redis_pool import QuickPool, QuickSentinelPool, WaitingPool
-
-__all__ = [
-    "AnyRedis",
-    "RedisLink",
-    "ask",
-    "check_external",
-    "connect",
-    "each_node",
-    "guard",
-    "holder",
-    "literally",
-    "scan",
-    "unavailable",
-]
 
 AnyRedis: TypeAlias = Redis | RedisCluster
 
@@ -225,76 +208,3 @@ def _allow(options: Mapping[str, object], names: set[str], url: SplitResult) -> 
         names |= _TLS_OPTIONS
     if unknown := sorted(options.keys() - names):
         raise _UrlFault(f"it has an option that is not known for {url.scheme}://: {', '.join(unknown)}")
-
-
-async def check_external(link: RedisLink) -> list[str]:
-    """What makes this Redis unsafe for a queue, a sentence each.
-
-    StartError if it cannot serve one at all, StoreUnavailable if it does not answer.
-    """
-    warnings: list[str] = []
-    with guard():
-        for info in each_node(await ask(link, "INFO", "server")):
-            version = str(info.get("redis_version", ""))
-            if version and int(version.partition(".")[0]) < 7:
-                raise StartError(
-                    f"Redis {version} is older than 7.0, the oldest that knows the hub's scripts: upgrade it"
-                )
-        try:
-            appendonly = each_node(await ask(link, "CONFIG GET", "appendonly"))
-            policy = each_node(await ask(link, "CONFIG GET", "maxmemory-policy"))
-        except (NoPermissionError, ResponseError) as error:
-            if unavailable(error) is not None and not isinstance(error, NoPermissionError):
-                raise
-            warnings.append(
-                "Redis does not show its configuration (CONFIG is forbidden), so it could not be checked: "
-                "make sure that appendonly is yes and maxmemory-policy is noeviction."
-            )
-            return _unique(warnings)
-    if any(_text(answer.get("appendonly")) == "no" for answer in appendonly):
-        warnings.append("Redis keeps no append-only file, so its crash loses accepted events: set appendonly to yes.")
-    for answer in policy:
-        if (found := _text(answer.get("maxmemory-policy"))) != "noeviction":
-            warnings.append(
-                f"Redis may throw queued events away when its memory is full (maxmemory-policy is {found}): "
-                "set maxmemory-policy to noeviction."
-            )
-    return _unique(warnings)
-
-
-async def ask(link: RedisLink, *command: str) -> Any:
-    """Say a command that is about the server: on a Cluster to every primary."""
-    if isinstance(link.commands, RedisCluster):
-        await link.commands.initialize()
-        # The nodes themselves: a word for them is heard only for commands that redis-py has a policy for.
-        return await link.commands.execute_command(*command, target_nodes=link.commands.get_primaries())
-    return await link.commands.execute_command(*command)
-
-
-async def scan(link: RedisLink, match: str) -> AsyncIterator[bytes]:
-    """The names of all keys that a pattern matches, on a Cluster those of every primary; some may come twice."""
-    where: dict[str, Any] = {}
-    if isinstance(link.commands, RedisCluster):
-        await link.commands.initialize()
-        where = {"target_nodes": link.commands.get_primaries()}
-    async for name in link.commands.scan_iter(match=match, count=1000, **where):
-        yield bytes(name)
-
-
-def literally(text: str) -> str:
-    """A pattern that matches only the text itself."""
-    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
-
-
-def each_node(answer: Any) -> list[Mapping[Any, Any]]:
-    """A Cluster answers with one mapping a node, a single Redis with the mapping itself."""
-    nested = isinstance(answer, dict) and answer and all(isinstance(value, dict) for value in answer.values())
-    return list(answer.values()) if nested else [answer]
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _unique(sentences: list[str]) -> list[str]:
-    return list(dict.fromkeys(sentences))

@@ -8,7 +8,9 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
-from app.core.redis import RedisLink, ask, each_node, guard, unavailable
+from app.core.outage import guard, unavailable
+from app.core.redis import RedisLink
+from app.core.redis_nodes import ask, said
 
 _LOOK_EVERY: Final = 0.05
 _PATIENCE: Final = 600.0
@@ -20,11 +22,11 @@ async def rewrite_files(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> list
     notes: list[str] = []
     try:
         with guard():
-            info = each_node(await ask(link, "INFO", "persistence"))
-            saves = each_node(await ask(link, "CONFIG GET", "save"))
+            info = await ask(link, "INFO", "persistence")
+            saves = await ask(link, "CONFIG GET", "save")
         if any(one.get("aof_enabled") for one in info):
             await _write(link, "BGREWRITEAOF", "aof_last_bgrewrite_status", clock)
-        if any(_text(one.get("save", one.get(b"save", ""))) for one in saves):
+        if any(said(one.get("save", one.get(b"save", ""))) for one in saves):
             await _write(link, "BGSAVE", "rdb_last_bgsave_status", clock)
     except (NoPermissionError, ResponseError) as error:
         if unavailable(error) is not None and not isinstance(error, NoPermissionError):
@@ -45,7 +47,7 @@ async def until_idle(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> None:
     deadline = clock.monotonic() + _PATIENCE
     while True:
         with guard():
-            info = each_node(await ask(link, "INFO", "persistence"))
+            info = await ask(link, "INFO", "persistence")
         if not any(one.get(name) for one in info for name in _BUSY):
             return
         if clock.monotonic() > deadline:
@@ -60,12 +62,8 @@ async def _write(link: RedisLink, command: str, verdict: str, clock: Clock) -> N
         await ask(link, command)
     await until_idle(link, clock=clock)
     with guard():
-        info = each_node(await ask(link, "INFO", "persistence"))
-    if any(_text(one.get(verdict, "ok")) != "ok" for one in info):
+        info = await ask(link, "INFO", "persistence")
+    if any(said(one.get(verdict, "ok")) != "ok" for one in info):
         raise StoreUnavailable(
             f"Redis could not write its file anew ({command}): see its log, and the room on its disk"
         )
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.keys import Keys
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.queue.dead_letters import DeadLetters
 from app.queue.leases import Leases
 from app.queue.mailbox import Mailbox

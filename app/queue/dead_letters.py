@@ -11,7 +11,8 @@ from typing import Any, Final
 from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.queue.envelope import Entry
 
 _REPLAY = Script(Path(__file__).parent / "replay.lua")

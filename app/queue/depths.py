@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.queue.damage import SPARE, left_out
 from app.queue.slots import together
 

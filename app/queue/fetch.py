@@ -13,7 +13,8 @@ from redis.exceptions import NoScriptError
 
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink
 from app.core.wire import Arg, exchange
 from app.queue.damage import SPARE, beside_damage
 from app.queue.mailbox import LEASE_MS, Mailbox, work_of

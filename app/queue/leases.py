@@ -14,7 +14,9 @@ import redis
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script, in_one_place
-from app.core.redis import RedisLink, guard, literally, scan
+from app.core.outage import guard
+from app.core.redis import RedisLink
+from app.core.redis_nodes import literally, scan
 from app.core.though_full import though_full
 from app.core.wire import Arg
 from app.queue.damage import SPARE, beside_damage

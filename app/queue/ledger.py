@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.core.wire import Arg
 from app.model.outbound import Begun, Opened, SendName
 from app.queue.work import Work, unless_lost

@@ -15,7 +15,8 @@ from app.core.errors import HubError
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink
 from app.core.wire import Arg, exchange
 from app.queue.envelope import Entry
 from app.queue.slots import together

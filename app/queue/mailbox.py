@@ -14,7 +14,8 @@ from app.core.errors import HubError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard, unavailable
+from app.core.outage import guard, unavailable
+from app.core.redis import COMMAND_TIMEOUT, RedisLink
 from app.queue.envelope import Entry
 from app.queue.ledger import SENT_TTL
 from app.queue.replicas import Replicas

@@ -10,8 +10,9 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import Fenced, HubError
 from app.core.keys import Keys
 from app.core.lua import Pipeliner, Script
+from app.core.outage import guard
 from app.core.pubsub import watch
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink
 from app.core.wire import Arg
 from app.model.outbound import Begun, SendName
 from app.queue.mailbox import Mailbox

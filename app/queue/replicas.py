@@ -11,7 +11,8 @@ from redis.exceptions import NoScriptError
 
 from app.core.errors import StoreUnavailable
 from app.core.lua import Script
-from app.core.redis import COMMAND_TIMEOUT, AnyRedis, guard
+from app.core.outage import guard
+from app.core.redis import COMMAND_TIMEOUT, AnyRedis
 from app.core.wire import Arg, exchange
 
 # How long replicas have to say so (ms), within the time of a commit.

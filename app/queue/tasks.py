@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from app.core.keys import Keys
 from app.core.lua import Script
+from app.core.outage import guard
 from app.core.pubsub import watch
-from app.core.redis import RedisLink, guard
+from app.core.redis import RedisLink
 from app.queue.work import Work, unless_lost
 
 _TASK = Script(Path(__file__).parent / "task.lua")

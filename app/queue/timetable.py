@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard, unavailable
+from app.core.outage import guard, unavailable
+from app.core.redis import RedisLink
 from app.core.wire import Arg
 from app.model.schedule import Schedule
 from app.queue.envelope import Entry

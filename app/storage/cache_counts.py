@@ -10,7 +10,8 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.metrics import CACHE_READS
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 
 # The numbers of all nodes together begin anew when nobody has read for so long.
 _KEPT: Final = 7 * 86400

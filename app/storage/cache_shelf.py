@@ -18,7 +18,8 @@ from app.core.errors import SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
-from app.core.redis import COMMAND_TIMEOUT, RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import COMMAND_TIMEOUT, RedisLink
 from app.core.wire import Arg, exchange
 from app.storage.keyring import Keyring
 

@@ -13,7 +13,8 @@ from app.core.clock import SYSTEM_CLOCK
 from app.core.engine import EmbeddedEngine
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
-from app.core.redis import RedisLink, connect, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink, connect
 from app.core.redis_files import rewrite_files, until_idle, write_dump
 from app.storage.key_record import KeyRecord
 from app.storage.shared_keys import SharedKeys

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.keys import Keys
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.storage.cipher import key_id_of
 from app.storage.data_key import DataKey
 from app.storage.messages import Messages

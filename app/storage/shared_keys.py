@@ -10,7 +10,9 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard, holder, literally, scan
+from app.core.outage import guard
+from app.core.redis import RedisLink, holder
+from app.core.redis_nodes import literally, scan
 from app.storage.key_record import KeyRecord
 
 _REPLACE = Script(Path(__file__).parent / "replace.lua")

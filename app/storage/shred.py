@@ -12,8 +12,10 @@ from app.core.errors import HubError
 from app.core.failpoint import failpoint
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.redis import RedisLink, guard, literally, scan
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.core.redis_files import rewrite_files
+from app.core.redis_nodes import literally, scan
 from app.storage.backup_scratch import clear_after_backups
 from app.storage.data_key import unwrap_good
 from app.storage.key_record import KeyRecord

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from app.core.keys import Keys
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.model.bot import BOT_ID
 from app.storage.messages import Messages
 from app.storage.query import Query

@@ -12,7 +12,7 @@ import redis
 from app.core.errors import StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
-from app.core.redis import guard
+from app.core.outage import guard
 from app.queue.claims import Claims
 from app.queue.leases import keep_alive
 from app.queue.work import Work

@@ -11,7 +11,8 @@ import httpx
 
 from app.core.ending import ended
 from app.core.keys import Keys
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
 from app.gateway.calls import Callbacks

@@ -9,7 +9,8 @@ from app.control.alerts.round import Round
 from app.control.alerts.silences import Silence
 from app.control.alerts.states import Alert
 from app.core.keys import Keys
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.queue.depths import Depth, Depths
 from app.queue.log import EventLog
 from app.queue.mailbox import Mailbox

@@ -20,7 +20,9 @@ from redis.exceptions import ResponseError
 
 from app.core.errors import StoreUnavailable
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, check_external, connect, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink, connect
+from app.core.redis_nodes import check_external
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.servers import needed

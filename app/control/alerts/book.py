@@ -18,7 +18,8 @@ from app.control.alerts.states import Alert
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.core.though_full import though_full
 
 _HERE: Final = Path(__file__).parent

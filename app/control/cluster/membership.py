@@ -17,7 +17,8 @@ from app.core.errors import StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Script
-from app.core.redis import RedisLink, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink
 from app.core.though_full import though_full
 
 _BEAT = Script(Path(__file__).parent / "beat.lua")

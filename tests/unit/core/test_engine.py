@@ -18,7 +18,8 @@ from app.core.clock import SystemClock
 from app.core.engine import EmbeddedEngine, find_binary
 from app.core.errors import StartError, StoreUnavailable
 from app.core.lua import Pipeliner, Script
-from app.core.redis import RedisLink, connect, guard
+from app.core.outage import guard
+from app.core.redis import RedisLink, connect
 from tests.waiting import PATIENCE, until
 
 

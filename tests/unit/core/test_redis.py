@@ -15,7 +15,9 @@ from redis.exceptions import RedisError, ResponseError
 from app.core.errors import ConfigError, StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.lua import Script
-from app.core.redis import RedisLink, check_external, connect, guard, many_hosts, unavailable
+from app.core.outage import guard, unavailable
+from app.core.redis import RedisLink, connect, many_hosts
+from app.core.redis_nodes import check_external
 from tests.ports import free_port
 from tests.redis_servers import Server
 from tests.waiting import PATIENCE, until

@@ -11,7 +11,7 @@ from app.channel.sender import Sender
 from app.control.scheduler.firing import Firing
 from app.core.clock import SystemClock
 from app.core.errors import Misused
-from app.core.redis import guard
+from app.core.outage import guard
 from app.model.schedule import Schedule
 from app.sdk import Bot, BotTest, Card, Context, CronTick, Markdown, Message, Post
 from app.worker.declare import Declarer
