@@ -25,8 +25,9 @@ from app.sending import open_sender
 from app.storage.master_key import MasterKey
 from app.worker.dial import Dials
 from app.worker.lane import Lane
+from app.worker.parts import Parts
 from app.worker.unseen import tell_of_unseen
-from app.worker.worker import Parts, Worker
+from app.worker.worker import Worker
 
 # Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
 _NICE: Final = 5

@@ -118,10 +118,7 @@ class OutboxDrainer:
         if tasks:
             await asyncio.wait(tasks, timeout=_RELEASE_TIME)
         for work in left:
-            try:
-                await self._mailbox.release(work)
-            except (Fenced, StoreUnavailable):
-                pass  # another has it, or will have when the lease runs out
+            await self._mailbox.hand_back(work)
 
     # -- slots -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from app.core.errors import HubError, StoreUnavailable
+from app.core.errors import Fenced, HubError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
@@ -226,6 +226,13 @@ class Mailbox:
     async def release(self, work: Work) -> None:
         """Hand the conversation back as it was taken, so that another goes on with it at once."""
         await self._park(work, "release")
+
+    async def hand_back(self, work: Work) -> None:
+        """The same for a process that ends; where that fails, the lease runs out by itself."""
+        try:
+            await self.release(work)
+        except (Fenced, StoreUnavailable):
+            pass  # another has it, or will have
 
     async def _park(self, work: Work, how: str, delay_ms: int = 0) -> None:
         reply = await self._pipe.run(

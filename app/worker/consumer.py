@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import Fenced, StoreUnavailable
+from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.queue.fetch import Fetch, Room
 from app.queue.mailbox import Mailbox
@@ -170,15 +170,9 @@ class Consumer:
     def _got(self, work: Work, stalls: int) -> None:
         if self._stopping or self._roster.place_of(work.bot) != "here":
             self._narrow.add(work.bot)
-            self._errand(self._release(work))
+            self._errand(self._mailbox.hand_back(work))
         else:
             self._start(self._desk(work.bot), work, stalls)
-
-    async def _release(self, work: Work) -> None:
-        try:
-            await self._mailbox.release(work)
-        except (Fenced, StoreUnavailable):
-            pass  # another has it, or will have when the lease runs out
 
     def _desk(self, bot: str) -> _Desk:
         desk = self._desks.get(bot)

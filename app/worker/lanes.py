@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -16,6 +15,7 @@ from app.core.metrics import WORKER_DEATHS
 from app.model.catalog import Catalog
 from app.worker.abandon import Abandons, give_free
 from app.worker.apart import Apart
+from app.worker.code_faults import CodeFaults, HandlerFault
 from app.worker.dial import Dials
 from app.worker.lane import LaneKind
 from app.worker.line import Line, Message
@@ -32,15 +32,6 @@ _SAME_SIGNAL: Final = 1.0
 _LAST_WORDS: Final = 10.0
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class HandlerFault:
-    """Why the code of a bot cannot be used as it stands in its file."""
-
-    text: str
-    runs: bool
-    """Whether the last good version runs meanwhile."""
 
 
 class Lanes:
@@ -68,21 +59,11 @@ class Lanes:
         self._all = Processes(nursery, dials, name=name, shared=processes, clock=clock)
         self._apart = Apart(quarantine or Quarantine(clock=clock), self._all, catalog)
         self._successors = Successors(self._all, self._apart, clock, self._go)
-        self._watch = LoopWatch(
-            self._all,
-            self._apart,
-            self._successors,
-            catalog,
-            clock,
-            self._free,
-        )
+        self._watch = LoopWatch(self._all, self._apart, self._successors, catalog, clock, self._free)
         self._solos = SoloDesk(self._spawn_solo, self._all.tell, self._all.kill)
         self._tasks: set[asyncio.Task[object]] = set()
         self._ending = asyncio.Event()
-        self._refused: dict[str, str] = {}
-        """What kept the newest code from replacing code that works."""
-        self._unstarted: dict[str, tuple[str, str]] = {}
-        """Of each bot whose on_start failed when it ran last its revision then, and why."""
+        self._code = CodeFaults(self._all, catalog)
         self.lost_nursery = asyncio.Event()
         """Set when the nursery died: the node cannot work on and has to be started anew."""
 
@@ -148,16 +129,7 @@ class Lanes:
     @property
     def faults(self) -> dict[str, HandlerFault]:
         """What is wrong with the code of bots, and whether an older version of it still runs."""
-        found: dict[str, HandlerFault] = {}
-        for process in self._all:
-            if process.state == "ready" and not process.spare:
-                found |= {bot: HandlerFault(fault, runs=False) for bot, fault in process.faults.items()}
-        kept = {bot: HandlerFault(fault, runs=True) for bot, fault in self._refused.items() if bot not in found}
-        specs = self._catalog.bots
-        for bot, (revision, fault) in self._unstarted.items():
-            if bot in specs and specs[bot].revision == revision:
-                found.setdefault(bot, HandlerFault(fault, runs=False))
-        return kept | found
+        return self._code.all()
 
     @property
     def quarantined(self) -> tuple[str, ...]:
@@ -249,11 +221,9 @@ class Lanes:
                 self._served(process)
             case "faults":
                 process.faults = message["faults"]
-                self._refused = {bot: fault for bot, fault in self._refused.items() if bot in self._catalog.bots}
-            case "start" if message["fault"]:
-                self._unstarted[message["bot"]] = message["revision"], message["fault"]
+                self._code.forget_removed()
             case "start":
-                self._unstarted.pop(message["bot"], None)
+                self._code.started(message["bot"], message["revision"], message["fault"])
             case "elsewhere":
                 lane = self._all.of_kind("quarantine")
                 if lane is not None and message["bot"] in self._apart.bots:
@@ -271,11 +241,10 @@ class Lanes:
         if old is not None and (worse := process.faults.keys() - old.faults.keys()):
             # Code that works is not given up for code that cannot be read.
             log.error("handlers could not be read anew, the last good code goes on", bots=sorted(worse))
-            self._refused = process.faults
+            self._code.refuse(process.faults)
             process.retire()
         elif before:
-            self._refused = {}
-            self._unstarted = {}  # by the code before
+            self._code.replace()
             for one in before:
                 one.retire()
         self._apart.have_lane()

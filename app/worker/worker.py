@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any, Final
 
-from app.channel.outbox import Outbox
-from app.channel.sender import Sender
-from app.core.clock import SYSTEM_CLOCK, Clock
-from app.core.errors import Fenced, StartError, StoreUnavailable
-from app.core.keys import Keys
+from app.core.errors import StartError
 from app.core.logs import get_logger
-from app.core.redis import RedisLink
-from app.model.catalog import Catalog
-from app.queue.calls import Calls
 from app.queue.claims import Claims
 from app.queue.fetch import Fetch
 from app.queue.leases import Leases
-from app.queue.ledger import Ledgers
-from app.queue.mailbox import LEASE_MS, Mailbox
-from app.queue.tasks import Tasks
-from app.queue.timetable import Timetable
-from app.queue.work import Work
-from app.sdk.bot import Bot
-from app.storage.cache import CacheTiers
-from app.storage.keyring import Keyring
+from app.queue.mailbox import LEASE_MS
 from app.worker.attempt import Attempts
 from app.worker.calls import Answers
 from app.worker.consumer import Consumer
 from app.worker.context import Means
 from app.worker.declare import Declarer
-from app.worker.dial import Dial, Dials
+from app.worker.dial import Dial
 from app.worker.dispatcher import Dispatcher
 from app.worker.heartbeat import Heartbeat
 from app.worker.holds import Holds
 from app.worker.lane import Lane
 from app.worker.line import Line, Message
 from app.worker.outcome import PUT_BACK
+from app.worker.parts import Parts
 from app.worker.reminders import Reminders
-from app.worker.roster import Handlers, Roster
+from app.worker.roster import Roster
 from app.worker.runner import Runner, Threads
 from app.worker.sift import Sieve
 from app.worker.solo import Solos, unpacked
@@ -54,34 +40,6 @@ _LAST_READ: Final = 1.5
 _IMPORT_PATIENCE: Final = 2.0
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What assembly builds for a worker, after the fork."""
-
-    link: RedisLink
-    keys: Keys
-    mailbox: Mailbox
-    ledgers: Ledgers
-    outbox: Outbox
-    timetable: Timetable
-    calls: Calls
-    tasks: Tasks
-    cache: CacheTiers
-    keyring: Keyring
-    sender: Sender
-    catalog: Catalog
-    look: Callable[[], Awaitable[object]]
-    """Reads what has changed of the catalog."""
-    handlers: Handlers
-    dials: Dials
-    open_heartbeat: Callable[[], Any]
-    """Makes the synchronous redis client of the heartbeat thread."""
-    drain_timeout: float = 25.0
-    own: Bot[Any] | None = None
-    """Handlers of the hub's own, which stand before those of every bot."""
-    clock: Clock = SYSTEM_CLOCK
 
 
 class Worker:
@@ -136,7 +94,7 @@ class Worker:
             self._dial.stalls,
             clock=clock,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(self) -> int:
         """Serve until told to leave; the exit status."""
@@ -197,14 +155,14 @@ class Worker:
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    async def _finish(self, consuming: asyncio.Task[None] | None) -> None:
+    async def _finish(self, consuming: asyncio.Task[object] | None) -> None:
         """Let conversations end their present event; only for `drain_timeout` once in a hurry, or all of them stuck."""
         if consuming is not None:
             # Its blocked read, which ends by itself, would else lose what it takes.
             await asyncio.wait({consuming}, timeout=_LAST_READ)
             consuming.cancel()
         finishing = self._go(self._consumer.idle())
-        hurry = self._go(_wait(self._hurry))
+        hurry = self._go(self._hurry.wait())
         stuck = self._go(self._consumer.stuck())
         await asyncio.wait({finishing, hurry, stuck}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({finishing}, timeout=self._parts.drain_timeout)
@@ -229,15 +187,9 @@ class Worker:
             await asyncio.wait(tasks, timeout=_RELEASE_TIME)
         try:
             async with asyncio.timeout(_RELEASE_TIME):
-                await asyncio.gather(*(self._release(work) for work in left))
+                await asyncio.gather(*(self._parts.mailbox.hand_back(work) for work in left))
         except TimeoutError:
             log.warning("not everything could be handed back, the leases run out by themselves")
-
-    async def _release(self, work: Work) -> None:
-        try:
-            await self._parts.mailbox.release(work)
-        except (Fenced, StoreUnavailable):
-            pass  # another has it, or will have when the lease runs out
 
     # -- what the node says --------------------------------------------------------------------------------
 
@@ -247,7 +199,7 @@ class Worker:
                 self._roster.keep_apart(message["bots"])
                 self._go(self._tell_faults())
             case "look":
-                self._go(self._look())
+                self._go(self._parts.look())
             case "serve":
                 self._take.set()
             case "take":
@@ -260,9 +212,6 @@ class Worker:
                 self._drain()
             case "run":
                 self._go(self._run_alone(message["work"]))
-
-    async def _look(self) -> None:
-        await self._parts.look()
 
     def _retire(self) -> None:
         """Take nothing new, and leave when everything is finished."""
@@ -288,12 +237,8 @@ class Worker:
         self._line.tell({"say": "outcome", "outcome": outcome.message()})
         self._leave.set()
 
-    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _go(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()

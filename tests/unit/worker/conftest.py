@@ -32,8 +32,9 @@ from app.worker.lane import Lane
 from app.worker.lanes import Lanes
 from app.worker.line import Line, Message
 from app.worker.nursery import Nursery
+from app.worker.parts import Parts
 from app.worker.takeover import Takeover
-from app.worker.worker import Parts, Worker
+from app.worker.worker import Worker
 from tests.unit.channel.parts import PlainSeal
 from tests.unit.worker.kit import Bots, Mouth, parts_of, spec
 from tests.unit.worker.node import MASTER, Node, Said, bots

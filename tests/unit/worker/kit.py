@@ -39,7 +39,7 @@ from app.storage.cache import CacheTiers
 from app.storage.cipher import Cipher, record_identity
 from app.storage.keyring import Keyring
 from app.worker.dial import Dials
-from app.worker.worker import Parts
+from app.worker.parts import Parts
 from tests.unit.channel.parts import PlainSeal
 
 
