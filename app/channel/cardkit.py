@@ -9,7 +9,8 @@ from typing import Any, Final, Unpack
 import orjson
 from cachetools import TTLCache
 
-from app.channel.exchange import Call, Course, Exchange, Patience, segment
+from app.channel.call import Call, Course, Patience, segment
+from app.channel.exchange import Exchange
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import FeishuRefused, Fenced
 from app.core.logs import get_logger

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from app.channel.exchange import Call
+from app.channel.call import Call
 from app.feishu.client import Answer
 from app.model.bot import BotSpec
 from app.model.outbound import BY_PERSON, ChangeType

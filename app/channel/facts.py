@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from app.channel.exchange import Call, Exchange, segment
+from app.channel.call import Call, segment
+from app.channel.exchange import Exchange
 from app.core.errors import FeishuError, FeishuRefused, FeishuUnavailable, HubError
 from app.core.logs import get_logger
 from app.model.bot import BotSpec

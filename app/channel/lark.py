@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from app.channel.exchange import Call, segment
+from app.channel.call import Call, segment
 from app.channel.limits import EPHEMERAL, UPDATE_PREVIEWS
 from app.channel.tokens import TokenKind
 from app.core.errors import FeishuRefused

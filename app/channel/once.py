@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, Unpack
 
-from app.channel.exchange import BUSY_TRIES, Call, Course, Exchange, Patience, segment
+from app.channel.call import Call, Course, Patience, segment
+from app.channel.exchange import BUSY_TRIES, Exchange
 from app.channel.facts import BotFacts
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import (

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, Unpack
 
+from app.channel.call import Call, Patience, segment
 from app.channel.cardkit import CardKit
 from app.channel.changes import UPDATED_BY_TOKEN, Change, OnChange, change_of
-from app.channel.exchange import Call, Exchange, Patience, segment
+from app.channel.exchange import Exchange
 from app.channel.facts import BotFacts, BotInfo
 from app.channel.hooks import Hooks
 from app.channel.lark import call_of, response_of

@@ -8,8 +8,10 @@ from typing import Final, Protocol, Unpack
 
 import orjson
 
+from app.channel.call import Patience
 from app.channel.cardkit import CREATE_CARD, CardKit, Entity, answer_card
-from app.channel.exchange import Call, Exchange, Patience, segment
+from app.channel.edited_card import EditedCard
+from app.channel.exchange import Exchange
 from app.channel.once import SendOnce
 from app.channel.pages import MOST_PAGES, card_fits
 from app.channel.render import CARD_LIMIT
@@ -29,8 +31,6 @@ _NOTHING: Final = "—"
 # What is shown in between is not worth a long wait: newer words will be there by then.
 _PATIENCE: Final = 2.0
 _REST: Final = 1.0
-# Where a message is edited instead (5 a second at most), clients repaint all of it.
-_EDIT_EVERY: Final = 0.5
 # How long a handler that was stopped may take to leave a readable card.
 _LAST_WORDS: Final = 2.0
 # What a card would not take is said under parts from here on, which none of its pages has.
@@ -96,7 +96,7 @@ class TypedCard:
         self._shown = ""
         self._part = 0
         self._turn = 1
-        self._card: Entity | _Edited | None = None
+        self._card: Entity | EditedCard | None = None
         self._sent = Sent("")
         self._wake = asyncio.Event()
         self._closing = False
@@ -205,7 +205,11 @@ class TypedCard:
                 await self._record(card_name, "")
         await self._send(answer_card(self._title, self._text or _NOTHING_YET), name)
         # Without the message's id there is nothing to edit; the text is said at the end, then.
-        self._card = _Edited(self._means, self._spec, self._sent.message_id, self._title) if self.message_id else None
+        if self.message_id:
+            means = self._means
+            self._card = EditedCard(means.exchange, self._spec, self.message_id, self._title, means.clock)
+        else:
+            self._card = None
 
     async def _record(self, card_name: SendName, card_id: str) -> None:
         if self._ledger is not None:
@@ -265,26 +269,3 @@ class TypedCard:
                 return
             left = Entity(self._means.kit, self._spec, opened.card_id, card_name, opened.turn)
             await left.close(_NOTHING, **self._patience)
-
-
-class _Edited:
-    """A plain card whose message is edited, where CardKit is not to be had."""
-
-    def __init__(self, means: Typewriter, spec: BotSpec, message_id: str, title: str) -> None:
-        self._means = means
-        self._spec = spec
-        self._message_id = message_id
-        self._title = title
-        self._next = 0.0
-
-    async def show(self, text: str, **patience: Unpack[Patience]) -> None:
-        clock = self._means.clock
-        if (wait := self._next - clock.monotonic()) > 0:
-            await clock.sleep(wait)
-        self._next = clock.monotonic() + _EDIT_EVERY
-        path = f"/open-apis/im/v1/messages/{segment(self._message_id)}"
-        content = {"content": answer_card(self._title, text)}
-        call = Call("im.message.patch", "PATCH", path, json=content, message=self._message_id)
-        await self._means.exchange.run(self._spec, call, **patience)
-
-    close = show

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from app.channel.call import Call
 from app.channel.changes import UPDATED_BY_TOKEN as UPDATED
 from app.channel.changes import Change, change_of
-from app.channel.exchange import Call
 from app.channel.limiter import Limiter
 from app.channel.limits import SendLimits
 from app.channel.sender import Sender

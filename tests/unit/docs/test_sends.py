@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from lark_oapi.api.im.v1 import CreateMessageRequest, CreateMessageRequestBody, ListChatRequest
 
+from app.channel.call import Call
 from app.channel.cardkit import CREATE_CARD, CardKit, Entity
-from app.channel.exchange import Call, Exchange
+from app.channel.exchange import Exchange
 from app.channel.lark import known_call
 from app.channel.limiter import Limiter
 from app.channel.limits import SendLimits
