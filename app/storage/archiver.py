@@ -5,28 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, Protocol, TypeAlias
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StartError, StoreUnavailable
 from app.core.logs import get_logger
 from app.core.metrics import ARCHIVED
-from app.storage.log_entry import E, Log, fault_of, row_of
+from app.storage.log_entry import E, Log
+from app.storage.log_reader import BATCH, ROUND, Batch, LogReader
 from app.storage.message import NewMessage
 from app.storage.overflow import Overflow
 
-# The more rows a transaction has, the more of them share a page of an index: of 2,000 rows one costs half as much
-# again as of 10,000. Over so many it is memory, and the node's loop, that pay.
-_BATCH: Final = 5000
-_BATCH_BYTES: Final = 16 << 20
-# Entries of one read, over all bots, or one of each: what comes back is taken apart in one go, and the loop has to
-# answer Feishu.
-_ROUND: Final = 250
-# Of each bot, where they come bot by bot.
-_LEAST_LEFT: Final = 10
-# After so many rows made, in half a millisecond, the loop is let to others: a batch in one go would hold it for twelve.
-_BREATH: Final = 200
 # Between two reads that found less than a batch, so that a trickle does not become a transaction an event.
 _LINGER: Final = 0.25
 _BLOCK_MS: Final = 1000
@@ -46,19 +35,6 @@ class MessageSink(Protocol):
     async def insert(self, rows: Sequence[NewMessage]) -> None:
         """Store all or none; those already there stay as they are."""
         ...
-
-
-@dataclass(slots=True)
-class _Batch(Generic[E]):
-    """What was read, and the rows of what of it can be stored."""
-
-    read: list[tuple[str, str, E]] = field(default_factory=list)
-    rows: list[NewMessage] = field(default_factory=list)
-    bytes: int = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.read)
 
 
 class Archiver(Generic[E]):
@@ -84,7 +60,7 @@ class Archiver(Generic[E]):
         self._messages = messages
         self._overflow = overflow
         self._bots = bots
-        self._consumer = consumer
+        self._reader = LogReader(log, bots, consumer)
         self._max_lag = max_lag
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -94,7 +70,7 @@ class Archiver(Generic[E]):
         self._surplus = 0
         self._overflowing = False
         self._drain_at = 0.0
-        self._ahead: asyncio.Task[_Batch[E]] | None = None
+        self._ahead: asyncio.Task[Batch[E]] | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.away: str | None = None
         """Why the database cannot be used now; None while it can."""
@@ -137,7 +113,9 @@ class Archiver(Generic[E]):
     async def _step(self) -> None:
         ahead, self._ahead = self._ahead, None
         batch = await (ahead or self._read())
-        if batch.size >= _ROUND and self.away is None:
+        if batch.damaged:
+            self._count("damaged", batch.damaged)
+        if batch.size >= ROUND and self.away is None:
             # There is more: Redis gives it while the database takes this.
             self._ahead = asyncio.create_task(self._read_new(), name="archiver reads ahead")
         if batch.size and await self._store(batch.rows):
@@ -146,51 +124,24 @@ class Archiver(Generic[E]):
             self._ticking = asyncio.create_task(self._tick_off(batch.read), name="archiver ticks off")
         if self._drains():
             await self._drain()
-        elif 0 < batch.size < _ROUND:
+        elif 0 < batch.size < ROUND:
             await self._pause(_LINGER)
 
-    async def _read(self) -> _Batch[E]:
-        bots = self._bots()
+    async def _read(self) -> Batch[E]:
         if self._clock.monotonic() >= self._left_behind_at:
             # What is stored is not left behind.
             await self._ticked_off()
-            batch = _Batch[E]()
-            each = max(_ROUND // max(len(bots), 1), _LEAST_LEFT)
-            await self._take(batch, await self._log.left_behind(bots, self._consumer, each))
+            batch = await self._reader.left_behind()
             if batch.size:
                 return batch
             self._left_behind_at = self._clock.monotonic() + _LEFT_BEHIND_EVERY
         return await self._read_new()
 
-    async def _read_new(self) -> _Batch[E]:
-        batch = _Batch[E]()
-        bots: Sequence[str] = self._bots()
-        # With work on the disk the log is only looked at; 0 would mean to wait for ever.
+    async def _read_new(self) -> Batch[E]:
+        # With work on the disk the log is only glanced at; 0 would mean to wait for ever.
         block_ms = 1 if self._drains() else _BLOCK_MS
-        while True:
-            each = max(_ROUND // max(len(bots), 1), 1)
-            entries = await self._log.read(bots, self._consumer, each, block_ms)
-            await self._take(batch, entries)
-            # Of a thousand bots with a backlog ten entries each would be forty rounds in one.
-            bots, block_ms = _unread(entries, each), 1
-            # While the database is away nothing is gained by holding more than a little.
-            enough = _BATCH if self.away is None else _ROUND
-            if not bots or batch.size >= enough or batch.bytes >= _BATCH_BYTES:
-                return batch
-
-    async def _take(self, batch: _Batch[E], entries: Sequence[tuple[str, str, E]]) -> None:
-        """Put what was read into a batch, as rows."""
-        batch.read += entries
-        for place, (bot, log_id, entry) in enumerate(entries):
-            if place % _BREATH == 0:
-                await asyncio.sleep(0)
-            fault = fault_of(entry)
-            if fault is None:
-                batch.rows.append(row_of(bot, entry))
-                batch.bytes += len(entry.sealed)
-            else:
-                self._count("damaged", 1)
-                log.error("log entry left out of the archive, it is damaged", bot=bot, entry=log_id, fault=fault)
+        # While the database is away nothing is gained by holding more than a little.
+        return await self._reader.new(block_ms, lambda: BATCH if self.away is None else ROUND)
 
     async def _store(self, rows: Sequence[NewMessage]) -> bool:
         """Bring `rows` into the database or onto the disk; False when the archiver is stopped before."""
@@ -268,7 +219,7 @@ class Archiver(Generic[E]):
     async def _drain(self) -> None:
         """Move one batch from the disk into the database."""
         try:
-            waiting = await self._overflow.first(_ROUND)
+            waiting = await self._overflow.first(ROUND)
             if not waiting:
                 self._overflowing = False
             elif await self._insert([row for _, row in waiting]):
@@ -293,8 +244,3 @@ class Archiver(Generic[E]):
         finally:
             for wait in waits:
                 wait.cancel()
-
-
-def _unread(entries: Sequence[tuple[str, str, E]], each: int) -> list[str]:
-    """The bots that perhaps have more than was read of them."""
-    return [bot for bot, count in Counter(bot for bot, _, _ in entries).items() if count >= each]
