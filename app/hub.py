@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -25,7 +24,7 @@ from app.control.scheduler.firing import Firing
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
 from app.core.engine import EmbeddedEngine
-from app.core.errors import StartError, StoreUnavailable
+from app.core.errors import StoreUnavailable
 from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.pubsub import heard
@@ -35,9 +34,8 @@ from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
 from app.handling import open_lanes
 from app.key_care import upkeep_of
-from app.main import Listener, bind, listener
+from app.listening import bind, serving
 from app.measures import Measures
-from app.model.bot import BotSpec
 from app.outgoing import open_outgoing
 from app.plan import Plan, Workers
 from app.reporting import open_reporting
@@ -75,18 +73,9 @@ class Node:
         self._code_seen = False
 
     @property
-    def bots(self) -> Mapping[str, BotSpec]:
-        """The bots in force."""
-        return self.registry.bots
-
-    @property
     def token_file(self) -> Path:
         """Where the admin token stands."""
         return self.settings.data_dir / "admin_token"
-
-    def on_bots(self, listener: Callable[[frozenset[str]], None]) -> None:
-        """Have `listener` told of bots that come, change or go."""
-        self.registry.subscribe(listener)
 
     def stop(self) -> None:
         """Begin to end, in order."""
@@ -167,7 +156,7 @@ class Node:
             self._front = await closing.enter_async_context(open_front(stores, self.registry, self.health))
             measures.front = self._front
             self.public = public.getsockname()[:2]
-            await self._serve(closing, listener(self._front.app, protocol=OneWriteProtocol), public)
+            await closing.enter_async_context(serving(self._front.app, public, protocol=OneWriteProtocol))
         measures.lanes = self._lanes
         self._alerts = await closing.enter_async_context(
             open_alerts(stores, measures, self._membership, sender, f"{self._name}:{self._boot}")
@@ -187,7 +176,7 @@ class Node:
                 token=self.token,
             )
         )
-        await self._serve(closing, listener(self.plan.wrap_admin(back) if self.plan.wrap_admin else back), admin)
+        await closing.enter_async_context(serving(self.plan.wrap_admin(back) if self.plan.wrap_admin else back, admin))
         # Last: what keeps things on this node's disk is told too.
         self._task(closing, stores.shreds.run(), "shreds")
 
@@ -221,19 +210,6 @@ class Node:
         self._membership = membership
         self._task(closing, membership.run(), "heartbeat")
         closing.push_async_callback(_quietly, membership.leave)
-
-    async def _serve(self, closing: AsyncExitStack, server: Listener, where: socket.socket) -> None:
-        serving = asyncio.create_task(server.serve(sockets=[where]), name="listener")
-
-        async def end() -> None:
-            server.should_exit = True
-            await asyncio.gather(serving, return_exceptions=True)
-
-        closing.push_async_callback(end)
-        while not server.started:
-            if serving.done():
-                raise StartError(f"the listener on {where.getsockname()} did not start; its error stands above")
-            await asyncio.sleep(0.005)
 
     def _task(self, closing: AsyncExitStack, work: Any, name: str) -> None:
         closing.push_async_callback(ended, asyncio.create_task(work, name=name))

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from app.gateway.http import OneWriteProtocol
-from app.main import bind, listener
+from app.listening import bind, serving
 from tests.scenario.front import Front
 from tests.unit.gateway.kit import (
     Request,
     message,
     sealed_request,
 )
-from tests.waiting import until
 
 
 class TestOnTheWire:
@@ -25,12 +24,8 @@ class TestOnTheWire:
     @pytest.fixture
     async def port(self, front: Front) -> AsyncIterator[int]:
         socket = bind("127.0.0.1", 0, "server.port")
-        server = listener(front.app, protocol=OneWriteProtocol)
-        serving = asyncio.create_task(server.serve(sockets=[socket]))
-        await until(lambda: server.started)
-        yield socket.getsockname()[1]
-        server.should_exit = True
-        await serving
+        async with serving(front.app, socket, protocol=OneWriteProtocol):
+            yield socket.getsockname()[1]
 
     async def exchange(self, port: int, *parts: bytes) -> bytes:
         """Send the parts, each after the one before has left, and read to the end of the connection."""

@@ -88,9 +88,9 @@ class Stage:
         people = [playground.add_user(name) for name in _PEOPLE]
 
         def enter(bots: frozenset[str]) -> None:
-            for bot in sorted(bots & node.bots.keys()):
+            for bot in sorted(bots & node.registry.bots.keys()):
                 own = self.credentials(bot)
-                if node.bots[bot].credentials.app_id != own.app_id:
+                if node.registry.bots[bot].credentials.app_id != own.app_id:
                     real = f"{bot}: its credentials.yaml is filled in: it sends to Feishu itself, not to the playground"
                     _tell(f"    {real} · 真实应用")
                     continue
@@ -110,8 +110,8 @@ class Stage:
                     group.apps.append(app)
 
         group = playground.group(_GROUP, [], people)
-        enter(frozenset(node.bots))
-        node.on_bots(enter)
+        enter(frozenset(node.registry.bots))
+        node.registry.subscribe(enter)
         _tell(
             f"""
   Feishu Hub is running · 飞书机器人网关已启动
@@ -120,7 +120,7 @@ class Stage:
     dashboard    {self._address}/dashboard    bots, limits, alerts · 机器人、限流、告警
     webhook      {public}/webhook/<bot_id>
     admin        {self._address}/docs    metrics at /metrics, health at /health
-    bots         {", ".join(sorted(node.bots)) or "none"}
+    bots         {", ".join(sorted(node.registry.bots)) or "none"}
     data         {self._data_dir}    an engine and a database of its own, whatever hub.yaml and HUB_… name
     token        {node.token_file}    for dashboard and admin
 

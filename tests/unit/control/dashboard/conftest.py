@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,8 +15,7 @@ from app.control.dashboard.pages import Dashboard, Sight
 from app.control.dashboard.traffic import BotTraffic, Chart
 from app.core.clock import SystemClock
 from app.core.errors import StoreUnavailable
-from app.main import bind, listener
-from tests.waiting import until
+from app.listening import bind, serving
 
 TOKEN = "the-admin-token"
 T = TypeVar("T")
@@ -95,10 +93,6 @@ async def town() -> AsyncIterator[Town]:
     dashboard = Dashboard(Sight(town, town, town, town), TOKEN)
     app = Starlette(routes=[Mount("/dashboard", dashboard.app)])
     where = bind("127.0.0.1", 0, "dashboard")
-    server = listener(app)
-    serving = asyncio.create_task(server.serve(sockets=[where]))
-    await until(lambda: server.started)
     town.url = f"http://127.0.0.1:{where.getsockname()[1]}/dashboard"
-    yield town
-    server.should_exit = True
-    await serving
+    async with serving(app, where):
+        yield town

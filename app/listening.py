@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -13,19 +14,22 @@ from app.core.errors import StartError
 from app.gateway.bounds import BoundedProtocol
 
 
-class Listener(uvicorn.Server):
+class _Server(uvicorn.Server):
     """One HTTP listener on a bound socket; signals stay the node's."""
 
-    @contextlib.contextmanager
+    @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: the node drains in its own order."""
         yield
 
 
-def listener(app: Any, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> Listener:
-    """A listener for an ASGI app, as fast as Python has it: uvloop, httptools, no access log.
+@asynccontextmanager
+async def serving(
+    app: Any, where: socket.socket, *, protocol: type[BoundedProtocol] = BoundedProtocol
+) -> AsyncIterator[None]:
+    """Serve an ASGI app on a bound socket; at the end, requests under way are still answered.
 
-    `protocol` is httptools' in uvicorn with bounded heads, or a subclass of it.
+    As fast as Python has it: uvloop, httptools, no access log. StartError when it does not start.
     """
     config = uvicorn.Config(
         app,
@@ -42,7 +46,17 @@ def listener(app: Any, *, protocol: type[BoundedProtocol] = BoundedProtocol) -> 
         timeout_graceful_shutdown=10,
         backlog=4096,
     )
-    return Listener(config)
+    server = _Server(config)
+    listening = asyncio.create_task(server.serve(sockets=[where]), name="listener")
+    try:
+        while not server.started:
+            if listening.done():
+                raise StartError(f"the listener on {where.getsockname()} did not start; its error stands above")
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 def bind(host: str, port: int, setting: str) -> socket.socket:
