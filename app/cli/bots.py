@@ -18,7 +18,8 @@ from app.cli.tables import print_json, print_rows, print_values
 
 if TYPE_CHECKING:
     from app.control.registry.loader import Reading
-    from app.control.registry.snapshot import BotStatus, Registry
+    from app.control.registry.snapshot import Registry
+    from app.control.registry.status import BotStatus
     from app.queue.clearing import Cleared
     from app.wiring import Stores
 

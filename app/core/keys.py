@@ -61,17 +61,13 @@ class Keys:
         self.cache_stats = f"{prefix}cachestats"
         self.shreds = f"{prefix}shreds"  # a pub/sub channel: bots whose data keys were shredded
         self.changes = f"{prefix}changes"  # a pub/sub channel: `bots reload` and the like
-        self._group = group
+        self.group = group
+        """The one bot that this process serves; empty where it serves all."""
         self._box = f"{box}:" if box else ""
-
-    @property
-    def group(self) -> str:
-        """Which bot this process serves alone; empty where it serves all."""
-        return self._group
 
     def outbox(self) -> Keys:
         """The names of the outbox' queue."""
-        return Keys(self.prefix, group=self._group, box="out")
+        return Keys(self.prefix, group=self.group, box="out")
 
     def bot(self, bot: str, part: str) -> str:
         """A key of one bot: log, half, ready, calls, claim, lease, delayed, later, tries, depth, fence, dead, key."""

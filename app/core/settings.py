@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -150,7 +151,7 @@ def load_settings(
     chosen = bots | chosen
     chosen |= {key: ("command line", key, value) for key, value in (overrides or {}).items() if value is not None}
 
-    data: dict[str, Any] = _copy(document.data)
+    data: dict[str, Any] = deepcopy(document.data)
     sources: dict[KeyPath, tuple[str, str, int | None]] = {}
     for key, (source, name, value) in chosen.items():
         way = tuple(key.split("."))
@@ -204,9 +205,3 @@ def _put(data: dict[str, Any], way: tuple[str, ...], value: object) -> None:
             return  # the file holds something else there, which is a fault of its own
         data = inner
     data[way[-1]] = value
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copy(inner) for key, inner in value.items()}
-    return value

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, select, text, tuple_, update
+from sqlalchemy import Select, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import Table
@@ -56,7 +56,7 @@ class Messages:
     async def fetch(self, chosen: Select[Any]) -> list[MessageInfo]:
         """The messages that a statement over INFO_COLUMNS chooses."""
         async with self.database.reading() as connection:
-            return [info_of(row) for row in await connection.execute(chosen)]
+            return [MessageInfo(*row) for row in await connection.execute(chosen)]
 
     async def show(self, message: int) -> StoredMessage | None:
         """The message of that id, if there is one."""
@@ -160,8 +160,3 @@ async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[M
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     await connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
-
-
-def info_of(row: Row[*tuple[Any, ...]]) -> MessageInfo:
-    """A row of INFO_COLUMNS."""
-    return MessageInfo(*row)

@@ -214,14 +214,7 @@ class Watched(Coroutine[Any, Any, T], Awaitable[T]):
         return self
 
     def __next__(self) -> Any:
-        self._dial.enter(self._bot)
-        try:
-            return self._send(None)
-        except (SystemExit, KeyboardInterrupt) as error:
-            # From a task of its own asyncio would let it out of the loop, and end every bot's work.
-            raise BotExit.of(error) from None
-        finally:
-            self._dial.leave()
+        return self.send(None)
 
     def send(self, value: Any) -> Any:
         """One step."""
@@ -240,7 +233,6 @@ class Watched(Coroutine[Any, Any, T], Awaitable[T]):
         try:
             return self._coroutine.throw(*error)
         except (SystemExit, KeyboardInterrupt) as asked:
-            # From a task of its own asyncio would let it out of the loop, and end every bot's work.
             raise BotExit.of(asked) from None
         finally:
             self._dial.leave()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from app.control.registry.directories import (
     Stamp,
@@ -19,30 +18,12 @@ from app.control.registry.directories import (
     stamp_of,
 )
 from app.control.registry.loader import Reading, examine
+from app.control.registry.status import BotStatus, judge, log_changes
 from app.core.errors import Fault
 from app.core.logs import get_logger
 from app.model.bot import BotSpec, Credentials
 
-State = Literal["ready", "disabled", "outdated", "broken", "missing credentials"]
-
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BotStatus:
-    """How one bot stands.
-
-    `ready` runs as its directory says; `outdated` has faults and runs its last good version; `broken` and
-    `missing credentials` do not run; `disabled` is not meant to.
-    """
-
-    id: str
-    state: State
-    directory: Path
-    spec: BotSpec | None
-    """The version in force; of a disabled bot the one that would be."""
-    faults: tuple[Fault, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +164,7 @@ class Registry:
             bot: scan.readings[bot] if bot in scan.readings else self._readings[bot] for bot in scan.stamps
         }
         before, told = self._bots, self._statuses
-        statuses = self._judge()
+        statuses = judge(self._readings, self._good, before)
         self._good = {bot: status.spec for bot, status in statuses.items() if status.spec is not None}
         self._statuses = MappingProxyType(statuses)
         running = {bot: spec for bot, spec in self._good.items() if statuses[bot].state != "disabled"}
@@ -193,7 +174,7 @@ class Registry:
         if changed:
             self._bots = MappingProxyType(running)
         if not self.quiet:
-            _tell(told, statuses)
+            log_changes(told, statuses)
         if changed:
             self._notify(changed)
         return changed
@@ -212,46 +193,6 @@ class Registry:
         known = self._readings.get(bot)
         return mounted_stamp(known.mounted) if known and known.mounted else ()
 
-    def _judge(self) -> dict[str, BotStatus]:
-        """Each bot's state from what its directory holds, what ran before, and who else uses its app."""
-        holders = self._holders()
-        statuses: dict[str, BotStatus] = {}
-        for bot, reading in sorted(self._readings.items()):
-            spec, last = reading.spec, self._good.get(bot)
-            faults = reading.faults
-            if (
-                spec is not None
-                and spec.config.enabled
-                and (holder := holders.get(spec.credentials.app_id, bot)) != bot
-            ):
-                faults = (_shared(reading, holder), *faults)
-                spec = None
-            if last is not None and holders.get(last.credentials.app_id, bot) != bot:
-                last = None
-            state: State
-            if spec is not None:
-                state = "ready" if spec.config.enabled else "disabled"
-            elif last is not None and last.config.enabled:
-                state = "outdated"
-            else:
-                state, last = "missing credentials" if reading.unfilled else "broken", None
-            statuses[bot] = BotStatus(bot, state, reading.directory, spec or last, faults, reading.warnings)
-        return statuses
-
-    def _holders(self) -> dict[str, str]:
-        """Which bot has each app id: who runs with it already, else the first by name."""
-        holders: dict[str, str] = {}
-        wanted = {bot: reading.spec or self._good.get(bot) for bot, reading in sorted(self._readings.items())}
-        for keeps in (True, False):
-            for bot, spec in wanted.items():
-                if spec is None or not spec.config.enabled:
-                    continue
-                app_id = spec.credentials.app_id
-                last = self._bots.get(bot)
-                if (last is not None and last.credentials.app_id == app_id) is keeps:
-                    holders.setdefault(app_id, bot)
-        return holders
-
     def _notify(self, changed: frozenset[str]) -> None:
         for listener in self._listeners:
             try:
@@ -263,30 +204,3 @@ class Registry:
 
 def _revision(bots: Mapping[str, BotSpec], bot: str) -> str | None:
     return bots[bot].revision if bot in bots else None
-
-
-def _shared(reading: Reading, holder: str) -> Fault:
-    file = str(reading.directory / "credentials.yaml")
-    return Fault(file, "app_id", f"is the app of bot {holder} already: one app is one bot, remove one of the two")
-
-
-def _tell(before: Mapping[str, BotStatus], after: Mapping[str, BotStatus]) -> None:
-    """Log what changed, with every fault: who drops a directory in has nothing else to look at."""
-    for bot in sorted(before.keys() - after.keys()):
-        log.info("bot removed", bot=bot)
-    for bot, status in after.items():
-        last = before.get(bot)
-        same = last is not None and (last.state, last.faults, last.spec and last.spec.revision) == (
-            status.state,
-            status.faults,
-            status.spec and status.spec.revision,
-        )
-        if same:
-            continue
-        problems = [str(fault) for fault in status.faults]
-        if problems:
-            log.warning("bot has faults", bot=bot, state=status.state, faults=problems)
-        else:
-            log.info("bot loaded", bot=bot, state=status.state, revision=status.spec and status.spec.revision)
-        for warning in status.warnings:
-            log.warning("bot has a weak point", bot=bot, warning=warning)
