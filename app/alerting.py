@@ -1,4 +1,4 @@
-"""A node's part in the alerts, built: its numbers, its lookout, and where it may, the evaluation of the cluster's."""
+"""Builds a node's part in the alerts: its numbers, its lookout and, on a scheduler, the evaluation for the cluster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.measures import Measures
 from app.queue.depths import Depths
 from app.wiring import Stores
 
-# What is on its way when the node ends may still arrive.
+# Seconds in which what is on its way when the node ends may still arrive.
 _LAST_SENDS: Final = 2.0
 
 
@@ -84,7 +84,7 @@ async def open_alerts(
         session = await closing.enter_async_context(aiohttp.ClientSession())
         book = Book(stores.link, stores.keys, history=alerts.history)
         notifier = Notifier(channels_of(alerts, sender, session, lambda: catalog.bots))
-        # What a node tells by itself is its own to send, whoever evaluates.
+        # What a node finds wrong with itself it also sends itself, whoever evaluates.
         local = Notifier(notifier.channels, deliveries=notifier.deliveries)
         for sends in (notifier, local):
             closing.push_async_callback(sends.stop, _LAST_SENDS)

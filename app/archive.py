@@ -1,4 +1,4 @@
-"""The archiver role of a node, built: what writes the message store."""
+"""Builds the archiver role of a node: what writes the message store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin side of a node, built: API, metrics, health pages with details."""
+"""Builds the admin side of a node: API, metrics, health pages with details."""
 
 from __future__ import annotations
 

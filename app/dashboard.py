@@ -1,4 +1,4 @@
-"""The dashboard, built: what it looks at, and the samples of traffic that it needs."""
+"""Builds the dashboard: what it shows, and the samples of traffic that it needs."""
 
 from __future__ import annotations
 

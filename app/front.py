@@ -1,4 +1,4 @@
-"""The public side of a node, built: admission, group commit, spool, callbacks, and the ASGI app over them."""
+"""Builds the public side of a node: admission, group commit, spool, callbacks, and the ASGI app over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker role of a node, built: the processes that run bot code."""
+"""Builds the worker role of a node: the processes that run bot code."""
 
 from __future__ import annotations
 

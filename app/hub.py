@@ -264,7 +264,7 @@ def _secret(settings: Settings) -> str | None:
 
 
 async def _quietly(work: Callable[[], Awaitable[object]]) -> None:
-    """Do what makes things quicker only: without Redis a beat and a lease run out by themselves."""
+    """Do what only speeds things up: without Redis, heartbeat and leases run out by themselves."""
     try:
         await work()
     except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""What looks after the keys, built: for a node that runs, and for the command `feishu-hub keys`."""
+"""Builds what looks after the keys, for a running node and for the command `feishu-hub keys`."""
 
 from __future__ import annotations
 

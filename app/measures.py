@@ -86,7 +86,7 @@ class Measures:
         )
 
     def state(self, bot: str) -> str:
-        """As its directory stands, and for a bot whose code cannot be used, as its code does."""
+        """The state of its directory; of a bot whose code cannot be used, that of its code."""
         state = self.registry.statuses[bot].state
         fault = self.lanes.faults.get(bot) if self.lanes and state == "ready" else None
         return state if fault is None else "outdated" if fault.runs else "broken"

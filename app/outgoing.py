@@ -1,4 +1,4 @@
-"""The channel role of a node, built: what sends the messages of the outbox."""
+"""Builds the channel role of a node: what sends the messages of the outbox."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ AdminWrap = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The node's nursery and dials, made before any loop; None of them on a node without the worker role."""
+    """The node's nursery and dials, made before any loop; a node without the worker role has neither."""
 
     nursery: Nursery
     dials: Dials

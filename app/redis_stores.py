@@ -78,7 +78,7 @@ async def redis_stores_at(
     master: MasterKey | None = None,
     vault: DatabaseVault | None = None,
 ) -> AsyncIterator[RedisStores]:
-    """What lies in a Redis whose URL is known; nothing is sent before its first use.
+    """The stores over a Redis whose URL is known; nothing is sent before their first use.
 
     `master` is the node's master key, where it is known already: a service that keeps it is asked once a node.
 

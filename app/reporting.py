@@ -1,4 +1,4 @@
-"""Where a node's numbers go by themselves, built: to a statsd server, if one is named."""
+"""Builds the reports that a node sends by itself: to a statsd server, if one is configured."""
 
 from __future__ import annotations
 

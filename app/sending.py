@@ -1,4 +1,4 @@
-"""A process' way out to Feishu, built."""
+"""Builds a process's way out to Feishu."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.redis_stores import RedisStores
 
 @asynccontextmanager
 async def open_sender(stores: RedisStores) -> AsyncIterator[Sender]:
-    """A process' way out to Feishu; what it sends goes into the log, for the store."""
+    """A process's way out to Feishu; what it sends goes into the log, for the store."""
     async with AsyncExitStack() as closing:
         api = await closing.enter_async_context(FeishuApi())
         tokens = Tokens(api, stores.link, stores.keys, stores.keyring)

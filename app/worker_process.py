@@ -29,7 +29,7 @@ from app.worker.parts import Parts
 from app.worker.unseen import tell_of_unseen
 from app.worker.worker import Worker
 
-# Low enough that who is kept apart, or runs alone, takes no time from who did nothing.
+# Low enough a priority that bots that are kept apart, or run alone, take no time from the others.
 _NICE: Final = 5
 _LAST_STEPS: Final = 2.0
 

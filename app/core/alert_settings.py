@@ -35,7 +35,7 @@ def _http(value: SecretStr | None) -> SecretStr | None:
 
 
 class RuleSettings(Frozen):
-    """`alerts.rules.NAME`: what is to be different from the built-in rule, or a rule of one's own."""
+    """`alerts.rules.NAME`: changes to a built-in rule, or a rule of the operator's own."""
 
     enabled: bool = True
     when: Annotated[str, AfterValidator(_when)] | None = None
@@ -45,7 +45,7 @@ class RuleSettings(Frozen):
 
 
 class ChannelSettings(Frozen):
-    """`alerts.channels.NAME`: exactly one way to go, and what of it."""
+    """`alerts.channels.NAME`: exactly one way to send alerts, with its details."""
 
     feishu_hook: Annotated[SecretStr | None, AfterValidator(_http)] = None
     """The address of a group's custom bot, which holds its token."""

@@ -30,7 +30,7 @@ _PLACEHOLDER = re.compile(
     r"|\$\{\s*(?P<dollar>[A-Za-z_][A-Za-z0-9_]*)\s*\}|\{\{\s*(?P<curly>[A-Za-z_][A-Za-z0-9_]*)\s*\}\}"
     r"|(?P<unknown>\$\{\{?[^{}\n]*\}{0,2})"
 )
-# A document of people's making has hundreds of values; aliases can make a page into billions.
+# A document that people write has hundreds of values; aliases can turn one page into billions.
 _MOST_VALUES: Final = 10_000
 _MOST_DEPTH: Final = 50
 _LARGEST_FILE: Final = 1 << 20

@@ -1,4 +1,4 @@
-"""Tasks that end when they are to, and answers that are not waited for longer than that."""
+"""Ends tasks for certain, and waits for an answer only so long."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def running(work: Coroutine[Any, Any, Any], name: str) -> AsyncIterator[No
 
 
 async def within(seconds: float, asked: Awaitable[T]) -> T:
-    """What `asked` gives; TimeoutError when it takes longer, while it goes on: a driver that is cut off leaks."""
+    """The result of `asked`; TimeoutError when it takes longer. It then runs on: a driver that is cut off leaks."""
     task = asyncio.ensure_future(asked)
     try:
         await asyncio.wait({task}, timeout=seconds)

@@ -87,7 +87,7 @@ class EmbeddedEngine:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> str:
-        """Start it, wait until it answers, and return its URL; StartError if it cannot be."""
+        """Start it, wait until it answers, and return its URL; StartError if that fails."""
         try:
             # Step by step: the mode is the last directory's only.
             self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -109,7 +109,7 @@ class EmbeddedEngine:
         return self.url
 
     async def stop(self) -> None:
-        """End the server, cleanly if it lets itself be, and give the data directory free."""
+        """End the server, cleanly if possible, and release the data directory."""
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
@@ -199,10 +199,10 @@ class EmbeddedEngine:
                 "",
             ),
             *("--maxmemory", str(self._maxmemory), "--maxmemory-policy", "noeviction"),
-            # 64 MB, as the engine has it by itself, are two seconds of a flood: rewriting that often cost a third of
-            # what a core accepts.
+            # The engine's default of 64 MB is two seconds of a flood: rewriting that often cost a third of what a core
+            # accepts.
             *("--auto-aof-rewrite-min-size", "256mb"),
-            # What is sealed cannot be made smaller; trying took 6 % of all that the engine used.
+            # Sealed data does not compress; trying took 6 % of the engine's CPU.
             *("--rdbcompression", "no"),
             *("--daemonize", "no", "--loglevel", "warning"),
         )
@@ -271,7 +271,7 @@ def _locked(file: IO[str]) -> bool:
 
 
 def _kill(pid: int, number: signal.Signals, directory: Path) -> None:
-    """Signal the engine of a directory, and no other process that was given its old id."""
+    """Signal the engine of a directory, never another process that was given its old id."""
     import psutil
 
     try:

@@ -195,7 +195,7 @@ class TargetGone(FeishuRefused):
 
 
 class AppRefused(FeishuRefused):
-    """Feishu takes no such call of the app, whatever it says: who can wait does, until somebody has mended that."""
+    """Feishu takes nothing from the app as it is set up; whoever can wait does, until that is mended."""
 
 
 class ScopeMissing(FeishuRefused):

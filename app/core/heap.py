@@ -11,18 +11,18 @@ _YOUNG: Final = 10_000
 
 
 def grow() -> None:
-    """To be called before a process imports and builds what it is made of, to leave garbage alone until `settle`.
+    """Call before a process imports and builds its parts: garbage is left alone until `settle`.
 
-    There is hardly any; looking for it took a tenth of a node's start.
+    There is hardly any, and looking for it took a tenth of a node's start.
     """
     gc.disable()
 
 
 def settle() -> None:
-    """To be called once a process is ready: what it has built until now lives as long as it does.
+    """Call once a process is ready: whatever it has built by now lives as long as the process.
 
-    The collector leaves that alone from here on; passing over it took tens of milliseconds each time, in which nobody
-    was answered.
+    The collector skips it from here on; going through it took tens of milliseconds each time, and nobody was answered
+    meanwhile.
     """
     gc.collect()
     gc.freeze()

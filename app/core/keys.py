@@ -66,7 +66,7 @@ class Keys:
         self._box = f"{box}:" if box else ""
 
     def outbox(self) -> Keys:
-        """The names of the outbox' queue."""
+        """The names for the outbox's queue."""
         return Keys(self.prefix, group=self.group, box="out")
 
     def bot(self, bot: str, part: str) -> str:

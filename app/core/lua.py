@@ -94,7 +94,7 @@ class _Call:
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def settle(self, said: Any) -> bool:
-        """Hand the reply, or the error that Redis answered, to the caller; False if its script is to be sent."""
+        """Hand the reply, or the error that Redis answered, to the caller; False if Redis lacks the script."""
         if isinstance(said, Exception):
             if isinstance(said, NoScriptError):
                 return False
@@ -180,8 +180,8 @@ class Pipeliner:
                     for call in batch:
                         call.fail(error)
                     if hangs(error):
-                        # Redis hangs. Who waited behind the round trip has waited about as long; nothing of
-                        # theirs was sent.
+                        # Redis hangs. The calls behind this round trip have waited about as long, and none of them was
+                        # sent.
                         for call in lane.waiting:
                             call.fail(error)
                         lane.waiting.clear()

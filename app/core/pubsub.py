@@ -1,4 +1,4 @@
-"""Listening on a pub/sub channel through every outage, and saying when something may have been missed."""
+"""Listens on a pub/sub channel through every outage, and says when something may have been missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.core.errors import StoreUnavailable
 from app.core.outage import guard
 from app.core.redis import COMMAND_TIMEOUT, RedisLink
 
-# A primary that hangs while a failover goes on says nothing for ever, and somebody waits for what it does not pass on.
+# A primary that hangs during a failover stays silent for ever, and somebody waits for what it does not pass on.
 _PATIENCE: Final = 1.0
 _REST: Final = 0.5
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 async def heard(
     link: RedisLink, channel: str, *, patience: float = _PATIENCE, clock: Clock = SYSTEM_CLOCK
 ) -> AsyncGenerator[bytes | None, None]:
-    """Every message, for ever; None first and after each break, since what was said then is lost.
+    """Every message, for ever; None first and after each break, since what was published meanwhile is lost.
 
-    `patience` is for how many seconds the channel may be silent before Redis is asked, and how long it then has.
+    `patience` is how many seconds the channel may be silent before Redis is pinged, and how many it then has to answer.
     """
     while True:
         try:
@@ -48,7 +48,7 @@ async def listen(
     patience: float = _PATIENCE,
     clock: Clock = SYSTEM_CLOCK,
 ) -> None:
-    """Give `hear` all of it, until cancelled."""
+    """Pass every message on to `hear`, until cancelled."""
     async with aclosing(heard(link, channel, patience=patience, clock=clock)) as messages:
         async for message in messages:
             hear(message)
@@ -57,9 +57,9 @@ async def listen(
 async def watch(
     link: RedisLink, channel: str, ask: Callable[[], Awaitable[T | None]], is_last: Callable[[T], bool]
 ) -> AsyncGenerator[T, None]:
-    """What `ask` gives, now and whenever that has changed with something said on the channel, until the last or None.
+    """What `ask` returns, now and after each message on the channel if it has changed; until the last one, or None.
 
-    Asked anew, not read from what is said: a state that was missed is no longer true. Goes on through an outage.
+    The messages themselves are not read: a state that was missed is no longer true. Goes on through an outage.
     """
     changed = asyncio.Event()
     listening = asyncio.create_task(listen(link, channel, lambda _: changed.set()))
@@ -86,7 +86,7 @@ async def watch(
 
 
 async def _next(subscription: Any, channel: str, patience: float) -> Any:
-    """The next that redis-py has to tell, if only that Redis answers."""
+    """The next thing that redis-py reports, if only the answer to a ping."""
     for asked in (False, True):
         # Its own time-out does not cover the connection that it makes anew.
         async with asyncio.timeout(patience + COMMAND_TIMEOUT):

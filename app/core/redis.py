@@ -151,8 +151,8 @@ def _cluster(url: SplitResult) -> RedisLink:
         return RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
             max_connections=MAX_BLOCKED,
-            # A slot that moved is noted alone: else every fifth closes all connections under the calls on them, as do
-            # the first calls of all, which the client sends to whatever node until it knows the cluster.
+            # Only the slot that moved is noted. Otherwise every fifth move would close all connections under the calls
+            # on them, and so would the first calls of all, which go to any node until the client knows the cluster.
             reinitialize_steps=0,
             **_settings(timeout, tcp=True),
             **options,
@@ -163,7 +163,7 @@ def _cluster(url: SplitResult) -> RedisLink:
 
 
 def _settings(timeout: float | None, tcp: bool) -> dict[str, Any]:
-    """Everything that redis-py would else choose by itself: its retries hide an outage for up to a minute."""
+    """Everything that redis-py would otherwise choose by itself: its retries hide an outage for up to a minute."""
     settings: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -203,7 +203,7 @@ def many_hosts(url: SplitResult, port: int) -> tuple[dict[str, Any], list[tuple[
 
 
 def _allow(options: Mapping[str, object], names: set[str], url: SplitResult) -> None:
-    """Refuse what would else reach redis-py unseen, its time-outs and retries among it."""
+    """Refuse options that would otherwise reach redis-py unseen, its time-outs and retries among them."""
     if url.scheme.startswith("rediss"):
         names |= _TLS_OPTIONS
     if unknown := sorted(options.keys() - names):

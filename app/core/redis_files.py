@@ -1,4 +1,4 @@
-"""Has Redis write its files anew, so that what was deleted is in none of them."""
+"""Has Redis rewrite its files, so that nothing deleted remains in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUSY: Final = frozenset({"aof_rewrite_in_progress", "aof_rewrite_scheduled", "r
 
 
 async def rewrite_files(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> list[str]:
-    """Rewrite the append-only file, and the dump where Redis makes one; what could not be done, a sentence each."""
+    """Rewrite the append-only file, and the dump where Redis makes one; returns a sentence for each that failed."""
     notes: list[str] = []
     try:
         with guard():
@@ -56,7 +56,7 @@ async def until_idle(link: RedisLink, *, clock: Clock = SYSTEM_CLOCK) -> None:
 
 
 async def _write(link: RedisLink, command: str, verdict: str, clock: Clock) -> None:
-    # One that is under way began before the deletion: it is waited for, and another one made.
+    # A rewrite that is under way began before the deletion: wait for it, then start another.
     await until_idle(link, clock=clock)
     with guard():
         await ask(link, command)

@@ -1,4 +1,4 @@
-"""Connections to one Redis, handed out and taken back past what redis-py does each time for telemetry and listeners."""
+"""A connection pool without what redis-py does at every hand-out for telemetry and listeners."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.exceptions import MaxConnectionsError
 
 
 class QuickPool(ConnectionPool):
-    """As redis-py's; nothing is awaited between taking a connection and noting it, so no lock is needed either."""
+    """Like redis-py's; it needs no lock, since nothing is awaited between taking a connection and noting it."""
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> AbstractConnection:
         """A connection that is ready to send; raises what connecting raises."""

@@ -139,8 +139,8 @@ def load_settings(
 ) -> Settings:
     """Settings from a file (which need not exist), `HUB_…` variables over it, and `overrides` over both.
 
-    `overrides` are dotted keys of the command line, `own` those of a bot that runs alone, which stand over the file
-    and below the environment; None is not given. Raises ConfigError with every fault.
+    `overrides` are dotted keys from the command line; `own` are those of a bot that runs alone, which override the file
+    but not the environment. A value of None counts as not given. Raises ConfigError with every fault.
     """
     exists = path is not None and path.exists()
     document = read_document(path, env) if path and exists else Document(str(path or "settings"), {})
@@ -166,7 +166,7 @@ def load_settings(
 
     unresolved = frozenset(where for where in document.unresolved if where not in sources)
     settings, wrong = fit(Settings, data, place, unresolved)
-    # A value that could not be had from the file does no harm when something above the file gives it.
+    # A value that the file could not supply does no harm when something above the file does.
     replaced = {dotted(where) for where in document.unresolved if where in sources}
     faults = [fault for fault in faults if fault.key not in replaced or fault.file != document.file] + wrong
     if faults or settings is None:
@@ -176,7 +176,7 @@ def load_settings(
 
 
 def _from_env(env: Mapping[str, str]) -> tuple[dict[str, tuple[str, str, Any]], tuple[str, ...], list[Fault]]:
-    """What the environment sets by key, variables that name nothing, and faults; an empty value is none."""
+    """What the environment sets, by key; variables that name no setting; faults. An empty value counts as not set."""
     names = {env_name(key.path): key.path for key in keys_of(Settings)} | SHORT_NAMES
     chosen: dict[str, tuple[str, str, Any]] = {}
     unknown: list[str] = []

@@ -1,4 +1,4 @@
-"""Holds data against a model and names everything wrong with it: key, what was found, what is allowed."""
+"""Checks data against a model and names everything wrong with it: key, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Key:
 
     @property
     def default(self) -> Any:
-        """The value of a file that does not name the key; None for required keys too (see `required`)."""
+        """The value where a file does not name the key; None for required keys too (see `required`)."""
         value = self.field.get_default(call_default_factory=True)
         return None if value is PydanticUndefined else value
 
@@ -95,7 +95,7 @@ def fit(
 def fit_document(model: type[Model], document: Document) -> tuple[Model | None, list[Fault]]:
     """As `fit`, for a document; its own faults come first."""
     if any(not fault.key for fault in document.faults):
-        return None, list(document.faults)  # of a file that is not there, every key would be missing
+        return None, list(document.faults)  # in a file that does not exist, every key would be missing
 
     def place(path: KeyPath) -> tuple[str, str, int | None]:
         return document.file, dotted(path), document.lines.get(path)
@@ -130,20 +130,20 @@ def _problem(error: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str:
 
 
 def _lacking(how: str, path: KeyPath, model: type[BaseModel]) -> str:
-    """That a value is not there, and what the key is for: credentials say where in Feishu's console it stands."""
+    """Says that a value is missing, and what the key is for; for credentials, where in Feishu's console to find it."""
     key = dotted(tuple(part for part in path if isinstance(part, str)))
     described = [one.description for one in keys_of(model) if one.path == key]
     return ": ".join([how, *filter(None, described)])
 
 
 def unknown_key(key: str, path: KeyPath, model: type[BaseModel] | None, what: str = "key") -> str:
-    """That a model has no such key at the end of `path`, and which one was meant, or may stand there."""
+    """Says that the model has no key at `path`, and which one was meant or is allowed there."""
     section: type[BaseModel] | None = model
     each: type[BaseModel] | None = None
     for part in path[:-1]:
         if isinstance(part, str):  # else one of a list, whose model is known already
             field = section.model_fields.get(part) if section else None
-            # Of a mapping the operator chooses the keys, and each has the same section under it.
+            # In a mapping the operator chooses the keys, and each has the same section under it.
             section = _section(field.annotation, lists=True) if field else each
             each = _section_each(field.annotation) if field else None
     allowed = [field.alias or name for name, field in section.model_fields.items()] if section else []

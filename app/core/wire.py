@@ -1,4 +1,4 @@
-"""Commands over one connection, past redis-py's own packing, which costs more than all else of a large one."""
+"""Sends commands without redis-py's own packing, which is the greatest cost of a large command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Arg: TypeAlias = bytes | str | int | float
 
 
 async def exchange(redis: Redis, *commands: tuple[Arg, ...]) -> list[Any]:
-    """The replies to commands that go out together, an error that Redis gave as one; the caller bounds the time."""
+    """The replies to commands sent together; Redis' errors are returned, not raised. The caller bounds the time."""
     pool: ConnectionPool = redis.connection_pool
     connection = await pool.get_connection()
     try:
@@ -38,9 +38,9 @@ async def send(connection: AbstractConnection, packed: list[bytes]) -> None:
 
 
 async def reply(connection: AbstractConnection) -> Any:
-    """The next reply, or the error that Redis gave as one."""
+    """The next reply; an error from Redis is returned, not raised."""
     try:
-        # Bounded by the time-out around the round trip: one for each reply would cost more than the reply.
+        # The time-out around the round trip bounds it: one for each reply would cost more than the reply.
         return await connection.read_response(timeout=math.inf)
     except ResponseError as error:
         return error

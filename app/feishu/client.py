@@ -1,4 +1,4 @@
-"""Transport to Feishu's Open API: one pooled session, JSON in and out, and nothing of what an answer means."""
+"""Transport to Feishu's Open API: one pooled session, JSON in and out, and no notion of what an answer means."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Part:
 
 
 class FeishuApi:
-    """One pool of kept connections for all bots and domains; made lazily on the loop that first uses it."""
+    """One pool of open connections for all bots and domains; made lazily on the loop that first uses it."""
 
     def __init__(self, *, file_limit: int = FILE_LIMIT) -> None:
         self._file_limit = file_limit
@@ -168,7 +168,7 @@ class _TooLong(Exception):
     """A body over its bound."""
 
 
-# Most messages go to one and the same.
+# Most calls go to the same few addresses.
 @lru_cache(maxsize=256)
 def _url(base_url: str, path: str, query: tuple[tuple[str, str], ...]) -> URL:
     url = f"{base_url}{path}"

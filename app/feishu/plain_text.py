@@ -1,4 +1,4 @@
-"""What a person reads of an event or of a message that was sent, without what is around it."""
+"""The words that a person reads in an event or a sent message, without the structure around them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SHOWN: Final = (
     "actions",
 )
 
-# Feishu's cards nest a few levels; what goes deeper than the interpreter would must not end who reads it.
+# Feishu's cards nest a few levels; one that nests deeper than the interpreter can go must not end whoever reads it.
 _DEEPEST: Final = 100
 
 
 def text_of(content: Any) -> str | None:
-    """What a person reads of an event or a sent message; None where that is no text."""
+    """What a person reads in an event or a sent message; None where it is not text."""
     body = _body(content)
     if isinstance(body, Mapping):
         body = body["text"] if "text" in body else _text_of_post(body)

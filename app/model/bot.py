@@ -15,7 +15,7 @@ from app.model.schedule import BotSchedule, each_once
 
 BOT_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
 HANDLER_NAME: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
-"""A module of bots/; a name that begins with `_` is skipped, a path is none."""
+"""A module in bots/: no path, and no name that begins with `_`."""
 HANDLER_MODULES: Final = "feishu_hub_handler_"
 """What the names of imported handlers begin with in `sys.modules`."""
 
@@ -206,7 +206,7 @@ class Credentials(Frozen):
 
     @property
     def base_url(self) -> str:
-        """Where the Open API of this app's side of the world is."""
+        """The address of the Open API that the app belongs to."""
         return _DOMAINS.get(self.domain, self.domain)
 
 

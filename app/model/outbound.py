@@ -23,7 +23,7 @@ ChangeType = Literal[
     "message.send",
     "cardkit.card",
 ]
-"""What is done to a message or card, and what is said otherwise than by a message of a chat."""
+"""Changes to messages and cards, and things said in other ways than by a message into a chat."""
 MessageType = Literal[
     "text", "post", "image", "file", "audio", "media", "sticker", "interactive", "share_chat", "share_user"
 ]
@@ -41,7 +41,7 @@ class Target:
 
 
 def target_of(receiver: str) -> Target:
-    """The target that a receiver's id names; HubError for what is none."""
+    """The target that a receiver's id names; HubError if it names none."""
     kinds: dict[str, TargetKind] = {"oc_": "chat_id", "ou_": "open_id", "on_": "union_id"}
     kind = kinds.get(receiver[:3]) or ("email" if "@" in receiver else None)
     if kind is None:
@@ -70,7 +70,7 @@ class SendName:
     target: str
     n: int
     part: int = 0
-    """Which message of a send that was too long for one."""
+    """Which of the messages, where the content was too long for one."""
 
     @property
     def field(self) -> str:
@@ -119,9 +119,9 @@ class Opened:
     """A card that types, as an attempt finds it."""
 
     turn: int
-    """How many attempts have opened it, this one included: who comes later outdoes all before."""
+    """How many attempts have opened it, this one included: a later one overrides all before it."""
     card_id: str | None = None
-    """The card entity that an earlier attempt made; empty where CardKit was not to be had."""
+    """The card entity that an earlier attempt made; empty where CardKit was not available."""
 
 
 class CardLedger(Ledger, Protocol):

@@ -17,7 +17,7 @@ Missed = Literal["skip", "once"]
 """What becomes of firings that an outage swallowed: nothing, or one for all of them."""
 
 TIME_ZONE = "Asia/Shanghai"
-"""Of schedules that name none."""
+"""For schedules that name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def time_zone(name: str) -> ZoneInfo:
 
 
 def check_cron(expr: str) -> str:
-    """The expression, if it is one; ValueError that says what is wrong with it."""
+    """The expression itself, if it is valid; else ValueError says what is wrong with it."""
     try:
         CronSim(expr, datetime(2024, 1, 1))  # noqa: DTZ001 - any moment will do
     except CronSimError as error:

@@ -1,4 +1,4 @@
-"""Runs a found handler to its outcome and says what it returned; the worker and BotTest both do it here."""
+"""Runs the handler that was found, and replies with what it returned; the worker and BotTest share this."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Outcome = Done | Retry | Drop
 
 
 async def run_handler(bot: Bot[Any], found: Found, ctx: Context[Any], *, call: Call = asyncio.to_thread) -> Outcome:
-    """Run the handler, reply what it returns, give errors to `@bot.error`; raises the errors nobody takes."""
+    """Run the handler, reply with what it returns, give errors to `@bot.error`; raises those that nobody takes."""
     kind = found.handler.kind
     try:
         return await _perform(found.handler, found.argument, kind, ctx, call)
@@ -110,7 +110,7 @@ async def _call(handler: Handler, argument: object, ctx: Context[Any], call: Cal
 
 
 def _in_place_of(kind: Kind, result: Any) -> Any:
-    """What an error handler says, in the form that the failed handler would have had to give it."""
+    """What an error handler says, in the form that the failed handler would have had to use."""
     match kind, result:
         case "card", str():
             return Toast.error(result)

@@ -1,4 +1,4 @@
-"""Reads fields of event bodies that nobody vouches for: what is missing or of another type is empty."""
+"""Reads fields of event bodies, which may hold anything: what is missing or of another type counts as empty."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Context(Generic[S_co]):
 
     @property
     def seconds_left(self) -> float:
-        """What is left of this attempt."""
+        """Seconds left of this attempt."""
         return max(0.0, self._deadline() - self._clock.now())
 
     @property
@@ -80,7 +80,7 @@ class Context(Generic[S_co]):
 
     @property
     def cache(self) -> Cache:
-        """What the bot keeps at hand for a while: in memory, in Redis, else loaded; lost at no cost."""
+        """What the bot keeps at hand for a while: from memory, else Redis, else loaded; losing it costs nothing."""
         return self._allowed().cache
 
     def task(self, id: str) -> Task:
@@ -96,7 +96,7 @@ class Context(Generic[S_co]):
     def send(self, chat_id: str, content: Content, *, later: bool = False) -> Coroutine[Any, Any, str]:
         """Send to a chat (`oc_…`) or a person (`ou_…`, `on_…`, email); gives the message id, may be empty.
 
-        `later=True` does not wait for it to be sent: it is kept on the outbox, and its id there is given.
+        With `later=True` it is put on the outbox instead of being sent at once; gives its id there.
         """
         verbs = self._allowed()
         _check_receiver(chat_id)

@@ -30,7 +30,7 @@ class CronTick:
     data: Any = None
     """What `ctx.later` was given."""
     content: Content | None = None
-    """What is only to be said: nobody handles it."""
+    """Something that is only to be said, without a handler."""
 
     @classmethod
     def of(cls, event: Event) -> CronTick:
@@ -64,9 +64,9 @@ def cron_event(
     user_id: str = "",
     more: Mapping[str, Any] | None = None,
 ) -> Event:
-    """The event of a firing due `at` (seconds since the epoch); without an `id` it is that of its time.
+    """The event of a firing due `at` (seconds since the epoch); without an `id` it is named after that time.
 
-    `more` is of reminders: `data` for their handler, or what to `say`.
+    `more` is for reminders: `data` for their handler, or what to `say`.
     """
     return Event(
         id=id or f"cron:{bot_id}:{name}:{round(at)}",

@@ -1,4 +1,4 @@
-"""A handler as the author declared it, what could never run, and a handler found for an event."""
+"""Handlers as authors declare them, the check for what could never run, and the one found for an event."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Handler:
     missed: Missed = "skip"
 
     def hides(self, below: Handler) -> bool:
-        """Whether one that is declared after this can never be found: this takes everything that it could."""
+        """Whether a handler declared below can never be found, since this one takes everything that it could."""
         if self.kind == "message":
             return not self.filters and below.kind in ("message", "command")
         if self.kind != below.kind:

@@ -1,4 +1,4 @@
-"""What is to be said later, as JSON, and back."""
+"""Turns what is to be said later into JSON, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def kept(content: Content) -> dict[str, Any]:
 
 
 def content_of(said: Mapping[str, Any]) -> Content:
-    """What `kept` made, to be said."""
+    """The content again, from what `kept` made."""
     document = said["content"]
     match said["type"]:
         case "text":

@@ -42,7 +42,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """An emoji that the bot put to a message."""
+    """An emoji that the bot added to a message."""
 
     message_id: str
     emoji: str
@@ -263,7 +263,7 @@ class MemoryTyping:
 
 
 def _shown(content: Content) -> Shown:
-    """What Feishu would be sent; through JSON, so that what is none fails here as it would there."""
+    """What Feishu would be sent; through JSON, so that what is not JSON fails here as it would there."""
     text = content.text if isinstance(content, Markdown) else content
     if text == "":
         raise FeishuRefused("an empty text cannot be sent: return None to say nothing")

@@ -1,4 +1,4 @@
-"""What each schedule of a bot starts: those of its code, and over them those of its directory."""
+"""What each schedule of a bot starts: those in its code, overridden by those in its directory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def scheduled(bot: Bot[Any], of_directory: Sequence[BotSchedule]) -> dict[str, S
 
 
 def unknown_handlers(bot: Bot[Any], of_directory: Sequence[BotSchedule]) -> Iterator[tuple[int, str]]:
-    """What is wrong with schedules of a directory that start what the bot does not have: place, and why."""
+    """Schedules in the directory that start a handler the bot does not have: their place, and what is wrong."""
     known = sorted({handler.name for handler in bot.crons})
     for place, one in enumerate(of_directory):
         if one.message is None and (name := one.handler or one.name) not in known:
@@ -49,7 +49,7 @@ def unknown_handlers(bot: Bot[Any], of_directory: Sequence[BotSchedule]) -> Iter
 
 
 def started(bot: Bot[Any], tick: CronTick, by_name: Mapping[str, Scheduled]) -> Found | None:
-    """What a firing starts; None if that is no more, or was never."""
+    """What a firing starts; None if the bot has no such function, or no longer has it."""
     known = by_name.get(tick.name)
     if known is not None:
         tick = replace(tick, name=known.handler, content=known.content)
