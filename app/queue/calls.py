@@ -17,7 +17,7 @@ _ANSWER = Script(Path(__file__).parent / "answer.lua")
 RESULT_TTL: Final = 600
 # Feishu itself waits 3 s, a gateway a little less.
 _NOBODY_WAITS_MS: Final = 3000
-# People wait for what a primary that hangs does not pass on.
+# A primary that hangs passes nothing on, and people wait for it.
 _PATIENCE: Final = 1.0
 
 

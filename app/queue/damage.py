@@ -1,4 +1,4 @@
-"""Bots whose keys in Redis are damaged, by hand or by a file put back in part: left out by scripts, and named."""
+"""Bots whose keys in Redis are damaged, by hand or by a partly restored file: scripts skip them, the log names them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cachetools import TTLCache
 from app.core.logs import get_logger
 
 SPARE: Final = Path(__file__).parent / "spare.lua"
-"""In front of a script that goes from bot to bot."""
+"""Goes in front of a script that visits bot after bot."""
 
 # Scripts meet the same ones twice a second.
 _SAID_EVERY: Final = 60.0

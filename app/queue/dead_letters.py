@@ -101,7 +101,7 @@ class DeadLetters:
             return int(await self._link.commands.xtrim(self._keys.bot(bot, "dead"), maxlen=0, approximate=False))
 
     async def withdraw(self, bot: str, message_ids: Sequence[str], *, but: Sequence[str] = ()) -> int:
-        """Let go what is about these messages, except events of the types `but`; how many letters."""
+        """Delete what is about these messages, except events of the types `but`; how many letters."""
         gone, last = 0, "-"
         while last:
             args: list[str | int] = [last, _LOOKED_AT_ONCE, f" {' '.join(but)} ", _TYPE, _MESSAGE, *message_ids]
@@ -111,7 +111,7 @@ class DeadLetters:
         return gone
 
     async def expire(self, bot: str, before: float) -> int:
-        """Let go what came in before a time, in seconds since the epoch, whenever it was given up; how many letters."""
+        """Delete what came in before a time (seconds since the epoch), whenever it was given up; how many letters."""
         name, gone, after = self._keys.bot(bot, "dead"), 0, "-"
         while True:
             with guard():

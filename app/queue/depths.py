@@ -21,7 +21,7 @@ _DEPTHS: Final = Script(SPARE, Path(__file__).parent / "depths.lua")
 _CHUNK: Final = 100
 # Bots whose letters are read in one round trip.
 _PAGE: Final = 500
-# More fresh letters are not told apart: their content comes with them.
+# Fresh letters are counted no further: their content comes with them.
 MOST_FRESH: Final = 20
 
 

@@ -12,7 +12,7 @@ Kind = Literal["event", "call", "sent", "out"]
 
 FORMAT = 1
 CALL_PREFIX = "call:"
-"""Of conversations that are taken before all others: callbacks, and in the outbox what is not sent to many."""
+"""Begins conversations that are taken before all others: callbacks, and in the outbox what is not sent to many."""
 
 
 class Entry(NamedTuple):

@@ -1,4 +1,4 @@
-"""Waiting for bots that have work, and taking it in the same round trip."""
+"""Waits for bots that have work, and takes it in the same round trip."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from app.queue.work import Work
 _HERE = Path(__file__).parent
 _FETCH = Script(SPARE, _HERE / "start.lua", _HERE / "fetch.lua")
 
-# Conversations taken by one round trip, of one bot or of as many: what is taken is not there for others.
+# Conversations taken in one round trip, of one bot or of many: what is taken is not there for other workers.
 _WORKS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many conversations and callbacks of one bot may be taken at once: as a rule, and of some bots."""
+    """How many conversations and callbacks of one bot may be taken at once: the rule, and exceptions for some bots."""
 
     ready: int
     calls: int
     of: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Of bots that have other room: conversations, callbacks. With none of either the token is handed out."""
+    """Bots with other room: conversations, callbacks. Where both are 0 the token is handed out instead."""
 
 
 class Fetched(NamedTuple):
@@ -46,7 +46,7 @@ class Fetched(NamedTuple):
 
 
 class Fetch:
-    """Raises StoreUnavailable without Redis; what was taken all the same runs out its lease."""
+    """Raises StoreUnavailable without Redis; what was taken nevertheless is free again when its lease runs out."""
 
     def __init__(self, link: RedisLink, keys: Keys, mailbox: Mailbox) -> None:
         self._link = link

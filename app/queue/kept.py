@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def kept(write: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Repeat a write, which must do no harm when it was taken already, until Redis took it."""
+    """Repeat a write until Redis has taken it; taking it twice must do no harm."""
     pause = _FIRST_PAUSE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Keeping claims alive, and giving free what was left behind: expired leases, due retries, orphans."""
+"""Keeps claims alive, and frees what was left behind: expired leases, due retries, orphans."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _STRANDED = Script(SPARE, _HERE / "stranded.lua")
 _SWEEP = Script(SPARE, _HERE / "sweep.lua")
 _WAKE = Script(_HERE / "wake.lua")
 
-# Bots looked at in one script call: long enough to be cheap at 1,000 bots, short enough that nobody waits for it.
+# Bots looked at in one script call: enough to be cheap at 1,000 bots, few enough that nobody waits for it.
 _CHUNK: Final = 100
 # Claims extended in one: the same.
 _CLAIMS: Final = 250
 # Sweeps come every half second; a longer gap means that Redis was away, for the heartbeats too.
 _GAP_MS: Final = 2_000
-# How long a sweep is remembered. A node that ran before knows all the same, and after a stop of the whole cluster
-# the claims are nobody's.
+# How long a sweep is remembered. A node that was running knows of a longer outage by itself, and after a stop of the
+# whole cluster nobody holds the claims.
 _SWEPT_MS: Final = 60_000
 
 
@@ -66,7 +66,7 @@ class Leases:
         self._ran = False
 
     async def extend(self, works: Sequence[Work]) -> list[Work]:
-        """Extend the leases of what a process holds; the claims that were lost. For a loop that no bot code blocks."""
+        """Extend the leases of what a process holds, on a loop that no bot code blocks; the claims that were lost."""
         steps = list(together(works, _bot_of, _CLAIMS, cluster=self._link.cluster))
         calls = (self._pipe.submit(_KEEPALIVE, *_to_extend(self._keys, some, LEASE_MS)) for some in steps)
         return [
@@ -100,14 +100,14 @@ class Leases:
         return None
 
     async def abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> int:
-        """Give free at once what a worker held that is known to be dead; how many conversations.
+        """Free at once what a dead worker held; how many conversations.
 
-        Of one that is `alive`, but blocked, the events count no death.
+        If the worker is `alive` but blocked, its events count no death.
         """
         return await self._abandon(f"{owner} ", bots, alive=alive)
 
     async def abandon_node(self, node: str, bots: Sequence[str]) -> int:
-        """The same for all workers of a node that has just begun anew: those of its earlier life are dead."""
+        """The same for all workers of a node that has just restarted: those of its earlier life are dead."""
         return await self._abandon(f"{node}:", bots, alive=False)
 
     async def _abandon(self, claims: str, bots: Sequence[str], *, alive: bool) -> int:
@@ -119,7 +119,7 @@ class Leases:
         return sum(await self._woken(replies, 1))
 
     async def _woken(self, replies: Sequence[Any], counts: int) -> list[int]:
-        """Wake the bots that the replies name behind so many counts; the sums of those."""
+        """Wake the bots that the replies name after their first `counts` numbers; the sums of these."""
         had = [beside_damage(reply) for reply in replies if not isinstance(reply, StoreUnavailable)]
         if bots := [bot for reply in had for bot in reply[counts:]]:
             await _WAKE(self._link.commands, [self._keys.wake], bots)
@@ -132,7 +132,7 @@ class Leases:
         return [part for bot in bots for part in (self._keys.root(bot), bot)]
 
     async def mend_stranded(self, bots: Sequence[str]) -> int:
-        """The same for every bot that has mail while none of its conversations stands anywhere."""
+        """`mend` every bot that has mail while none of its conversations stands anywhere; how many conversations."""
         mended = 0
         for chunk in self._chunks(bots):
             pairs = self._pairs(chunk)

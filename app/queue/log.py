@@ -35,7 +35,7 @@ _ABANDONED_MS: Final = 60_000
 _DONE_AT_ONCE: Final = 250
 # Bots whose logs are looked at in one step.
 _BOTS_AT_ONCE: Final = 250
-# On Cluster every bot has a slot of its own and a blocking read one connection: one pass a second instead.
+# On Cluster each bot has its own slot, and each blocking read would take a connection: one pass a second instead.
 _CLUSTER_PAUSE: Final = 1.0
 
 Read = tuple[str, str, Entry]
@@ -113,7 +113,7 @@ class EventLog:
         return entries
 
     async def _with_pending(self, bots: Sequence[str]) -> list[str]:
-        """Those bots of which an archiver has read something and not finished it."""
+        """The bots with entries that an archiver has read and not finished."""
         asked = await self._ask(_PENDING, bots)
         return [chunk[number - 1] for chunk, reply in asked for number in reply]
 

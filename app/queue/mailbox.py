@@ -30,11 +30,11 @@ _WAKE = Script(_HERE / "wake.lua")
 
 # A claim is extended every second; three missed and it is free, so that work goes on elsewhere within 5 s.
 LEASE_MS: Final = 3_500
-# Of a commit's time on Cluster (s): a node that hangs would else fail it for the bots of all others.
+# Part of a commit's time on Cluster (s), so that one node that hangs does not fail it for the bots of all others.
 _SLOT_TIMEOUT: Final = 0.5
 # Seconds: an author may ask for any span, Redis takes no greater numbers.
 _AGES: Final = 100 * 365 * 86400.0
-# Bots fetched in one blocking read; more would be fairer to nobody and lost with a killed worker for a sweep's time.
+# Bots fetched in one blocking read; more would be no fairer, and lost with a killed worker until the next sweep.
 _WAKE_BATCH: Final = 8
 
 
@@ -56,7 +56,7 @@ class Mailbox:
         # sweep mends what a death in between leaves.
         self._wake = "" if link.cluster else keys.wake
         self._woken: deque[str] = deque()
-        # Bots of which the log has said that Redis refuses their events.
+        # Bots whose events Redis refuses, as the log has said.
         self._refused: set[str] = set()
 
     # -- the gateway's side ----------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ class Mailbox:
         """Keep events safe, in one round trip (on Cluster one a bot); a result for each, in order."""
         if self._link.cluster:
             return await self._accept_each(batch)
-        if not batch:  # all firings of a bot may have been missed
+        if not batch:  # as when all firings of a bot were missed
             return []
         return list(map(self._receipt, batch, await self._accept_slot(batch)))
 

@@ -79,7 +79,7 @@ class OutboxQueue:
         return _kept(known or b"+")
 
     async def fingerprint(self, bot: str, id: str) -> bytes | None:
-        """With which fingerprint a message or batch of that id was put; None where there is none."""
+        """The fingerprint with which a message or batch of that id was put; None where there is none."""
         for key in (self._keys.batch(bot, id), self._keys.msg(bot, id)):
             with guard():
                 found: Any = await self._link.commands.hget(key, "fingerprint")
@@ -105,7 +105,7 @@ class OutboxQueue:
         return [_message(message, fields) for message, fields in zip(messages, found, strict=True)]
 
     async def known(self, bot: str, messages: Sequence[str]) -> int:
-        """Of how many of these the state is known."""
+        """How many of these messages are known."""
         count = 0
         for start in range(0, len(messages), _PAGE):
             names = [self._keys.msg(bot, message) for message in messages[start : start + _PAGE]]

@@ -21,7 +21,7 @@ _MARKER_TTL: Final = 10
 
 
 class Replicas:
-    """Runs scripts whose reply counts only once so many replicas hold all that was written until then.
+    """Runs scripts whose reply counts only once `wanted` replicas hold all that was written until then.
 
     WAIT speaks for the connection that says it, and of the last thing that this one wrote (Redis docs: WAIT); a script
     that finds only duplicates writes nothing, though what it found may not be on the replicas yet. So a marker is

@@ -1,4 +1,4 @@
-"""What one script call is about: on Cluster the keys of one bot, else as much as nobody has to wait for."""
+"""Groups what a script is called for: on Cluster by bot, elsewhere by as much as keeps nobody waiting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def together(items: Sequence[T], bot: Callable[[T], str], most: int, *, cluster: bool) -> Iterator[Sequence[T]]:
-    """What goes into one call each, at most so many; on Cluster a bot's own, since each bot has a slot."""
+    """The items of one call each, `most` at most; on Cluster those of one bot, since each bot has its own slot."""
     groups: Iterable[Sequence[T]] = [items]
     if cluster:
         by_bot: defaultdict[str, list[T]] = defaultdict(list)
@@ -26,7 +26,7 @@ def together(items: Sequence[T], bot: Callable[[T], str], most: int, *, cluster:
 
 
 async def as_far_as_possible(calls: Iterable[asyncio.Future[Any]]) -> list[Any]:
-    """The replies, with a StoreUnavailable in place of each that could not be had; raised where there is no other.
+    """The replies, with its StoreUnavailable in place of each that failed; raises it if all of them did.
 
     A node of a Cluster that is away keeps nobody from what the others hold.
     """

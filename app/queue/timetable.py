@@ -34,7 +34,7 @@ _REMINDER: Final = "r:"
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One timer that is due: a schedule, a reminder, or neither where what it was of is gone."""
+    """One timer that is due: a schedule, a reminder, or neither if what it was for is gone."""
 
     member: str
     due: float
@@ -107,7 +107,7 @@ class Timetable:
         return now / 1000, timers
 
     async def settle(self, bot: str, *steps: tuple[Timer, float | None]) -> int:
-        """Set timers that were seen on to when they are due next (None: never again); how many still were as seen."""
+        """Move timers that were seen to when they are due next (None: never again); how many were still as seen."""
         args: list[str] = []
         for timer, due in steps:
             args += (timer.member, _score(timer.due), "" if due is None else _score(due))
@@ -116,7 +116,7 @@ class Timetable:
     # -- what there is ---------------------------------------------------------------------------------------
 
     async def plan(self, bot: str, schedules: Sequence[Schedule]) -> None:
-        """Make these the schedules of a bot; those that are there already keep the time that they are due next."""
+        """Make these the schedules of a bot; those already there keep the time at which they are due next."""
         with guard():
             known: Any = await self._redis.hgetall(self._keys.bot(bot, "schedules"))
         wanted = {one.name.encode(): one.packed() for one in schedules}
@@ -133,7 +133,7 @@ class Timetable:
         await self.mend([bot])
 
     async def forgotten(self, bots: Sequence[str]) -> list[str]:
-        """Those bots of which no schedule is known."""
+        """The bots for which no schedule is known."""
         if not bots:
             return []
         with guard():
@@ -180,7 +180,7 @@ class Timetable:
         return schedule is not None
 
     async def drop(self, bot: str, name: str) -> bool:
-        """Let a reminder never be due; False where there is none of that name, any more."""
+        """Drop a reminder; False where there is none of that name, or no longer."""
         with guard():
             due: Any = await self._redis.zscore(self._keys.bot(bot, "timers"), _REMINDER + name)
         return due is not None and await self.settle(bot, (Timer(_REMINDER + name, due / 1000), None)) == 1
@@ -197,14 +197,14 @@ class Timetable:
         return f"bot {bot} has no schedule {name}, nor a reminder of that name"
 
     async def remind(self, work: Work, entry: Entry, reminder: str, delay: float) -> None:
-        """Keep an event until it is due in `delay` seconds, once, whoever asks again. Raises Fenced."""
+        """Keep an event until it is due, in `delay` seconds; once, however often it is asked for. Raises Fenced."""
         kept = entry.packed() + b"\n" + entry.sealed
         args: list[Arg] = [work.conversation, work.claim, reminder, max(0, int(delay * 1000)), kept]
         due = await _REMIND(self._redis, [self._keys.root(work.bot)], args)
         await self._note({work.bot: float(unless_lost(work, due))})
 
     async def mend(self, bots: Sequence[str], *, not_before: float = 0.0) -> None:
-        """Note when each bot's next timer is due, anew: a process that died may not have said so."""
+        """Note again when each bot's next timer is due: a process that died may not have done so."""
         with guard():
             pipe = self._redis.pipeline(transaction=False)
             for bot in bots:

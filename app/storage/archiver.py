@@ -40,8 +40,8 @@ class MessageSink(Protocol):
 class Archiver(Generic[E]):
     """Reads the log, stores, and only then tells the log, so that a death in between costs a repetition at most.
 
-    While the database is away a batch is held and tried again; past `max_lag` waiting entries what is over goes to
-    `overflow` and from there, later, into the database.
+    While the database is away a batch is held and tried again; entries beyond `max_lag` go to `overflow`, and from
+    there into the database later.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Archiver(Generic[E]):
             self._ahead = asyncio.create_task(self._read_new(), name="archiver reads ahead")
         if batch.size and await self._store(batch.rows):
             await self._ticked_off()
-            # And forgets the one while the database takes the next.
+            # Redis forgets this batch while the database takes the next.
             self._ticking = asyncio.create_task(self._tick_off(batch.read), name="archiver ticks off")
         if self._drains():
             await self._drain()
@@ -174,7 +174,7 @@ class Archiver(Generic[E]):
         return self.away is None or self._clock.monotonic() >= self._retry_at
 
     async def _over_lag(self) -> bool:
-        # Counting asks Redis once a bot: what is over is counted once and then moved without asking again.
+        # Counting costs a call to Redis for each bot: the surplus is counted once, and then moved without asking again.
         if self._surplus <= 0:
             try:
                 self._surplus = await self._log.lag(self._bots()) - self._max_lag

@@ -17,7 +17,7 @@ Action = Literal["show", "export", "words", "dead", "shred"]
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """One time that messages were opened."""
+    """One occasion on which messages were opened."""
 
     id: int
     created: int
@@ -65,7 +65,7 @@ class Audit:
 
 
 def runs(ids: Sequence[int]) -> str:
-    """Ids in few words: `3-7, 9`."""
+    """Ids in short: `3-7, 9`."""
     parts: list[list[int]] = []
     for number in sorted(set(ids)):
         if parts and number == parts[-1][-1] + 1:

@@ -22,7 +22,7 @@ DATABASE: Final = "hub.db"
 SPOOL: Final = "spool.db"
 OVERFLOW: Final = "archive-overflow.db"
 _PACKED: Final = (".tar", ".tar.gz", ".tgz")
-# Who gives a directory such a name means a file of a kind that is not written here.
+# Whoever gives a backup such a name means a kind of file that is not written here.
 _OTHER_FILES: Final = (
     ".zip",
     ".gz",
@@ -65,7 +65,8 @@ async def make_backup(
         with backup_scratch(data_dir) as scratch:
             made = scratch / "backup"
             await asyncio.to_thread(_begin, target, made)
-            # In the order in which events go: what moves on meanwhile is copied twice, and known by its id, not missed.
+            # In the direction in which events move: one that moves on meanwhile is copied twice and known by its id,
+            # never missed.
             await asyncio.to_thread(_copy_sqlite, data_dir / SPOOL, made / SPOOL)
             files = await copy_engine(link, keys, data_dir / ENGINE, scratch / "copy", ids)
             (made / ENGINE).mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""Writes a batch of messages in the way that is quickest for each database, past SQLAlchemy's statements."""
+"""Writes a batch of messages in each database's quickest way, without SQLAlchemy's statements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.storage.message import NewMessage
 
 _COLUMNS: Final = NewMessage._fields[:-1]
 _NAMES: Final = ", ".join(_COLUMNS)
-# After so many rows, in a third of a millisecond, the loop is let to others.
+# Rows handled, in a third of a millisecond, before the loop is let to others.
 _BREATH: Final = 200
 
 _SQLITE: Final = f"INSERT OR IGNORE INTO messages (id, {_NAMES}) VALUES (?{', ?' * len(_COLUMNS)})"
@@ -30,7 +30,7 @@ _POSTGRESQL: Final = (
 _UNIQUE_VIOLATION: Final = "23505"
 
 Words = Mapping[int, Sequence[int]]
-"""Hashes of the words of some messages of a batch, by their place in it."""
+"""Hashes of words, by the place of their message in the batch."""
 
 
 async def write(connection: AsyncConnection, rows: Sequence[NewMessage], words: Words) -> None:
@@ -63,12 +63,12 @@ async def write(connection: AsyncConnection, rows: Sequence[NewMessage], words: 
 
 
 def spell(hashes: Iterable[int]) -> str:
-    """Hashes as the words that SQLite's index is told."""
+    """Hashes as the words that SQLite's index is given."""
     return " ".join(f"{number & 0xFFFFFFFF:x}" for number in hashes)
 
 
 async def _insert_sqlite(driver: Any, rows: Sequence[NewMessage]) -> dict[int, int]:
-    """Insert what is new; the ids of those by their place in the batch."""
+    """Insert what is new; the ids given, by place in the batch."""
     # Within the one writer's transaction nobody else gives ids.
     ((last,),) = await driver.execute_fetchall("SELECT max(seq) FROM sqlite_sequence WHERE name = 'messages'")
     first = (last or 0) + 1
@@ -99,7 +99,7 @@ async def _insert_postgresql(driver: Any, rows: Sequence[NewMessage]) -> dict[in
 
 
 async def _breathing(records: Iterable[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:
-    """Records as they are copied, with the loop let to others in between; the driver by itself goes on for 512 KiB."""
+    """Records to be copied, with pauses that let others on the loop; the driver alone would go on for 512 KiB."""
     for place, record in enumerate(records):
         if place % _BREATH == 0:
             await asyncio.sleep(0)

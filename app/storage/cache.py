@@ -1,4 +1,4 @@
-"""What can be loaded again, kept at hand: in the process' memory, in Redis for all, else loaded, once."""
+"""A cache of what can be loaded again: in the process's memory, else in Redis for all, else loaded, once."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from app.storage.keyring import Keyring
 T = TypeVar("T")
 
 _ENTRIES: Final = 1000
-# How soon a process that waits for another's load looks again.
+# Seconds between the looks of a process that waits for another one's load.
 _LOOK_EVERY: Final = 0.05
 
 _Kept = tuple[float | None, Callable[[], Any] | None, Any]
-"""Until when (monotonic seconds), where that is sooner than memory forgets; what makes another of the value, since who
-gets a list or an object may change it; and the value itself, where it cannot be changed."""
+"""Until when it is good (monotonic seconds), where that is sooner than memory forgets it; what makes a copy, where a
+reader could change the value; and the value itself, where nobody can.
+"""
 
 
 class CacheTiers:
-    """The cache of one process; without `running` what others change is seen after the memory's time only."""
+    """The cache of one process; unless it is `running`, changes by others are seen only when memory forgets."""
 
     def __init__(self, link: RedisLink, keys: Keys, keyring: Keyring, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.clock = clock
@@ -91,7 +92,7 @@ class CacheTiers:
 
 
 class BotCache:
-    """The cache as one bot has it; every method but for a loader's own errors raises nothing for Redis."""
+    """The cache as one bot sees it; methods raise a loader's own errors, and never those of Redis."""
 
     def __init__(self, tiers: CacheTiers, bot: str, place: Callable[[str], Place]) -> None:
         self._tiers = tiers
@@ -150,14 +151,14 @@ class BotCache:
             if flight is None:
                 break
             packed = await asyncio.shield(flight)
-            if packed is not None:  # else who was at it was stopped: the first of those who wait goes on
+            if packed is not None:  # else the one who loaded it was stopped: the first who waits takes over
                 value = orjson.loads(packed)
                 return value
         self._counts.add("memory", "miss")
         return await self._fly(place, loader, _span(ttl))
 
     async def _fly(self, place: Place, loader: Callable[[], Awaitable[T]], span: float) -> T:
-        """Get the value for everybody of this process who asks for it meanwhile."""
+        """Get the value for everyone in this process who asks for it meanwhile."""
         flights = self._tiers.flights
         flight = flights[place.name] = asyncio.get_running_loop().create_future()
         packed: bytes | None = None
@@ -225,7 +226,7 @@ def _another(value: Any, packed: bytes) -> tuple[Callable[[], Any] | None, Any]:
     inner = value if isinstance(value, list) else value.values()
     if any(isinstance(one, list | dict) for one in inner):
         return partial(orjson.loads, packed), None
-    # Most are flat, and copied in a quarter of the time that it takes to read them anew; the caller has the first.
+    # Most are flat, and a copy takes a quarter of the time of parsing them again; the caller has the first.
     return value.copy().copy, None
 
 

@@ -1,4 +1,4 @@
-"""Counts what each tier of the cache is asked and gives: cheaply, then for the metrics and for all nodes."""
+"""Counts the reads of each cache tier: cheaply at first, then for the metrics and for all nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.core.metrics import CACHE_READS
 from app.core.outage import guard
 from app.core.redis import RedisLink
 
-# The numbers of all nodes together begin anew when nobody has read for so long.
+# Seconds without a read after which the totals of all nodes start over.
 _KEPT: Final = 7 * 86400
 _TELL_EVERY: Final = 2.0
 

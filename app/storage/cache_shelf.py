@@ -25,12 +25,12 @@ from app.storage.keyring import Keyring
 
 _STEP = Script(Path(__file__).parent / "cache.lua")
 
-# A load holds its value's lock for so long after the last sign of life.
+# How long a load keeps its value's lock after its last sign of life.
 _LOCK_MS: Final = 3000
 _RENEW_EVERY: Final = 1.0
-# Redis that failed is left alone for so long: not every read waits out a time-out.
+# Seconds for which Redis is left alone after a failure, so that not every read waits out a time-out.
 _REST: Final = 1.0
-# Values that were changed while Redis was away; of more than these, Redis' own time to live is the bound.
+# Changes remembered while Redis is away; values beyond these may be stale there until their time to live ends.
 _MOST_DEBTS: Final = 10_000
 
 log = get_logger(__name__)
@@ -159,7 +159,7 @@ class SharedShelf:
             renewing.cancel()
 
     def named_by_another(self, message: bytes) -> str | None:
-        """The name of the value that another process changed; None for a change of this one's own."""
+        """The name of the value that another process changed; None if it was this one."""
         return None if message.startswith(self._me) else message[len(self._me) :].decode()
 
     def settle_debts(self) -> None:

@@ -58,7 +58,7 @@ class Cipher:
         self.bot = bot
         # Making an AESGCM object costs more than a seal: each key's is made once.
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        # What other keys are made of, so that who has one of those does not have this one.
+        # Other keys are derived from these, so that a derived key does not reveal the data key.
         first = sorted(keys, key=lambda key_id: key_id != current)
         self._roots = [hashlib.blake2b(b"feishu-hub derived", key=keys[key_id]).digest() for key_id in first]
         self._header = _VERSION + current
@@ -96,9 +96,9 @@ class Cipher:
             ) from None
 
     def derived(self, purpose: bytes) -> list[bytes]:
-        """A key of 32 bytes for something else than sealing, of each data key, that of the one that seals first.
+        """For each data key, the one that seals first, a 32-byte key for another purpose.
 
-        With the data key it is gone too.
+        It is gone with its data key.
         """
         return [hashlib.blake2b(purpose, key=root, digest_size=32).digest() for root in self._roots]
 

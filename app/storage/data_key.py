@@ -30,7 +30,7 @@ def unwrap(master: MasterKey, bot: str, wrapped: bytes) -> DataKey:
     """Open a wrapped key; SealBroken when it is under another master key, or another bot's."""
     content = master.unwrap(wrapped)
     owner, key = content[: -KEY_ID_LENGTH - KEY_LENGTH], content[-KEY_ID_LENGTH - KEY_LENGTH :]
-    # The owner stands inside, so that who can write to Redis cannot give one bot the key of another.
+    # The owner stands inside, so that nobody who can write to Redis can give one bot another's key.
     if owner != bot.encode() + b"\n":
         raise SealBroken("is the key of another bot")
     return DataKey(bot, key[:KEY_ID_LENGTH], wrapped, key[KEY_ID_LENGTH:])
@@ -49,5 +49,5 @@ def unwrap_good(master: MasterKey, bot: str, copies: Iterable[bytes]) -> tuple[l
 
 
 def distinct(keys: Iterable[DataKey]) -> list[DataKey]:
-    """One of each id, in the order of the first, as the last one has it: a newer wrapping counts."""
+    """One key for each id, in order of first appearance; of several wrappings the last one counts."""
     return list({key.key_id: key for key in keys}.values())

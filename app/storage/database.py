@@ -30,8 +30,8 @@ _COMMAND_TIMEOUT: Final = 30.0
 _BUSY_TIMEOUT_MS: Final = 10_000
 # What moves millions of rows takes minutes; meanwhile the archive waits.
 _LONG_TIMEOUT: Final = 1800.0
-# Of a new file. Batches go to random places of several indexes: larger pages are fewer, and so is what a batch writes
-# (10,000 rows: 34 µs a row with pages of 4 KiB, 23 with these).
+# For new files. A batch touches random places in several indexes: of larger pages it writes fewer (10,000 rows: 34 µs a
+# row with pages of 4 KiB, 23 with these).
 _PAGE_SIZE: Final = 16_384
 _CACHE_KIB: Final = 65_536
 # Any number, the same in every hub: names the lock that lets one node migrate at a time.
@@ -116,9 +116,9 @@ class Database:
                 yield connection
 
     async def scrub(self, table: str | None = None) -> None:
-        """Leave nothing of what was deleted or overwritten in `table` in the database's own files.
+        """Remove what was deleted or overwritten in `table` from the database's files.
 
-        Without a table only what SQLite's write-ahead log still holds goes. StoreUnavailable while a reader needs that.
+        Without a table, only from SQLite's write-ahead log. StoreUnavailable while a reader still needs that.
         """
         await self.prepare()
         with self._guard():
@@ -159,7 +159,7 @@ class Database:
 
     @asynccontextmanager
     async def _patient(self) -> AsyncIterator[AsyncEngine]:
-        """To PostgreSQL a connection of its own: no command of it is cut off for taking long."""
+        """For PostgreSQL a connection of its own, whose commands are not cut off for taking long."""
         if self.sqlite:
             yield self._engine
             return
@@ -199,7 +199,7 @@ async def _writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What says that a database cannot be used; asyncpg's own where it is used past SQLAlchemy."""
+    """The errors that mean a database cannot be used; asyncpg's own too, which come where SQLAlchemy is bypassed."""
     driver = sys.modules.get("asyncpg")
     own = (driver.PostgresError, driver.InterfaceError) if driver else ()
     return (SQLAlchemyError, OSError, TimeoutError, sqlite3.Error, *own)
@@ -229,7 +229,7 @@ def _engine(url: URL, pool: DatabasePool, command_timeout: float = _COMMAND_TIME
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     # The driver begins no transaction by itself: `_begin_sqlite` says when and which.
     connection.isolation_level = None
-    # A text that a damaged page holds is shown as what is left of it: else the whole page of rows could not be read.
+    # Text on a damaged page is shown as far as it can be read; otherwise none of the page's rows could be.
     connection.driver_connection.text_factory = _readable
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")

@@ -1,4 +1,4 @@
-"""The tables of one day each that hold what was said: made when a day begins, dropped whole when it is over."""
+"""The tables of one day each that hold what was said: made when the day begins, dropped whole when its time is up."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _CONTENTS: Final = {
     ),
 }
 _WORDS: Final = {
-    # The engine's own inverted index, told nothing but the hashes and which message has them.
+    # The engine's own inverted index, given nothing but the hashes and which message has them.
     "sqlite": (
         "CREATE VIRTUAL TABLE {words} USING fts5(words, content='', detail=none, columnsize=0, tokenize='ascii')",
     ),
     "postgresql": (
         "CREATE TABLE {words} (id BIGINT NOT NULL, words INTEGER[] NOT NULL)",
-        # What was added last lies in a list that every search reads from end to end: a short one.
+        # New entries lie in a list that every search reads from end to end, so it is kept short.
         "CREATE INDEX {words}_gin ON {words} USING gin (words) WITH (gin_pending_list_limit = 256)",
     ),
 }
@@ -68,23 +68,23 @@ async def ensure(connection: AsyncConnection, days: Collection[int], *, words: b
 
 
 async def shut(connection: AsyncConnection, day: int) -> None:
-    """Keep whoever writes from a day's tables until the transaction ends, after those who have begun to.
+    """Lock a day's tables against writers until the transaction ends, once those who are writing have finished.
 
-    Before its contents are looked at: what is committed between a look, or a copy, and the end of the old table would
-    go with that. SQLite has one writer at a time. Words are written after contents, so one lock is for both.
+    Do so before looking at the contents: what was committed between the look, or the copy, and the end of the old table
+    would be lost with it. SQLite has one writer at a time. Words are written after contents, so one lock covers both.
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text(f"LOCK TABLE {contents_of(day)} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 async def drop(connection: AsyncConnection, day: int) -> None:
-    """Let a day go: with its tables go their files, or (SQLite) their pages are overwritten."""
+    """Drop a day: its files go with its tables; in SQLite their pages are overwritten."""
     for table in (words_of(day), contents_of(day)):
         await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
 
 
 async def rewrite(connection: AsyncConnection, day: int) -> None:
-    """Write a day's tables, which are shut, anew without what was deleted: that would else lie on in their pages."""
+    """Rewrite a day's tables, already `shut`, without what was deleted: it would otherwise stay in their pages."""
     contents, words = contents_of(day), words_of(day)
     dialect = connection.dialect.name
     steps = [*_CONTENTS_ANEW[dialect]]

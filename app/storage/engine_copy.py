@@ -32,7 +32,7 @@ async def copy_engine(
 ) -> Path:
     """The append-only files of a copy of the engine that keeps its data in `directory`, made below `scratch`.
 
-    Where a bot's data keys stood, the copy says that those of the ids in `absent` are wanting.
+    In place of a bot's data keys, the copy says that those with the ids in `absent` are missing.
     """
     files = scratch / "engine" / _LOG
     files.mkdir(parents=True, mode=0o700)
@@ -51,7 +51,7 @@ async def copy_engine(
             value = await shared.set_once(name, stripped)
             if value != stripped:
                 await shared.replace(name, value, stripped)
-        # Where it is restored the master key may be another by then, which is proved anew.
+        # Where it is restored the master key may be another one, which is then proved again.
         with guard():
             await copy.commands.delete(shared.proof_name)
         await rewrite_files(copy)

@@ -16,7 +16,7 @@ from app.storage.message import RECALLS, NewMessage
 from app.storage.messages import Messages
 from app.storage.words import hashes, tokens
 
-# Opening and hashing takes some 30 µs a message; after so many the node's loop is let to others.
+# Messages hashed, at some 30 µs each, before the node's loop is let to others.
 _BREATH: Final = 25
 
 log = get_logger(__name__)
@@ -38,7 +38,7 @@ class Keeping:
     """What the archiver writes to; every call raises StoreUnavailable while Redis, the database or a key is away."""
 
     def __init__(self, messages: Messages, ciphers: Ciphers, catalog: Catalog, letters: Letters | None = None) -> None:
-        """Of `letters` those go whose message was withdrawn."""
+        """`letters` loses those whose message was withdrawn."""
         self._messages = messages
         self._ciphers = ciphers
         self._catalog = catalog
@@ -73,7 +73,7 @@ class Keeping:
                 await asyncio.sleep(0)
             if row.bot not in indexed:
                 continue
-            # No message whose words cannot be had, for whatever reason, may hold up those of all bots.
+            # A message whose words cannot be read, for whatever reason, must not hold up those of all bots.
             try:
                 numbers = await self._words_of(row)
             except StoreUnavailable:

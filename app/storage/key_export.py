@@ -1,4 +1,4 @@
-"""Wrapped data keys in a file of their own, out of the hub and into one that was restored without them."""
+"""Writes wrapped data keys to a file, and takes them into a hub that was restored without them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 class KeyFiles:
-    """One file a bot, its record with a word in each line."""
+    """One file for each bot, holding its record, one word a line."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -46,9 +46,9 @@ class KeyFiles:
             draft.unlink(missing_ok=True)
 
     async def write(self, bot: str, record: KeyRecord) -> None:
-        """Put it in place of the bot's record; a disk that refuses is logged."""
+        """Replace the bot's record; a disk that refuses is logged."""
         try:
             await asyncio.to_thread(replace_private, self.path(bot), record.packed() + b"\n")
         except OSError as error:
-            # Without the copy the node only cannot serve this bot while Redis is away.
+            # Without the copy the node merely cannot serve this bot while Redis is away.
             log.warning("copy of a data key not written", path=str(self.path(bot)), error=error.strerror)

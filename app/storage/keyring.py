@@ -114,9 +114,9 @@ class Keyring:
         return (await self.cipher(bot)).open(sealed, identity)
 
     async def refresh(self, bot: str) -> Cipher:
-        """The cipher read anew, with every key that Redis, the database and the node have of the bot.
+        """The cipher, read again with every key of the bot that Redis, the database and the node hold.
 
-        For reading what is old, and for who meets a record under a key that is not in memory.
+        For reading old records, and records under a key that is not in memory.
         """
         async with self._loading.setdefault(bot, asyncio.Lock()):
             cipher = self._ciphers[bot] = await self._load(bot, await self._in_database(bot))
@@ -158,7 +158,7 @@ class Keyring:
                 return
         except SealBroken:
             pass
-        # Of a restored backup a wrong master key may have come first: it has wrapped nothing yet.
+        # After a restore a wrong master key may have come first: it has wrapped nothing yet.
         if not (await self.shared.await_import() and await self.shared.replace(name, proof, self.master.wrap(PROOF))):
             raise self._foreign("Redis")
 

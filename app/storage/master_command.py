@@ -1,4 +1,4 @@
-"""A master key that a command prints, for keys that a key management service keeps."""
+"""A master key printed by a command, for keys that a key management service keeps."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MasterCommand:
             problem = f"cannot be started: {error.strerror}"
         else:
             if done.returncode == 0:
-                # What is no text is no key either, and is told so there.
+                # What is not text is not a key either; whoever parses it says so.
                 return done.stdout.decode("ascii", errors="replace")
             problem = f"ended with status {done.returncode}"
         raise StartError(

@@ -67,12 +67,12 @@ class MasterKey:
             return None
 
     def renewed(self, wrapped: bytes) -> bytes:
-        """The same under the first key, itself when it is so already; SealBroken when none of the keys opens it."""
+        """The same content under the first key, unchanged if it is so already; SealBroken if no key opens it."""
         key_id, plain = self._open(wrapped)
         return wrapped if key_id == self.ids[0] else self.wrap(plain)
 
     def read_again(self) -> bool:
-        """Take up what the source holds now; whether it differs. Blocks; a source that fails changes nothing."""
+        """Take up what the source holds now; returns whether it differs. Blocks; a failing source changes nothing."""
         if self._read_again is None:
             return False
         try:

@@ -66,7 +66,7 @@ class Messages:
         return (await self.contents(found))[0]
 
     async def about(self, info: MessageInfo) -> list[MessageInfo]:
-        """What else is kept of the same message, oldest first: edits, reactions, its recall."""
+        """What else is stored about the same message, oldest first: edits, reactions, its recall."""
         if not info.message_id:
             return []
         same = select(*INFO_COLUMNS).where(messages.c.bot == info.bot, messages.c.message_id == info.message_id)
@@ -113,7 +113,7 @@ class Messages:
         """Which of these messages were withdrawn, as far as is stored."""
         if not message_ids:
             return []
-        # Said openly, as the condition of the partial index is.
+        # Written out, like the condition of the partial index.
         chosen = (messages.c.bot == bot, messages.c.message_id.in_(message_ids), text("message_id <> ''"))
         query = select(messages.c.message_id).distinct().where(*chosen, messages.c.type.in_(RECALLS))
         async with self.database.reading() as connection:
@@ -155,7 +155,7 @@ async def delete_contents(connection: AsyncConnection, gone: Sequence[tuple[int,
 
 
 async def insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows that break no unique bound, in one statement, in the database's own dialect."""
+    """Insert the rows that violate no unique constraint, in one statement, in the database's own dialect."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -1,4 +1,4 @@
-"""The archive's waiting room on disk: sealed rows that neither the log nor the database has place for now."""
+"""The archive's waiting room on disk: sealed rows that neither the log nor the database has room for now."""
 
 from __future__ import annotations
 

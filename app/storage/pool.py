@@ -79,7 +79,7 @@ class IdleConnections:
         # Those longest at rest come first: a dictionary keeps the order of return.
         for entry in [entry for entry, since in self._idle.items() if since <= before]:
             if self._open > self._pool.min_connections:
-                # Cut rather than ended in good form, which would wait, and somebody could take it meanwhile.
+                # Cut off rather than closed properly, which would wait, while somebody could take it.
                 entry.invalidate()
         if self._idle:
             self._wait()

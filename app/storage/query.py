@@ -30,7 +30,7 @@ class Query:
 
 
 def narrowed(chosen: Select[Any], query: Query) -> Select[Any]:
-    """The same statement over what a query asks for; ValueError where it needs a bot and names none."""
+    """The statement narrowed to what a query asks for; ValueError where it needs a bot and names none."""
     if query.bot is None:
         for name in ("chat", "sender", "type", "event", "message", "since", "until"):
             if getattr(query, name) is not None:
@@ -40,7 +40,7 @@ def narrowed(chosen: Select[Any], query: Query) -> Select[Any]:
     if query.chat is not None:
         chosen = chosen.where(messages.c.chat_id == query.chat)
     if query.sender is not None:
-        # Said openly, as the condition of the partial index is: with a parameter alone it would not be used.
+        # Written out, like the condition of the partial index: with a parameter alone it would not be used.
         chosen = chosen.where(messages.c.user_id == query.sender, text("user_id <> ''"))
     if query.type is not None:
         # A chat or a person has fewer messages than a type may have, which SQLite cannot know: no index by type then.

@@ -41,8 +41,8 @@ log = get_logger(__name__)
 class Retention:
     """One node at a time does it, whichever comes first when it is due.
 
-    A day's table from which something was deleted is written anew, and dropped when it is empty: what a database
-    deletes from a page may lie on in it.
+    A day's table from which something was deleted is rewritten, and dropped when it is empty: what a database deletes
+    from a page may stay in it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Retention:
         group: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`expire` lets copies go that lie elsewhere; `rewrite_log` has the engine write its own file anew.
+        """`expire` deletes copies that lie elsewhere; `rewrite_log` has the engine rewrite its own file.
 
         In that what was archived and deleted lies on. Those who delete for the same bots are of one `group`.
         """
@@ -67,7 +67,7 @@ class Retention:
         self._rewrite_log = rewrite_log
         self._clock = clock
         self._turn = f"retention:{group}" if group else "retention"
-        # Of days that are written anew and letters that are gone nothing else says that files still hold them.
+        # Nothing else would say that files still hold what was in rewritten days and deleted letters.
         self._under_way = f"purge:{group}" if group else "purge"
 
     async def run(self) -> None:
@@ -126,7 +126,7 @@ class Retention:
             await connection.execute(delete(turns).where(turns.c.name == self._under_way))
 
     async def _all(self) -> Mapping[str, float]:
-        """How long the messages of each bot are kept, of those too that nobody configures any more."""
+        """How long each bot's messages are kept, including bots that nobody configures any more."""
         named, rest = self._retains(), self._otherwise()
         if rest is None:
             return named

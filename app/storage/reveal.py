@@ -1,4 +1,4 @@
-"""Opens messages for people, one, a page or those with certain words; each time is written down before."""
+"""Opens messages for people: one, a page, or those with certain words; each time is recorded first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.storage.tables import messages
 from app.storage.word_search import ids_with, oldest_of
 from app.storage.words import hashes_by_key, says, sought
 
-# Of a search by words: so many candidates are opened at once, and for so many seconds is more looked at.
+# A search by words opens so many candidates at once, and goes on looking for so many seconds.
 _PAGE: Final = 200
 _WORK: Final = 0.2
 
@@ -54,7 +54,7 @@ class Found:
 
 
 class Reveals:
-    """What of the store needs a key; raises StoreUnavailable, ValueError where it is asked wrongly."""
+    """Whatever needs a key to read the store; raises StoreUnavailable, and ValueError for a wrong request."""
 
     def __init__(self, store: Messages, ciphers: Ciphers, audit: Audit, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._store = store
@@ -87,9 +87,9 @@ class Reveals:
     async def with_words(
         self, words: str, query: Query, *, who: str, why: str, limit: int = 50, before: int | None = None
     ) -> Found:
-        """Messages that say all of the words, the last stored first, or those found in time; ValueError without a bot.
+        """Messages that hold all the words, the last stored first, as far as found in time; ValueError without a bot.
 
-        `before` goes on behind an earlier search.
+        `before` continues an earlier search.
         """
         if query.bot is None:
             raise ValueError("words are looked up within a bot")
@@ -111,7 +111,7 @@ class Reveals:
                     return Found(found, whole=False, before=page[-1].id)
             return None
 
-        # Those of several days are opened together: each time is a record of the audit.
+        # Candidates of several days are opened together, since each opening is a record in the audit.
         waiting: list[int] = []
         seen: tuple[int, int | None] | None = None
         async for day, candidates in ids_with(self._store.database, hashed, query, before):
@@ -129,12 +129,12 @@ class Reveals:
         return await look(waiting) or Found(found, whole=True)
 
     async def _asked(self, candidates: Sequence[int], query: Query) -> list[MessageInfo]:
-        """Those of the messages that a query asks for, in the same order."""
+        """The candidates that a query asks for, in the same order."""
         if not candidates:
             return []
         # By their ids alone: SQLite would take an index by type or chat for narrower, and go through all of it.
         known = await self._store.fetch(select(*INFO_COLUMNS).where(messages.c.id.in_(candidates)))
-        # What was withdrawn or shredded stands in the index until its day is written anew.
+        # What was withdrawn or shredded stands in the index until its day is rewritten.
         asked = {info.id: info for info in known if info.state == "kept" and fits(info, query)}
         return [asked[number] for number in candidates if number in asked]
 

@@ -1,4 +1,4 @@
-"""Replaces the master key of a running cluster: a new one before the old, all wrapped anew, the old one out."""
+"""Replaces the master key of a running cluster: adds a new one in front, wraps everything under it, removes the old."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from app.storage.key_record import KeyRecord
 
 _REPLACE = Script(Path(__file__).parent / "replace.lua")
 
-# Redis, or the node of a Cluster, that failed is not asked again for this long: not each of a thousand bots waits out a
-# time-out.
+# Seconds for which Redis, or a Cluster's node, is not asked again after a failure: a thousand bots must not each wait
+# out a time-out.
 _REST: Final = 1.0
 
 
@@ -55,7 +55,7 @@ class SharedKeys:
         return value.encode() if isinstance(value, str) else value
 
     async def set_once(self, name: str, value: bytes) -> bytes:
-        """Write where nothing stands; what stands there then, which may be another's."""
+        """Write if nothing stands there; what stands there afterwards, which may be another's."""
         with guard():
             await self._redis.set(name, value, nx=True)
         kept = await self.get(name)

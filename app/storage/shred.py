@@ -24,7 +24,7 @@ from app.storage.vault import DatabaseVault
 
 # What stays of a bot in Redis: that its keys are gone, and numbers that must never go back.
 _KEPT: Final = frozenset({"key", "fence", "out:fence"})
-# Until every process has heard of it and seals under the old key no more.
+# Seconds until every process has heard of it and no longer seals under the old key.
 _HEARD_WITHIN: Final = 1.0
 
 log = get_logger(__name__)
@@ -45,7 +45,7 @@ class Shredded:
 
 
 class Shredder:
-    """Shreds bots one by one; said again it does what an earlier one, killed half way, has left."""
+    """Shreds one bot at a time; run again, it finishes what an earlier, killed run left undone."""
 
     def __init__(
         self,

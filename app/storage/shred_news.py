@@ -1,4 +1,4 @@
-"""Has a process learn which data keys were shredded, at once or when it comes back: nothing of them stays here."""
+"""Tells a process which data keys were shredded, at once or when it reconnects, so that nothing of them stays here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ShredNews:
         self._places: list[Forget] = []
 
     def tell(self, forget: Forget) -> None:
-        """Have a place told too."""
+        """Have a place on this node's disk told too."""
         self._places.append(forget)
 
     async def run(self) -> None:

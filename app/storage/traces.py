@@ -11,7 +11,7 @@ from app.model.bot import BOT_ID
 from app.storage.messages import Messages
 from app.storage.query import Query
 
-# Whatever is sealed has a data key first; the others are for who lost it, or has only what is not sealed.
+# Whatever is sealed has a data key first; the others cover bots that lost it, or have only what is not sealed.
 _PARTS: Final = ("key", "dead", "log", "timers")
 
 

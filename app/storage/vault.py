@@ -36,7 +36,7 @@ class DatabaseVault:
         return await self._records(None)
 
     async def bots(self) -> frozenset[str]:
-        """Every bot that has a key here; none while the database is to be made or updated, which asking must not do."""
+        """Every bot that has a key here; none while the schema is yet to be made or updated; asking must not do it."""
         if await self._database.revision() != HEAD:
             return frozenset()
         query = select(data_keys.c.bot).where(data_keys.c.wrapped != b"").distinct()

@@ -14,7 +14,7 @@ from app.storage.days import DAY_MS, contents_of, day_of, days_kept, words_of
 from app.storage.query import Query
 from app.storage.tables import messages
 
-# A common word's newest page is mostly enough, and found in a fraction of the time that all need.
+# A common word's newest page is mostly enough, and found in a fraction of the time that all pages take.
 _FIRST: Final = 200
 _MOST: Final = 3200
 
@@ -22,9 +22,10 @@ _MOST: Final = 3200
 async def ids_with(
     database: Database, hashed: Sequence[Sequence[int]], query: Query, before: int | None = None
 ) -> AsyncIterator[tuple[int, list[int]]]:
-    """Days, and ids of messages that have all hashes of one of the sets, the newest first; of `query` the times count.
+    """Days, with ids of messages that have all hashes of one of the sets, newest first; of `query` only the times
+    count.
 
-    Each day ends with a page of none. `before` is the message behind which the search goes on.
+    Each day ends with an empty page. `before` is the message after which the search goes on.
     """
     async with database.reading() as connection:
         days = await days_kept(connection, "words")
@@ -51,7 +52,7 @@ async def ids_with(
 
 
 async def oldest_of(database: Database, day: int) -> int | None:
-    """The lowest id of what was said on a day: a search that goes on behind it goes on with the day before."""
+    """The lowest id of a day: a search that goes on after it goes on with the day before."""
     async with database.reading() as connection:
         if day not in await days_kept(connection):
             return None

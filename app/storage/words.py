@@ -1,4 +1,4 @@
-"""The words of a message as keyed hashes, so that messages are found by them and the index does not lay them open."""
+"""The words of a message as keyed hashes: messages are found by them, and the index does not reveal them."""
 
 from __future__ import annotations
 
