@@ -1,4 +1,4 @@
-"""Makes the content of one message of what a program gives: words, or an image or file by key, URL or bytes."""
+"""Turns what a program gives, words or an image or file by key, URL or bytes, into the content of messages."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Attachments:
         self._fetcher = fetcher
 
     async def words(self, spec: BotSpec, content: Content, deadline: float) -> list[tuple[MessageType, str]]:
-        """The same of what is said, in order; what is too long for one message becomes a file.
+        """Message types and contents of what is said, in order; what is too long for one message becomes a file.
 
-        A card that has more in it than text becomes several. Raises FeishuError, Misused.
+        A card that holds more than text becomes several. Raises FeishuError, Misused.
         """
-        # To find the places for the cuts takes a moment, in which others are served.
+        # Finding where to cut takes a moment, during which others are served.
         pages = await asyncio.to_thread(pages_of, content, "file")
         if isinstance(pages, Paper):
             return [await self.message(spec, Attachment("file", data=pages.data, name=pages.name), deadline)]

@@ -30,11 +30,11 @@ class Call(NamedTuple):
     user: str = ""
     message: str = ""
     card: str = ""
-    """The card entity that it works on."""
+    """The card entity it works on."""
     priority: Priority = "reply"
-    """What goes before what, where its caller does not say."""
+    """Its priority, unless its caller names another."""
     repeatable: bool = True
-    """Whether a repetition does no harm: a uuid, or an API that is idempotent by itself."""
+    """Whether repeating it does no harm: it has a uuid, or the API is idempotent by itself."""
     binary: bool = False
     timeout: float = 10.0
     token: TokenKind | Literal["none"] = "tenant"
@@ -44,11 +44,11 @@ class Call(NamedTuple):
 
 
 class Patience(TypedDict, total=False):
-    """How long a call may wait: `deadline` in seconds since the epoch, `on_wait` told before waits for a slot.
+    """How long a call may wait: `deadline` in seconds since the epoch; `on_wait` is called before each wait for a slot.
 
     `priority` says what it goes before: `reply` before `send` before `broadcast`; without it a message that is no
-    reply is a `send`, and everything else goes with the replies. `slot_within` bounds in seconds each wait for a slot
-    alone, for who has something else to do meanwhile; the call itself may take its time.
+    reply is a `send`, and everything else goes with the replies. `slot_within` bounds only the wait for a slot, in
+    seconds, for callers that have something else to do meanwhile; the call itself may take its time.
     """
 
     deadline: float | None
@@ -59,10 +59,10 @@ class Patience(TypedDict, total=False):
 
 @dataclass(slots=True)
 class Course:
-    """How a call is going; kept by who wants to know after it failed."""
+    """How a call is going; a caller passes one in to know after a failure."""
 
     unknown: bool = False
-    """Whether some attempt, of this or of an earlier call under the same uuid, may have done its work."""
+    """Whether some attempt, in this call or an earlier one under the same uuid, may have done its work."""
     repeat_until: float | None = None
     """Until when (seconds since the epoch) an attempt of unknown outcome may be repeated; None: always."""
     busy: int = 0

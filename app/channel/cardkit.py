@@ -1,4 +1,4 @@
-"""CardKit: card entities, which are typed into apart from the message that shows them."""
+"""CardKit: card entities, whose text is changed apart from the message that shows them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _ELEMENT: Final = "answer"
 
 # Feishu docs: streaming updates: 10 operations a second a card. All of a card's come from one task, one after another.
 _EVERY: Final = 0.12
-# An app's 1000 calls a minute are 16 a second, over all its cards that type.
+# An app's 1000 calls a minute are 16 a second, over all its typing cards.
 _ALL_PER_SECOND: Final = 12.0
-# What one attempt may do to a card before its numbers reach the next attempt's; int32 has room for 2,000 attempts.
+# Operations one attempt may do before its numbers reach the next attempt's; int32 has room for 2,000 attempts.
 _OPERATIONS: Final = 1_000_000
 # While somebody presses a button of the card, Feishu takes no changes of it.
 _BUSY_TRIES: Final = 6
 _BUSY_WAIT: Final = 0.5
-# An app that has no CardKit (scope, old server) may be given it: asked again after so long.
+# An app without CardKit (missing scope, old server) may be given it: asked again after this long.
 _ASK_AGAIN: Final = 600.0
 _SUMMARY: Final = 60
 
@@ -56,14 +56,14 @@ class CardKit:
     exchange: Exchange = field(repr=False)
     clock: Clock = SYSTEM_CLOCK
     typing: Counter[str] = field(default_factory=Counter)
-    """How many cards each app types into now."""
+    """How many cards each app is typing into now."""
     _without: TTLCache[tuple[str, str], int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._without = TTLCache(1000, _ASK_AGAIN, timer=self.clock.monotonic)
 
     async def create(self, spec: BotSpec, title: str, text: str, **patience: Unpack[Patience]) -> str:
-        """A new card entity's id; empty where the app has no CardKit. One that is never sent is seen by nobody."""
+        """A new card entity's id; empty if the app has no CardKit. Nobody sees one that is never sent."""
         app = (spec.credentials.base_url, spec.credentials.app_id)
         if app in self._without:
             return ""
@@ -80,8 +80,8 @@ class CardKit:
 class Entity:
     """One card entity in the hands of one attempt.
 
-    Its operations are numbered from the attempt's turn on: Feishu takes only rising numbers, so that an attempt that
-    lost the event can no longer type once the next one has begun.
+    Operation numbers begin with the attempt's own: Feishu takes only rising ones, so an attempt that lost the event can
+    no longer type once the next has begun.
     """
 
     def __init__(self, kit: CardKit, spec: BotSpec, card_id: str, name: SendName, turn: int) -> None:
@@ -94,7 +94,7 @@ class Entity:
         self._next = 0.0
 
     async def show(self, text: str, **patience: Unpack[Patience]) -> None:
-        """Have it show this text, all of it; raises Fenced where a later attempt has the card."""
+        """Show this text, all of it; raises Fenced if a later attempt has the card."""
         try:
             await self._content(text, **patience)
         except FeishuRefused as error:
@@ -105,7 +105,7 @@ class Entity:
             await self._content(text, **patience)
 
     async def close(self, text: str, **patience: Unpack[Patience]) -> None:
-        """Have it show all of the text, and end the typing; chat lists then show its beginning."""
+        """Show all of the text, and end the typing; chat lists then show its beginning."""
         await self.show(text, **patience)
         summary = " ".join(text[: 4 * _SUMMARY].split())[:_SUMMARY]
         await self._settings({"streaming_mode": False, "summary": {"content": summary}}, **patience)

@@ -1,4 +1,4 @@
-"""What a bot says and does by plain calls, as the store keeps it: messages, cards, edits, reactions, recalls."""
+"""What bots say and do through plain API calls, as the store keeps it: messages, cards, edits, reactions, recalls."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that was done to a message or card, or a message that was said."""
+    """Something done to a message or card, or a message that was sent."""
 
     type: str
-    """A ChangeType, or the message type of what was said."""
+    """A ChangeType, or the type of the message sent."""
     message_id: str
     body: Any = field(repr=False)
     chat_id: str = ""
     user_id: str = ""
     target: Mapping[str, str] | None = None
-    """`kind` and `id` of where it was said; None for what was done."""
+    """`kind` and `id` of the receiver of a message sent; None for anything else."""
 
 
 OnChange = Callable[[BotSpec, Change], Awaitable[None]]
 
 
 def change_of(call: Call, answer: Answer, about: str = "") -> Change | None:
-    """What a call that Feishu took has said or done; None for every other call.
+    """What a successful call has said or done; None for calls that say and do nothing of the kind.
 
-    `about` is the message that it does something to, where the call itself does not say.
+    `about` is the message it changes, if the call itself does not say.
     """
     if call.method == "POST" and (found := _SAYING.fullmatch(call.path)):
         return _said(call, answer, unquote(found["message"] or ""))
@@ -79,9 +79,9 @@ def change_of(call: Call, answer: Answer, about: str = "") -> Change | None:
 
 
 def _said(call: Call, answer: Answer, message: str) -> Change:
-    """A message that a plain call sent; what was forwarded stands in the answer alone."""
+    """A message that a plain call sent; only the answer holds what was forwarded."""
     body, data = _body(call), answer.data
-    made = _part(data, "message") or data  # the first is of messages that were merged
+    made = _part(data, "message") or data  # the first for messages that were merged
     kind, receiver = dict(call.query).get("receive_id_type", "reply"), str(body.get("receive_id") or message)
     return Change(
         type=str(body.get("msg_type") or made.get("msg_type") or ""),
@@ -111,6 +111,6 @@ def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _body(call: Call) -> Mapping[str, Any]:
-    """The body, which calls of the authors' own have as bytes already."""
+    """The body, which is bytes already in calls that bots' authors made themselves."""
     body = orjson.loads(call.json) if isinstance(call.json, bytes) else call.json
     return body if isinstance(body, Mapping) else {}

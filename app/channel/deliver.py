@@ -1,4 +1,4 @@
-"""Messages of one chat, in order, each to its end: sent, failed with the reason, or tried again later."""
+"""Sends the messages of one chat, in order: each is sent, failed with a reason, or tried again later."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Delivery:
         clock: Clock = SYSTEM_CLOCK,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`keep_trying`: seconds for which a message may hold up its chat, while Feishu does not take it."""
+        """`keep_trying`: seconds for which a message that Feishu does not take may hold up its chat."""
         self._outbox = outbox
         self._mailbox = outbox.queue.mailbox
         self._sender = sender
@@ -60,11 +60,11 @@ class Delivery:
         """Until when (monotonic) a bot's messages to a kind of receiver, of a type, are not tried, and why."""
 
     async def one(self, work: Work, spec: BotSpec, patience: float, go_on: bool) -> Work | None:
-        """Send one message; the next of its chat, if it is to `go_on`, or None when the chat was let go.
+        """Send one message; returns the next of its chat, if it shall `go_on`, or None when the chat was let go.
 
-        `patience` is how long it may wait for its send slot, in seconds. Raises Fenced, SlotTimeout where no message
-        of the app would find one, FeishuLimited where the month's calls are used up, and AppRefused where Feishu takes
-        nothing of the app.
+        `patience` is how long it may wait for its send slot, in seconds. Raises Fenced; SlotTimeout if no message of
+        the app would find a slot; FeishuLimited if the month's calls are used up; AppRefused if Feishu takes nothing
+        from the app.
         """
         record = self._outbox.queue.record(work)
         try:
@@ -82,10 +82,10 @@ class Delivery:
         except Fenced:
             raise
         except Settled:
-            pass  # by an earlier attempt, or by who cancelled it
+            pass  # by an earlier attempt, or because it was cancelled
         except Exception as error:
             if isinstance(error, AppRefused) or (isinstance(error, FeishuLimited) and error.bound == "quota"):
-                # Kept, however long: a secret is put right, the month ends, and no message was at fault.
+                # Kept, however long it takes: a secret gets corrected, the month ends, and the message is not at fault.
                 await kept(lambda: self._mailbox.release(work), self._clock)
                 raise
             if isinstance(error, ScopeMissing):
@@ -128,7 +128,7 @@ class Delivery:
             self._lacking[call] = (self._clock.monotonic() + _ASKED_AGAIN, str(error))
             raise
         if not record.recorded:
-            # It is said, and Redis was away when it should have been noted.
+            # It was sent, and Redis was away when that should have been noted.
             await kept(lambda: record.record(name, sent.message_id), self._clock)
 
     def _lack(self, call: tuple[str, str, str]) -> str | None:
@@ -136,7 +136,7 @@ class Delivery:
         return reason if self._clock.monotonic() < until else None
 
     async def _park(self, work: Work, delay: float) -> None:
-        """Have the chat wait, so that another takes the slot; its messages stay in order."""
+        """Make the chat wait, so that another takes the slot; its messages stay in order."""
         await kept(lambda: self._mailbox.retry(work, delay), self._clock)
 
     def _backoff(self, work: Work) -> float:
@@ -144,5 +144,5 @@ class Delivery:
 
 
 def _name(error: Exception) -> str:
-    """An error's class, and Feishu's code: its message stands in the message's state, for who may read that."""
+    """An error's class, and Feishu's code: its text is in the message's state, for those who may read that."""
     return f"{type(error).__name__} {error.code}" if isinstance(error, FeishuError) else type(error).__name__

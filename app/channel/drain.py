@@ -1,4 +1,4 @@
-"""Drains the outbox: takes chats that have messages, fairly over bots, and sends as many at once as it has slots."""
+"""Drains the outbox: takes chats that have messages, fairly among bots, and sends as many at once as it has slots."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _BLOCK: Final = 1.0
 _HOLD: Final = 0.05
 _BEAT: Final = 1.0
 _PAUSE: Final = 0.5
-# How long a message may wait for its send slot: while others want the place it is their turn instead.
+# How long a message may wait for its send slot; if others want its place, it is their turn then.
 _PATIENCE: Final = 2.0
 _PATIENCE_FULL: Final = 0.25
-# A chat that was let go after so many messages is taken again behind the bot's others.
+# A chat is let go after this many messages, and taken again behind the bot's others.
 _TURNS_IN_A_ROW: Final = 20
 _RELEASE_TIME: Final = 2.0
-# A month that is used up may be given more calls, or end; a secret may be put right.
+# A used-up month may end or be given more calls; a secret may be corrected.
 _LONG_REST: Final = 10.0
-# Where only a call can tell whether the app may speak again: each counts among the month's.
+# Used where only a call can tell whether the app may speak again: each counts towards the month.
 _ASKED_AGAIN: Final = 60.0
 
 log = get_logger(__name__)
@@ -48,9 +48,9 @@ class _Desk:
     """Whether this node has the bot's wake token."""
     timer: asyncio.TimerHandle | None = None
     dry: bool = False
-    """Whether there was nothing for the slots that are free: the rest waits for those of its own kind."""
+    """Whether nothing was found for the free slots: whatever waits needs slots of the other kind."""
     rest_until: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
-    """Until when no message of a kind may be sent, whatever its receiver (monotonic)."""
+    """Until when (monotonic) no message of a kind may be sent, whoever its receiver."""
 
 
 class OutboxDrainer:
@@ -67,7 +67,7 @@ class OutboxDrainer:
         slots: int,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`owner` names this node and its boot; `slots` are those of one bot, a half for each kind of message."""
+        """`owner` names this node and its boot; `slots` are those of one bot, half for each kind of message."""
         self._mailbox = outbox.queue.mailbox
         self._delivery = delivery
         self._leases = leases
@@ -82,7 +82,7 @@ class OutboxDrainer:
         self._errands: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until cancelled, which comes after `stop`; the sweep brings back a token that is lost then."""
+        """Run until cancelled, after `stop`; the sweep brings back a token that is lost then."""
         beating = asyncio.create_task(self._beat(), name="outbox leases")
         away = False
         try:
@@ -105,7 +105,7 @@ class OutboxDrainer:
             beating.cancel()
 
     async def stop(self, patience: float) -> None:
-        """Take nothing new; what is not sent within `patience` seconds is handed back."""
+        """Take nothing new, and hand back what is not sent within `patience` seconds."""
         self._stopping = True
         if self._errands:  # what was asked for already would else come when nobody ends it any more
             await asyncio.wait(set(self._errands))
@@ -123,7 +123,10 @@ class OutboxDrainer:
     # -- slots -----------------------------------------------------------------------------------------------
 
     def _offer(self, bot: str) -> None:
-        """A wake token: the bot has messages to send. One that cannot be used here goes; the sweep brings it back."""
+        """Take a wake token: the bot has messages to send.
+
+        One that cannot be used here is dropped; the sweep brings it back.
+        """
         desk = self._desks.get(bot)
         if desk is None:
             desk = self._desks[bot] = _Desk(bot)
@@ -152,10 +155,10 @@ class OutboxDrainer:
         try:
             works = await self._mailbox.take(desk.bot, self._owner, many, calls=ahead)
         except StoreUnavailable:
-            works = []  # what was taken all the same runs out its lease
+            works = []  # what was taken nevertheless is free again when its lease runs out
         finally:
             desk.taking = False
-        # Whatever is left gave the token back at once; asking for it as fast as it comes would find the same.
+        # What is left put the token back at once; asking as fast as it comes would find the same again.
         desk.dry = not works and not (ahead and many)
         for work in works:
             self._start(desk, work)
@@ -175,7 +178,7 @@ class OutboxDrainer:
         self._go(self._tasks, self._work_through(desk, work, kind)).add_done_callback(ended)
 
     async def _work_through(self, desk: _Desk, first: Work, kind: bool) -> None:
-        """Send the messages of one chat until none is left, or it is lost, parked or let go."""
+        """Send the messages of one chat until none is left, or the chat is lost, parked or let go."""
         task = asyncio.current_task()
         assert task is not None
         work: Work | None = first
@@ -213,7 +216,7 @@ class OutboxDrainer:
     # -- claims ----------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Extend the leases of what is held, and stop what was lost."""
+        """Extend the leases of the chats held, and stop work on those that were lost."""
         suspected: set[tuple[str, str]] = set()
         while True:
             await self._clock.sleep(_BEAT)
@@ -226,8 +229,8 @@ class OutboxDrainer:
                 log.error("leases not extended, this is a fault of the hub", error=type(error).__name__)
                 continue
             for work in gone:
-                # A claim that ends between the look here and the script there is not lost: one that is, still is
-                # next time.
+                # A claim that ended between the look here and the script there is not lost; a lost one still is next
+                # time.
                 if (work.bot, work.claim) in suspected:
                     self._claims.lost(work)
             suspected = {(work.bot, work.claim) for work in gone}

@@ -26,7 +26,7 @@ class EditedCard:
         self._next = 0.0
 
     async def show(self, text: str, **patience: Unpack[Patience]) -> None:
-        """Have it show this text, all of it."""
+        """Show this text, all of it."""
         if (wait := self._next - self._clock.monotonic()) > 0:
             await self._clock.sleep(wait)
         self._next = self._clock.monotonic() + _EDIT_EVERY

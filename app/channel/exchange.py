@@ -1,4 +1,4 @@
-"""One API call to its end: token, slot, request, and whatever Feishu's answer asks to be done again."""
+"""Sees one API call through: token, slot, request, and whatever Feishu's answer asks to be repeated."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _TRIES: Final = 5
 _FIRST_WAIT: Final = 0.2
 BUSY_TRIES: Final = 5
 """How often "is being sent" is heard, over some 4 s, before it is believed to mean "was sent"."""
-# Where Feishu does not say how long, an app waits 1 to 30 s, a chat 0.5 to 4 s.
+# If Feishu does not say how long, an app waits 1 to 30 s, a chat 0.5 to 4 s.
 _FIRST_PAUSE: Final[Mapping[str, float]] = {"app": 1.0, "chat": 0.5}
 _LONGEST_PAUSE: Final[Mapping[str, float]] = {"app": 30.0, "chat": 4.0}
 _LIMITED_TRIES: Final[Mapping[str, int]] = {"app": 8, "chat": 6}
-# A token that was given is good for half a minute at least.
+# A token given out is good for at least half a minute.
 _TOKEN_GOOD: Final = 1.0
-# An answer takes a moment even where the deadline is now: cut shorter, its outcome would not be known.
+# An answer takes a moment even if the deadline is now: cut shorter, the outcome would not be known.
 _SHORTEST_TIMEOUT: Final = 1.0
 
-# To find a metric by its labels costs more than to count; there are as many as bots and the APIs that they call.
+# Finding a metric by its labels costs more than counting; there is one for each bot and API it calls.
 _sends = lru_cache(maxsize=4096)(SENDS.labels)
 _slot_waits = lru_cache(maxsize=4096)(SLOT_WAIT_SECONDS.labels)
 
@@ -50,7 +50,7 @@ log = get_logger(__name__)
 
 
 class Exchange:
-    """Makes calls to Feishu; counts what came of them in `outcomes` (`sent`, or the class of the error)."""
+    """Makes calls to Feishu; `outcomes` counts how they ended (`sent`, or the class of the error)."""
 
     def __init__(
         self,
@@ -81,13 +81,13 @@ class Exchange:
     ) -> Answer:
         """Call until Feishu takes it.
 
-        Raises FeishuError, SlotTimeout, or OutcomeUnknown where it may have been done and cannot be repeated.
+        Raises FeishuError, SlotTimeout, or OutcomeUnknown if it may have been done and cannot be repeated.
         """
         course = course or Course()
         try:
             answer = await self._try(spec, call, patience, course)
         except HubError as error:
-            # Who has something else to do meanwhile comes again: nothing has come of the call yet.
+            # A caller that has something else to do meanwhile comes again: the call has no outcome yet.
             if not (isinstance(error, SlotTimeout) and "slot_within" in patience):
                 self._count(spec, call, type(error).__name__)
             raise
@@ -112,7 +112,7 @@ class Exchange:
             token = ""
             quotas.check(spec.id, priority)
             try:
-                # Before the slot: a slot that waits for a token is late, and wasted if there is none.
+                # Before the slot: one that waits for a token is late, and wasted if there is no token.
                 token = await self._token(spec, call)
                 slot = await self._slot(spec, call, bounds, patience, priority)
                 if slot.waited > _TOKEN_GOOD:
@@ -126,7 +126,7 @@ class Exchange:
                 continue
             if course.unknown and course.repeat_until is not None and self._clock.now() > course.repeat_until:
                 raise _unknown(spec, call)
-            # Those who waited beside it may have used up the month.
+            # Calls that waited beside it may have used up the month.
             quotas.check(spec.id, priority)
             quotas.count(spec.id)
             made += 1
@@ -195,7 +195,7 @@ class Exchange:
     async def _pause(
         self, spec: BotSpec, call: Call, error: FeishuLimited, limited: int, bounds: Sequence[Bound], slot: Slot
     ) -> None:
-        """Have all nodes wait as long as Feishu says; the wait itself is the next slot's."""
+        """Make all nodes wait as long as Feishu says; the next slot is the wait itself."""
         bound = error.bound
         if bound == "quota":
             error.retry_after = await self.limiter.quotas.stop(spec.id)
@@ -211,7 +211,7 @@ class Exchange:
         log.info("send limit hit", bot=spec.id, api=call.api, code=error.code, bound=bound, seconds=seconds)
 
     async def _rest(self, error: FeishuError, tries: int, deadline: float | None) -> None:
-        """Wait before the next try, or raise the error where there is none."""
+        """Wait before the next try, or raise the error if there is none."""
         seconds = max(error.retry_after or 0.0, _FIRST_WAIT * 2.0 ** (tries - 1))
         seconds *= 0.5 + self._chance.random()
         if tries >= _TRIES or (deadline is not None and self._clock.now() + seconds > deadline):

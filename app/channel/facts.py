@@ -15,7 +15,7 @@ from app.core.logs import get_logger
 from app.model.bot import BotSpec
 from app.storage.cache import CacheTiers
 
-# A private chat's id never changes; what nobody writes to for so long is learnt anew.
+# A private chat's id never changes; one that nobody writes to for this long is learnt again.
 _CHAT_KEPT: Final = 30 * 86_400.0
 _KNOWN_CHATS: Final = 10_000
 
@@ -40,7 +40,7 @@ class BotFacts:
         self._chats: LRUCache[tuple[str, str], str] = LRUCache(_KNOWN_CHATS)
 
     async def info(self, spec: BotSpec) -> BotInfo:
-        """The bot's open_id and name; raises FeishuError where nothing is known and Feishu does not say."""
+        """The bot's open_id and name; raises FeishuError if nothing is known and Feishu does not say."""
 
         async def ask() -> dict[str, str]:
             answer = await self._exchange.run(spec, Call("bot.info", "GET", "/open-apis/bot/v3/info"))
@@ -52,12 +52,12 @@ class BotFacts:
                 )
             return {"open_id": bot["open_id"], "name": str(bot.get("app_name", ""))}
 
-        # The directory may come to name another app.
+        # The bot's directory may name another app later.
         place = f"{spec.credentials.base_url} {spec.credentials.app_id}"
         try:
             info = BotInfo(**await self._cache.of(spec.id).get_or_load(f"bot.info {place}", ask))
         except FeishuError as error:
-            # A bot's open_id never changes: where Feishu does not answer, what was known serves on.
+            # A bot's open_id never changes: while Feishu does not answer, what was known still serves.
             if place not in self._last:
                 raise
             log.warning("bot info could not be renewed", bot=spec.id, code=error.code, reason=str(error))
@@ -66,30 +66,30 @@ class BotFacts:
         return info
 
     async def chat(self, spec: BotSpec, chat_id: str) -> Mapping[str, Any] | None:
-        """A chat's profile; None for one that is not there or that the bot is not in."""
+        """A chat's profile; None if there is no such chat or the bot is not in it."""
         call = Call("im.chat.get", "GET", f"/open-apis/im/v1/chats/{segment(chat_id)}")
         return await self._profile(spec, f"chat {chat_id}", call, "")
 
     async def user(self, spec: BotSpec, open_id: str) -> Mapping[str, Any] | None:
-        """A person's profile; None for one whom the app may not see."""
+        """A person's profile; None if the app may not see them."""
         path = f"/open-apis/contact/v3/users/{segment(open_id)}"
         call = Call("contact.user.get", "GET", path, query=(("user_id_type", "open_id"),))
         return await self._profile(spec, f"user {open_id}", call, "user")
 
     async def private_chat(self, spec: BotSpec, person: str) -> str:
-        """The chat to which a person's id leads, if any process has learnt it: both fall under the same limit."""
+        """The chat to which a person's id leads, if any process has learnt it: both count against the same limit."""
         place = (spec.credentials.app_id, person)
         if (chat := self._chats.get(place)) is None:
             try:
                 chat = await self._cache.of(spec.id).get(_chat_key(*place), "")
             except HubError:
-                chat = ""  # its limit is kept all the same, as the person's
+                chat = ""  # its limit is still kept, as the person's
             if chat:
                 self._chats[place] = chat
         return chat
 
     async def learn_private_chat(self, spec: BotSpec, person: str, chat: str) -> None:
-        """Have every process know it; nothing comes of it where that fails."""
+        """Let every process know it; does no harm if that fails."""
         place = (spec.credentials.app_id, person)
         if self._chats.get(place) == chat:
             return

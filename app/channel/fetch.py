@@ -1,4 +1,4 @@
-"""Fetches what a URL names, for a bot to send; never anything of the hub's own network."""
+"""Fetches what a URL names, for a bot to send; never anything from the hub's own network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.core.errors import FetchRefused
 _TIMEOUT: Final = 20.0
 _REDIRECTS: Final = 5
 _CHUNK: Final = 256 * 1024
-# Of IPv6 only what is handed out for the whole world: not 6to4, which wraps an IPv4 address, nor what maps to it.
+# Of IPv6 only what is assigned worldwide: not 6to4, which wraps an IPv4 address, nor IPv4-mapped addresses.
 _WORLD: Final = ip_network("2000::/3")
 _WRAPS_V4: Final = ip_network("2002::/16")
 # "IETF protocol assignments", some clouds' metadata among them.
@@ -51,20 +51,20 @@ def is_allowed(address: Address, own: Sequence[Network] = ()) -> bool:
 
 
 class Fetcher:
-    """Gets files by URL; each connection goes to an address that was looked at, redirects too."""
+    """Gets files by URL; every connection, redirects too, goes to an address that was checked."""
 
     def __init__(self, own: Sequence[Network] = (), *, timeout: float = _TIMEOUT) -> None:
-        """`own` are networks that are allowed beside the public ones; `timeout` in seconds, for all of a fetch."""
+        """`own` networks are allowed beside the public ones; `timeout` is for a whole fetch, in seconds."""
         self._own = tuple(own)
         self._timeout = timeout
 
     async def fetch(self, address: str, most: int) -> Fetched:
-        """What the URL names, of at most `most` bytes; FetchRefused where it must not or cannot be had."""
+        """What the URL names, at most `most` bytes; FetchRefused if it must not or cannot be fetched."""
         try:
             url = URL(address)
         except ValueError:
             raise FetchRefused("this is no URL") from None
-        # No environment: a proxy would connect for us to what nobody looked at.
+        # No proxy from the environment: it would connect to addresses that nobody checked.
         connector = aiohttp.TCPConnector(resolver=_Guard(self._own), use_dns_cache=False)
         session = aiohttp.ClientSession(
             connector=connector,
@@ -104,7 +104,7 @@ class Fetcher:
         try:
             literal = ip_address(url.host)
         except ValueError:
-            return  # a name: whatever it resolves to is looked at by the guard
+            return  # a name: the guard checks what it resolves to
         if not is_allowed(literal, self._own):
             raise FetchRefused(_not_public(url.host))
 

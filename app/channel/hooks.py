@@ -1,4 +1,4 @@
-"""Messages to custom bots, which are no app: signed, inside their own bound, which nothing else uses up."""
+"""Sends messages to custom bots, which are no apps: signed, within bounds of their own."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ class Hooks:
     async def send(self, url: str, secret: str | None, message: Mapping[str, Any]) -> None:
         """Send a message (`msg_type` and `content` or `card`) to the custom bot at `url`, signed where it has a secret.
 
-        Tried four times where Feishu says that it is too much, or cannot be reached. Nothing makes a repetition
-        harmless: where an answer was lost FeishuUnavailable is raised with `sent`, and its caller decides. Raises
-        FeishuError.
+        Tried four times if Feishu is busy or cannot be reached. Nothing makes repeating harmless: if an answer was
+        lost, FeishuUnavailable is raised with `sent`, and the caller decides. Raises FeishuError.
         """
         bounds = self._limiter.bounds.hook(url)
         label = f"custom bot {bounds[0].name}"
@@ -64,10 +63,10 @@ class Hooks:
     async def _once(self, url: str, secret: str | None, message: Mapping[str, Any], label: str) -> None:
         body = dict(message)
         if secret:
-            # Made anew for each attempt: it is good for an hour.
+            # Made for each attempt: it is good for an hour.
             stamp = str(int(self._clock.now()))
             body |= {"timestamp": stamp, "sign": hook_sign(stamp, secret)}
-        # Apart: errors name where a call went, and the rest of the address is the custom bot's token.
+        # Split, since errors name where a call went, and the rest of the address is the custom bot's token.
         place = urlsplit(url)
         answer = await self._api.request(
             f"{place.scheme}://{place.netloc}",

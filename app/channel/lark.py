@@ -28,8 +28,8 @@ _ID: Final = re.compile(r"(?:o[cmnu]|cli|file|img)_.*|.*[\d@%].*")
 _IDEMPOTENCY_KEYS: Final = frozenset({"uuid", "client_token", "request_id"})
 _UPLOAD_TIMEOUT: Final = 60.0
 _CREATE: Final = "im.message.create"
-# What the hub calls by itself too: under one name, since Feishu counts both against one bound of the app. A group is
-# what Feishu bounds beside the app.
+# APIs that the hub calls by itself too: under the same names, since Feishu counts both against one bound of the app.
+# The groups are what Feishu bounds beside the app.
 _OWN: Final = tuple(
     (method, re.compile(f"/open-apis{path}"), name)
     for method, path, name in (
@@ -94,7 +94,7 @@ async def call_of(spec: BotSpec, request: Any) -> Call:
 
 
 async def response_of(request: Any, answer: Answer) -> Any:
-    """The answer in the class that lark-oapi has for this request, its BaseResponse where it has none."""
+    """The answer in the class that lark-oapi has for this request, or in its BaseResponse."""
     kind = await _response_class(type(request))
     core = await _module("lark_oapi.core.model")
     response: Any
@@ -131,7 +131,7 @@ def _path(spec: BotSpec, uri: str, paths: Mapping[str, Any]) -> str:
 
 
 def _nameless(uri: str) -> str:
-    """The path with `:id` for each id that stands in it: one bound and one label, however many chats there are."""
+    """The path with `:id` in place of each id: one bound and one label, however many chats there are."""
     path = uri.partition("?")[0]
     return "/".join(":id" if _ID.fullmatch(part) and not _VERSION.fullmatch(part) else part for part in path.split("/"))
 
@@ -153,7 +153,7 @@ async def _body(body: Any) -> tuple[dict[str, Any] | None, tuple[Part, ...]]:
 
 
 def _read(file: Any) -> bytes:
-    """All of a file, from where it stands, leaving it there: the author may send it again."""
+    """A file's content from its position, which is restored: the author may send it again."""
     start = file.tell()
     data: bytes = file.read()
     file.seek(start)
@@ -161,7 +161,7 @@ def _read(file: Any) -> bytes:
 
 
 def known_call(method: str, path: str) -> tuple[str, Mapping[str, str]]:
-    """The hub's own name for a call, empty where it makes none such; and the message or card that it works on."""
+    """The hub's own name for a call, empty if it makes no such call; and the message or card it works on."""
     for verb, pattern, name in _OWN:
         if verb == method and (found := pattern.fullmatch(path)):
             return name, {bound: unquote(value) for bound, value in found.groupdict().items()}
@@ -170,7 +170,7 @@ def known_call(method: str, path: str) -> tuple[str, Mapping[str, str]]:
 
 
 def _receiver(api: str, query: list[tuple[str, str]], body: Mapping[str, Any]) -> tuple[str, str]:
-    """Chat and user of a message that is sent by a plain call: it counts against their limit too."""
+    """Chat and user to whom a plain call sends a message: it counts against their limit too."""
     if api == EPHEMERAL:
         return str(body.get("chat_id") or ""), ""
     receiver = body.get("receive_id")
@@ -213,5 +213,5 @@ async def _module(name: str) -> Any:
 
 
 def _headers(answer: Answer) -> dict[str, str]:
-    """Headers as lark-oapi looks them up: in a plain dict, by their usual spelling."""
+    """Headers in a plain dict, spelled as lark-oapi looks them up."""
     return {name.title(): value for name, value in answer.headers.items()}

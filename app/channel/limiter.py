@@ -1,4 +1,4 @@
-"""The distributed rate limiter: a call waits here for its send slot, in Feishu's limits over all nodes."""
+"""The distributed rate limiter: calls wait here for send slots within Feishu's limits, shared by all nodes."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from app.core.errors import SlotTimeout, StoreUnavailable
 from app.core.keys import Keys
 from app.core.redis import RedisLink
 
-# A slot that was waited for no longer than this (s) is used without asking whether Feishu has paused it meanwhile:
-# what is on its way to Feishu does not know either.
+# A slot waited for no longer than this (s) is used without asking whether Feishu has asked for a pause meanwhile: what
+# is already on its way to Feishu does not know either.
 _BLINK: Final = 0.05
-# Who waits without holding anything looks again so often: a slot may have been given back.
+# A call that waits without holding a slot looks again this often (s): one may have been given back.
 _LOOK: Final = 1.0
-# Of how far ahead a priority may hold slots: who waits for one lets so many come within reach, and those behind ask
-# together with it. A round trip for each slot that comes would cost more than the slots.
+# Part of how far ahead a priority may hold slots. A waiting call lets that much come within reach, and those behind ask
+# together with it: a round trip for each slot would cost more than the slots.
 _GATHER: Final = 1 / 8
 
-# How often this process tells what it uses (s).
+# How often this process reports what it uses (s).
 _TELL: Final = 1.0
 
 OnWait = Callable[[float], None]
-"""Told before each wait how many seconds it will take, so that a handler's timeout can be put off by them; told less
-than none where a wait ended early."""
+"""Called before each wait with the seconds it will take, so that a handler's timeout can be put off by them; with a
+negative number if a wait ended early.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,16 @@ class Slot:
     """A send slot whose time has come."""
 
     waited: float
-    """Seconds that passed between asking and having it."""
+    """Seconds from asking to having it."""
     at: float
-    """When it is, in seconds since the epoch as Redis (or, while it is away, this node) has it."""
+    """Seconds since the epoch by Redis' clock or, while that is away, this node's."""
 
 
 class Limiter:
-    """Gives slots, in order to those of one priority who ask for the same chat (user, message, card).
+    """Gives slots: within one priority in order of asking, by chat (user, message, card).
 
-    A priority that may hold slots only so far ahead waits in a line until its slot is near enough; so what is more
-    urgent finds room.
+    Priorities that may hold slots only a little ahead wait in lines until theirs is near, so that more urgent calls
+    find room.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class Limiter:
         chance: random.Random | None = None,
         memory: Path | None = None,
     ) -> None:
-        """`memory` is a file in which it keeps how many processes send, for its next life."""
+        """`memory` is a file in which it keeps how many processes send, for its next start."""
         self.bounds = Bounds(keys, limits)
-        """Tells which bounds a call falls under."""
+        """Which bounds a call falls under."""
         self._ahead = {priority: seconds * limits.second for priority, seconds in AHEAD.items()}
         self._clock = clock
         self._chance = chance or random.Random()
@@ -82,12 +83,12 @@ class Limiter:
         self._reserve = Reserve(link, windows, self._pauses, lambda: meter.processes, clock)
         self._lines = Lines()
         self.waiting = 0
-        """Calls that wait for a slot now."""
+        """Calls that are waiting for a slot."""
 
     async def run(self) -> None:
-        """Tell Redis once a second what is used, and hear of pauses, until cancelled.
+        """Tell Redis once a second what is used, and listen for pauses, until cancelled.
 
-        Without it no other process knows of this one.
+        Without this no other process knows of this one.
         """
         hearing = asyncio.create_task(self._pauses.hear(), name="pauses")
         try:
@@ -112,7 +113,7 @@ class Limiter:
     ) -> Slot:
         """Wait for a slot under all `bounds`, of which the last is the app's.
 
-        `deadline` is in seconds since the epoch; SlotTimeout is raised at once when the slot would be later.
+        `deadline` is in seconds since the epoch; SlotTimeout is raised at once if the slot would be later.
         """
         asked = self._clock.monotonic()
         latest = None if deadline is None else asked + deadline - self._clock.now()
@@ -142,22 +143,23 @@ class Limiter:
         return Slot(waited=now - asked, at=max(each.slot for each in held) / MICROS)
 
     async def pause(self, bound: Bound, asked: float | None, *, first: float, longest: float, at: float) -> float:
-        """Obey Feishu's own word, on every node: no slot of `bound` for the seconds `asked`; how long it is paused.
+        """Pause `bound` on every node for as many seconds as Feishu `asked`; returns how long that is.
 
-        None is asked: `first` to `longest` seconds, doubling with each refusal. `at` is the slot of the refused call.
+        If it named none: `first` to `longest` seconds, doubling with each refusal. `at` is the slot of the refused
+        call.
         """
         return await self._pauses.begin(
             bound, asked or 0.0, first=first, longest=longest, slot=int(at * MICROS), chance=self._chance.random()
         )
 
     async def close(self) -> None:
-        """Wait until what is on its way back has been given back, and say what was called last."""
+        """Wait until all slots on their way back are given back, and report the last calls."""
         await self._reserve.close()
         with suppress(StoreUnavailable):
             await self.quotas.tell()
 
     async def _wait(self, call: _Call, held: list[Held]) -> None:
-        """Have slots and let their time come."""
+        """Obtain slots, and wait until their time."""
         while True:
             asked = self._clock.monotonic()
             await self._hold(call, held)
@@ -173,11 +175,12 @@ class Limiter:
             # Feishu may have asked for a pause meanwhile, or the loop may have been held up.
 
     async def _hold(self, call: _Call, held: list[Held]) -> None:
-        """Hold slots that are not farther ahead than the call's priority may hold them."""
+        """Hold slots no farther ahead than the call's priority may."""
         app = call.bounds[-1]
         key = (app.key, call.priority, "line")
         place: asyncio.Future[bool] | None = None
-        # Who comes while others of its kind wait has to wait behind them; who holds something already has been first.
+        # A call that comes while others of its kind wait goes behind them; one that holds something has been first
+        # already.
         in_line = not held and call.ahead < math.inf and self._lines.length(key) > 0
         if in_line:
             place = self._lines.join(key)
@@ -194,7 +197,7 @@ class Limiter:
                         await self._turn(call, key, place, app)
                         continue
                 elif refusal.bound is not app and in_line:
-                    # A chat that is limited must hold up no other.
+                    # A limited chat must not hold up any other.
                     self._lines.leave(key, place)
                     in_line = False
                 reach = refusal.due - call.ahead - now
@@ -209,7 +212,7 @@ class Limiter:
                 self._lines.leave(key, place)
 
     async def _turn(self, call: _Call, key: tuple[str, ...], place: asyncio.Future[bool] | None, bound: Bound) -> None:
-        """Let the callers before leave first."""
+        """Wait until the callers before have left."""
         if place is None or place.done():
             return
         before = self._lines.length(key) - 1
@@ -224,7 +227,7 @@ class Limiter:
             if call.on_wait is None:
                 await asyncio.wait((place,), timeout=None if left == math.inf else left)
                 continue
-            # How long it takes is known from below only.
+            # Only a lower bound of the wait is known.
             piece = min(left, max(_LOOK, soonest - begun))
             call.tell(piece)
             await asyncio.wait((place,), timeout=piece)
@@ -247,7 +250,7 @@ class _Call:
     on_wait: OnWait | None
 
     def latest(self, clock: Clock) -> float | None:
-        """Until when it may hold a slot now."""
+        """The latest time of a slot that it may hold now."""
         if self.ahead == math.inf:
             return self.until
         near = clock.monotonic() + self.ahead

@@ -15,31 +15,31 @@ from app.core.limit_settings import ApiLimit
 from app.model.bot import BotSpec
 
 Priority = Literal["alert", "reply", "send", "broadcast"]
-"""What goes first. `alert` has a small share of its own, so that an alert about limits can leave."""
+"""Most urgent first. `alert` has a small share of its own, so that an alert about limits can leave."""
 BoundKind = Literal["app", "chat", "ephemeral", "user", "message", "card", "hook", "alert"]
 """What is bounded; `alert` is the share of an app or a chat that is kept for alerts."""
 
 AHEAD: Final[Mapping[Priority, float]] = {"alert": math.inf, "reply": math.inf, "send": 2.0, "broadcast": 1.0}
-"""How far ahead (in Feishu's seconds) each may hold a slot: by so much it delays what goes before it, at most."""
+"""How far ahead (in Feishu's seconds) each may hold a slot: the most by which it can delay something more urgent."""
 
-# Of the even distance. At 1 slots that other bounds have moved would leave gaps too small for another.
+# Part of the even distance. With 1, slots moved by other bounds would leave gaps too small for another.
 _APART: Final = 0.6
-# Of a second: by so much process, network and Feishu's own queue bring two calls closer together, now and then.
+# Part of a second by which process, network and Feishu's own queue sometimes bring two calls closer together.
 _LEAST_SLACK: Final = 0.03
-# However short a second is: what a timer and a round trip take. Nobody's slot would ever be in time otherwise.
+# What a timer and a round trip take, however short a second is: otherwise no slot would ever be used in time.
 _MIN_GRACE: Final = 2_000
 UPDATE_PREVIEWS: Final = "im.url_previews.batch_update"
-# Calls that Feishu bounds otherwise than by 50/s and 1000/min an app (Feishu docs: link previews).
+# APIs whose bounds are not the usual 50/s and 1000/min an app (Feishu docs: link previews).
 _APIS: Final[Mapping[str, ApiLimit]] = {UPDATE_PREVIEWS: ApiLimit(per_second=5.0)}
-# Ephemeral cards have a bound of their own a group (Feishu docs: ephemeral cards, images, files).
+# Ephemeral cards have their own bound in each group (Feishu docs: ephemeral cards, images, files).
 EPHEMERAL: Final = "ephemeral.send"
 HOOK_API: Final = "bot.v2.hook"
-# Of each bound, beside it: it comes out of the headroom, and is no more than that leaves.
+# Part of each bound, on top of it: it comes out of the headroom, and is no more than that leaves.
 _ALERT_SHARE: Final = 0.05
-# However little is left free: who set a limit too tight has to hear of it.
+# Even if the headroom leaves less: whoever set a limit too tight has to hear of it.
 _ALERTS_PER_MINUTE: Final = 1.0
-# Broadcasts spread a minute's calls over so many seconds, and leave a few to what goes before them. At the rate of the
-# second they would have used up the minute in a third of it, and nobody could answer for the rest.
+# Broadcasts spread a minute's calls over this many seconds, and leave a few to more urgent ones. At the rate of the
+# second they would use up the minute in its first third, and nobody could answer for the rest.
 _BROADCAST_MINUTE: Final = 62.0
 
 
@@ -49,18 +49,18 @@ class Quota:
 
     bots: tuple[str, ...] = ()
     per_month: int | None = None
-    """None: only counted."""
+    """None: calls are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendLimits:
-    """What Feishu allows (Feishu docs: rate limits), and how far the hub stays below it."""
+    """What Feishu allows (Feishu docs: rate limits), and how far below that the hub stays."""
 
     app_per_second: float = 50.0
     """Calls of one API by one app."""
     app_per_minute: float = 1000.0
     apis: Mapping[str, ApiLimit] = field(default_factory=dict)
-    """By API, those that Feishu bounds otherwise."""
+    """By API, for those with other bounds."""
     chat_per_second: float = 5.0
     """Messages to one chat or user, by all bots together."""
     ephemeral_per_second: float = 40.0
@@ -73,10 +73,13 @@ class SendLimits:
     """Messages to one custom bot."""
     hook_per_minute: float = 100.0
     quotas: Mapping[str, Quota] = field(default_factory=dict)
-    """By the name of their account; bots that stand in none belong to `default`."""
+    """By account; bots named in none belong to `default`."""
     headroom: float = 0.1
-    """Part of each limit that is left free, of a second at least 0.03. It stretches the windows rather than lowering
-    the counts: two bursts then stay apart by more than the network can push them together."""
+    """Part of each limit that is left free, at least 0.03 of a second.
+
+    It stretches the windows rather than lowering the counts, so that bursts stay farther apart than the network can
+    push them together.
+    """
     second: float = 1.0
     """How long Feishu's second takes; the playground's can be shorter."""
 
@@ -96,7 +99,7 @@ class SendLimits:
 
     @property
     def horizon(self) -> int:
-        """Microseconds for which grants are remembered; also the longest window there can be."""
+        """Microseconds for which grants are remembered; no window can be longer."""
         return int(60 * self.second / (1 - self.headroom) * 1_000_000) + 1_000_000
 
 
@@ -114,11 +117,14 @@ class Bound:
     """The key that says until when Feishu asked to pause."""
     windows: tuple[Window, ...] = ()
     feishu: tuple[Window, ...] = ()
-    """Those of them that Feishu has too, the longest last; what is used is measured by them."""
+    """Those that Feishu has too, the longest last; use is measured by them."""
     grace: int = 0
     apart: int = 0
-    """How far apart (µs) slots are that are waited for. A full window would else be used in bursts for ever, since
-    each slot is given when the one a window before it has left; and a burst arrives as the network has it."""
+    """How far apart (µs) slots are that are waited for.
+
+    Otherwise a full window would be used in bursts for ever, since each slot comes free one window after another was
+    used; and the network makes bursts denser.
+    """
     numbers: tuple[int, ...] = field(default=(), repr=False)
     """`apart` and `windows` as reserve.lua takes them."""
 
@@ -129,12 +135,12 @@ class Bound:
 
 
 class Bounds:
-    """Tells which bounds a call falls under; a bot's own `limits` go over the hub's."""
+    """Tells which bounds a call falls under; a bot's own `limits` override the hub's."""
 
     def __init__(self, keys: Keys, limits: SendLimits) -> None:
         self._keys = keys
         self.limits = limits
-        # Few apps call few APIs, and those who are spoken to are soon spoken to again; but each call asks.
+        # Every call asks, and mostly for an app and API, or a receiver, that was asked for a moment ago.
         self._app = lru_cache(maxsize=4096)(self._app_bound)
         self._one = lru_cache(maxsize=8192)(self._bound)
         self._rates = lru_cache(maxsize=256)(self._windows)
@@ -219,12 +225,12 @@ class Bounds:
         return Bound(kind, name, api, key, pause, windows, feishu, grace, apart, numbers)
 
     def _windows(self, rates: tuple[tuple[float, float], ...], alert: bool) -> tuple[tuple[Window, ...], int, int]:
-        """Windows for rates, each so many in so many of Feishu's seconds; with the bound's `grace` and `apart`."""
+        """Windows for rates (calls, Feishu's seconds), with the bound's `grace` and `apart`."""
         if alert:
             share = min(_ALERT_SHARE, self.limits.headroom)
             rates = tuple((max(count * share, _ALERTS_PER_MINUTE * length / 60), length) for count, length in rates)
         windows = tuple(_window(self.limits, count, length) for count, length in rates)
-        # Half of what the stretched window leaves; the network may use the other half.
+        # Half of what stretching the window leaves; the network may use the other half.
         shortest = min(windows, key=lambda window: window.span)
         slack = max(shortest.span * self.limits.headroom, _LEAST_SLACK * self.limits.second * 1_000_000)
         return windows, max(_MIN_GRACE, int(slack / 2)), int(_APART * shortest.span / shortest.count)
@@ -235,7 +241,7 @@ def _first(rates: Iterable[float | None]) -> float | None:
 
 
 def _window(limits: SendLimits, rate: float, length: float) -> Window:
-    # Strictly: 4.5 a second are 4 in any second; half a one is 1 in any 2.
+    # Strictly: 4.5 a second means 4 in any second; 0.5 means 1 in any 2.
     length /= min(rate, 1.0)
     span = max(length / (1 - limits.headroom), length + _LEAST_SLACK) * limits.second
     return Window(max(1, int(rate)), min(round(span * 1_000_000), limits.horizon))

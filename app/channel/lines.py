@@ -12,20 +12,21 @@ _FRONT: Final = None
 
 
 class Lines:
-    """Lines by key; one that nobody stands in is not there."""
+    """Lines by key; empty ones are forgotten."""
 
     def __init__(self) -> None:
-        # The first of each has its turn; the others' futures say when theirs comes, and whether they lead.
+        # The first in each has its turn; the others' futures say when theirs comes, and whether they lead.
         self._lines: dict[Hashable, deque[asyncio.Future[bool] | None]] = {}
 
     def length(self, key: Hashable) -> int:
-        """How many stand in a line."""
+        """How many wait in a line."""
         return len(self._lines.get(key, ()))
 
     def join(self, key: Hashable) -> asyncio.Future[bool] | None:
-        """Stand at the end; done when the turn comes, None where it is there already.
+        """Join the end.
 
-        False: another has it too, who let this one in.
+        The future is done when the turn comes, with False if another that has it too let this one in; None if it is
+        there already.
         """
         line = self._lines.get(key)
         if line is None:
@@ -36,7 +37,7 @@ class Lines:
         return place
 
     def leave(self, key: Hashable, place: asyncio.Future[bool] | None) -> None:
-        """Go, having had the turn or given up; the next one's turn comes where it was the first who went."""
+        """Leave, after the turn or giving up; if the first left, it is the next one's turn."""
         line = self._lines[key]
         first = line[0] is place
         line.remove(place)
@@ -46,7 +47,7 @@ class Lines:
             following.set_result(True)
 
     def let_in(self, key: Hashable, count: int) -> None:
-        """Have so many of the first have their turn together."""
+        """Give the first `count` their turn together."""
         for place in islice(self._lines[key], count):
             if place is not None and not place.done():
                 place.set_result(False)

@@ -1,4 +1,4 @@
-"""What this process uses of the limits, told to Redis once a second; it hears how many others there are."""
+"""Tells Redis once a second how much of the limits this process uses, and learns how many others there are."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from app.storage.private_files import replace_private
 _TELL = Script(Path(__file__).parent / "tell.lua")
 
 LIFE: Final = 3.5
-"""Seconds after which a process that says nothing is no longer counted."""
+"""Seconds after which a silent process is no longer counted."""
 TOP: Final = 20
-"""Of chats, people, messages, cards and hooks only so many are told of: where most wait, then the most used."""
+"""How many chats, people, messages, cards and hooks are reported: those where most wait, then the most used."""
 _MOST_APIS: Final = 200
-# What nobody used for its longest window and so many seconds says nothing any more.
+# A bound unused for its longest window and this many seconds is forgotten.
 _FORGET: Final = 5.0
-# Seconds: who hears of the others' end, one by one, and is stopped too, was not alone.
+# Seconds: a process that sees the others end one by one, and is then stopped too, was not alone.
 _LASTING: Final = 60.0
 
 
@@ -39,14 +39,14 @@ class _Use:
     calls: int = 0
     """Since the last report."""
     waiting: dict[int, float] = field(default_factory=dict)
-    """Since when each waits, the longest first."""
+    """Since when each call waits, the longest first."""
 
 
 class Meter:
-    """Who waits for which bound; bounded, whatever number of chats there is."""
+    """Counts what waits for which bound; bounded, however many chats there are."""
 
     def __init__(self, link: RedisLink, keys: Keys, headroom: float, clock: Clock, memory: Path | None = None) -> None:
-        """`memory` is the file that says how many processes send, for who starts while Redis is away."""
+        """`memory` is a file that says how many processes send, for a start while Redis is away."""
         self._link = link
         self._keys = keys
         self._headroom = headroom
@@ -56,11 +56,11 @@ class Meter:
         self._calls = 0
         self._memory = memory
         self._kept = self.processes = _remembered(memory)
-        """How many processes send, as Redis had it last."""
+        """How many processes send, as Redis said last."""
         self._fewer_since: float | None = None
 
     def enter(self, bounds: Sequence[Bound], now: float) -> int:
-        """A call begins to wait (monotonic `now`); its number."""
+        """Note that a call begins to wait (monotonic `now`); returns its number."""
         self._calls = number = self._calls + 1
         for bound in bounds:
             use = self._uses.get(bound.key)
@@ -70,7 +70,7 @@ class Meter:
         return number
 
     def leave(self, bounds: Sequence[Bound], number: int, now: float) -> None:
-        """It waits no longer."""
+        """Note that a call waits no longer."""
         for bound in bounds:
             use = self._uses[bound.key]
             use.last = now
@@ -78,7 +78,7 @@ class Meter:
             del use.waiting[number]
 
     async def tell(self) -> None:
-        """Report to Redis; StoreUnavailable where it cannot be reached."""
+        """Report to Redis; raises StoreUnavailable."""
         now = self._clock.monotonic()
         self._uses = {
             key: use
@@ -95,7 +95,7 @@ class Meter:
         await self._remember(self.processes, now)
 
     async def _remember(self, processes: int, now: float) -> None:
-        """Keep the number on disk: a greater one at once, a smaller one when it has lasted."""
+        """Keep the number on disk: a higher one at once, a lower one when it has lasted."""
         self._fewer_since = None if processes >= self._kept else self._fewer_since or now
         lasting = self._fewer_since is None or now - self._fewer_since >= _LASTING
         if self._memory is None or processes == self._kept or not lasting:
@@ -119,7 +119,7 @@ class Meter:
             "api": bound.api,
             "key": bound.key,
             "pause": bound.pause,
-            # As Feishu counts: the headroom stretches the windows.
+            # As Feishu counts: without the headroom, which stretches the windows.
             "spans": [(one.count, one.span, round(one.span * (1 - self._headroom) / 1e6, 3)) for one in bound.feishu],
             "waiting": len(use.waiting),
             "wait": round(now - next(iter(use.waiting.values()), now), 3),

@@ -1,4 +1,4 @@
-"""A message is said once: sent record, uuid, and the plain send where a reply's target was withdrawn."""
+"""Sends each message once: by a sent record and a uuid; plainly if the message it replies to was withdrawn."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from app.feishu.codes import ALREADY_DONE, BEING_SENT, REPLY_TARGET_GONE
 from app.model.bot import BotSpec
 from app.model.outbound import Begun, Ledger, Outbound, SendName, Sent, Target
 
-# Feishu remembers a uuid for one hour (Feishu docs: im-v1 message create); five minutes of it are for clocks that
-# differ and for a request on its way.
+# Feishu remembers a uuid for one hour (Feishu docs: im-v1 message create), less five minutes for clocks that differ and
+# requests on their way.
 _UUID_MEMORY: Final = 3600.0 - 300.0
 
 OnSent = Callable[[BotSpec, Outbound, Sent, SendName], Awaitable[None]]
@@ -35,12 +35,12 @@ log = get_logger(__name__)
 
 
 class SendOnce:
-    """Sends messages under names; whoever uses a name twice says it once."""
+    """Sends messages under names: a name used twice is sent once."""
 
     def __init__(
         self, exchange: Exchange, facts: BotFacts, *, clock: Clock = SYSTEM_CLOCK, on_sent: OnSent | None = None
     ) -> None:
-        """`on_sent` is told of every message that Feishu took."""
+        """`on_sent` is called for every message that Feishu took."""
         self._exchange = exchange
         self._facts = facts
         self._clock = clock
@@ -58,9 +58,8 @@ class SendOnce:
     ) -> Sent:
         """Send unless it was sent before under this name.
 
-        `tell=False` leaves it to the caller to `tell` what the message says in the end. Raises FeishuError,
-        SlotTimeout, Fenced, StoreUnavailable, or OutcomeUnknown where it may have been said and cannot be repeated any
-        more.
+        With `tell=False` the caller calls `tell` once the message says what it will in the end. Raises FeishuError,
+        SlotTimeout, Fenced, StoreUnavailable, or OutcomeUnknown if it may have been sent and can no longer be repeated.
         """
         begun = Begun() if ledger is None else await ledger.begin(name)
         if begun.message_id is not None:
@@ -87,7 +86,7 @@ class SendOnce:
                 await ledger.record(name, sent.message_id)
                 failpoint("after_record")
         except StoreUnavailable as error:
-            # It is said; the record is only missing until Feishu's uuid memory ends.
+            # It was sent; the record is only missed once Feishu has forgotten the uuid.
             log.warning("send could not be recorded", bot=spec.id, api=name.api, reason=str(error))
         finally:
             if tell:
@@ -113,7 +112,7 @@ class SendOnce:
         patience: Patience,
         course: Course,
     ) -> tuple[Sent, Outbound]:
-        """Send, and where the message that is replied to was withdrawn, send to its chat instead, once."""
+        """Send; if the message replied to was withdrawn, send to its chat instead, once."""
         try:
             return await self._post(spec, message, name, patience, course), message
         except TargetGone as error:
@@ -121,7 +120,7 @@ class SendOnce:
             if target.kind != "reply" or error.code not in REPLY_TARGET_GONE or not target.chat_id:
                 raise
             log.info("reply goes to the chat, its message was withdrawn", bot=spec.id, code=error.code)
-            # The same name, thus the same uuid: if the reply did arrive, this does not say it again.
+            # The same name, thus the same uuid: if the reply did arrive, this does not send it again.
             message = replace(message, target=Target("chat_id", target.chat_id, target.chat_id))
             return await self._post(spec, message, name, patience, course), message
 
@@ -140,7 +139,7 @@ class SendOnce:
         except FeishuUnavailable as error:
             if error.code not in BEING_SENT or course.busy < BUSY_TRIES:
                 raise
-            # All tries met "is being sent": Feishu has it, and does not say under which id.
+            # All tries were answered "is being sent": Feishu has it, and does not say under which id.
             return Sent("", target.chat_id, repeated=True)
         except FeishuRefused as error:
             if error.code not in ALREADY_DONE:
@@ -175,5 +174,5 @@ class SendOnce:
         try:
             await ledger.forget(name)
         except StoreUnavailable as error:
-            # The next attempt takes it for one of unknown outcome, which is safe for an hour.
+            # The next attempt takes the outcome for unknown, which is safe for an hour.
             log.warning("failed send could not be noted", bot=spec.id, api=name.api, reason=str(error))

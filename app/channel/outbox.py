@@ -1,4 +1,4 @@
-"""The outbox: what is to be sent later, sealed and put where the channel nodes find it, and opened there."""
+"""The outbox: messages to be sent later are sealed and put where the channel nodes find and open them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from app.queue.outgoing import BatchState, Kept, Outgoing
 from app.queue.work import Work
 from app.storage.cipher import Seal
 
-# Batches that a node works on keep their content opened: each of the messages needs it.
+# Batches whose content a node keeps opened while it works on them: each message needs it.
 _OPENED: Final = 64
 
-# Messages put in one step: Redis, and this node's loop, do nothing else meanwhile.
+# Messages put in one step; Redis and this node's loop do nothing else meanwhile.
 _AT_ONCE: Final = 200
 
 Put = Literal["queued", "known", "other", "full"]
-"""What became of what was to be put: `known` is there already, `other` is there with another content under the id."""
+"""What became of a message: `known` is there already, `other` means that its id has another content there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Letter:
 
 
 def new_id() -> str:
-    """An id for a message, or a batch, that no other has."""
+    """A unique id for a message or a batch."""
     return f"m{secrets.token_hex(16)}"
 
 
 def id_of(*name: str) -> str:
-    """The id of what has a name of its own: put a second time, it is the same."""
+    """The id for a name: the same each time."""
     return f"m{hashlib.sha256(chr(10).join(name).encode()).hexdigest()[:32]}"
 
 
@@ -55,7 +55,7 @@ class Outbox:
     def __init__(
         self, queue: OutboxQueue, seal: Seal, *, max_waiting: int = 100_000, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        """`max_waiting` bounds what may wait of one bot."""
+        """`max_waiting` messages of one bot may wait."""
         self.queue = queue
         self._seal = seal
         self._max_waiting = max_waiting
@@ -65,9 +65,9 @@ class Outbox:
     async def put(
         self, bot: str, message_id: str, message: Outbound, *, due: float = 0.0, fingerprint: bytes = b""
     ) -> Put:
-        """Have a message sent, at `due` (seconds since the epoch) or at once; once, however often it is put.
+        """Have a message sent, at `due` (seconds since the epoch) or now; once, however often it is put.
 
-        Without a `fingerprint` what is there already is taken for the same message.
+        Without a `fingerprint` whatever is there already is taken for the same message.
         """
         content = {"type": message.msg_type, "content": message.content}
         entry = await self._entry(bot, message_id, message.target, message.msg_type, content, CALL_PREFIX)
@@ -86,10 +86,10 @@ class Outbox:
         fingerprint: bytes = b"",
         priority: Literal["send", "broadcast"] = "broadcast",
     ) -> Put:
-        """Have one content, of one or several messages, sent to many, or (of several) to one.
+        """Have a content of one or several messages sent to many receivers, or one of several messages to one.
 
-        Message n of the batch has the id `batch-n`, counted from 1, all of one receiver in a row. Where the outbox
-        becomes full in the middle, what found no room is put by a repeated call.
+        Message n of the batch has the id `batch-n`, from 1, those of one receiver in a row. If the outbox fills up
+        half-way, a repeated call puts what found no room.
         """
         (msg_type, content), *more = pages
         shared = orjson.dumps({"type": msg_type, "content": content, **({"more": more} if more else {})})
@@ -103,7 +103,7 @@ class Outbox:
         ahead = CALL_PREFIX if priority == "send" else ""
         each = ((target, page) for target in targets for page in range(len(pages)))
         numbered = list(enumerate(each, 1))
-        # Piece by piece: other work of this loop, events that Feishu waits with, comes in between.
+        # Piece by piece: the loop's other work, such as events that Feishu waits with, comes in between.
         for start in range(0, len(numbered), _AT_ONCE):
             messages = [
                 Outgoing(
@@ -127,12 +127,12 @@ class Outbox:
         return "known" if await self._same(bot, id, fingerprint, found) else "other"
 
     async def is_whole(self, bot: str, batch: BatchState) -> bool:
-        """Whether all messages of a batch were put: a request that broke off in the middle can be repeated."""
+        """Whether all messages of a batch were put: a request that broke off half-way can be repeated."""
         numbers = range(1, batch.total + 1)
         return await self.queue.known(bot, [f"{batch.id}-{n}" for n in numbers]) == batch.total
 
     async def open(self, work: Work) -> Letter:
-        """The message that a channel node has taken; SealBroken, or FeishuRefused where its content is gone."""
+        """The message that a channel node has taken; raises SealBroken, or FeishuRefused if its content is gone."""
         bot, entry = work.bot, work.entry
         plain = orjson.loads(await self._seal.open(bot, entry.sealed, message_aad(entry.event_id)))
         kind, receiver, chat = plain["to"]
@@ -174,7 +174,7 @@ class Outbox:
             event_id=message_id,
             identity=message_id,
             type=msg_type,
-            # What is sent to many must not hold up the rest: it is a line of its own, taken after the others.
+            # What is sent to many must not hold up the rest: it has a conversation of its own, taken after the others.
             conversation=f"{ahead}{target.kind}:{target.id}",
             chat_id=target.chat_id,
             user_id="" if target.kind == "chat_id" else target.id,

@@ -1,4 +1,4 @@
-"""What is too long for one message, as several in order, or as a file; nothing is ever cut off silently."""
+"""Turns what is too long for one message into several, in order, or a file; nothing is ever cut off silently."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from app.sdk.content import Content, Markdown, Post, message_of
 Long = Literal["split", "file"]
 
 MOST_PAGES: Final = 8
-"""What takes more messages than this is sent as a file: a chat takes five a second, of all bots together."""
+"""What takes more messages than this is sent as a file: a chat takes five a second from all bots together."""
 # Feishu docs: cards: a card holds 200 elements; of markdown tables, some three are shown.
 _MOST_ELEMENTS: Final = 200
 _MOST_TABLES: Final = 3
 _TABLE: Final = re.compile(r"^\s*\|?\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)+\|?\s*$", re.MULTILINE)
-# Elements that say something without being pressed: only of these a card can become a file.
+# Elements that are read and not pressed: only a card made of these can become a file.
 _READ: Final = frozenset({"markdown", "hr"})
-# Of an element in pieces each has these: what it says, and how that looks.
+# What each piece of an element keeps: what it says, and how that looks.
 _PIECE: Final = frozenset({"tag", "content", "text", "text_align", "text_size", "margin"})
 
 
@@ -48,14 +48,14 @@ class Paper:
 
 
 def page_of(content: Content) -> Page | None:
-    """The one message that says it, or None where one is too small."""
+    """The one message that says it, or None if it does not fit in one."""
     if isinstance(content, Markdown):
         content = content.content
     return Page(*render(content)) if _fits(content) else None
 
 
 def pages_of(content: Content, long: Long = "split") -> tuple[Page, ...] | Paper:
-    """What is to be sent, in order; FeishuRefused for what is too long and can be neither split nor made a file."""
+    """What is to be sent, in order; FeishuRefused if it is too long and can be neither split nor made a file."""
     if isinstance(content, Markdown):
         content = content.content
     pages = tuple(Page(*render(part)) for part in islice(_parts(content), MOST_PAGES + 1))
@@ -103,7 +103,7 @@ def _parts(content: Content) -> Iterator[Content]:
 
 
 def _cards(card: Card) -> Iterator[Card]:
-    """A card's elements on several cards, the first with its header; what one of them says too long, in several."""
+    """A card on several cards, the first with its header; an element whose text is too long becomes several."""
     document = card.to_dict()
     elements = elements_of(document)
     if not elements:
@@ -127,7 +127,7 @@ def _cards(card: Card) -> Iterator[Card]:
 
 
 def _pieces(elements: list[Any], fits: Callable[[Any], bool]) -> Iterator[Any]:
-    """The elements, with the words of one that no card has room for in pieces; what is pressed stays whole."""
+    """The elements; the words of one too long for a card are in pieces, while what is pressed stays whole."""
     for number, element in enumerate(elements, 1):
         words = None if fits(element) else _words(element)
         if words is None or not fits(_saying(element, "")):
@@ -145,12 +145,12 @@ def _pieces(elements: list[Any], fits: Callable[[Any], bool]) -> Iterator[Any]:
 
         for piece in split(words, CARD_LIMIT, piece_fits, markdown=True):
             yield _saying(element, piece)
-            # What stands beside the words, and the id, of which there may be only one, stay with the first piece.
+            # The id, which must be unique, and whatever goes with the words stay with the first piece.
             element = {key: value for key, value in element.items() if key in _PIECE}
 
 
 def _words(element: Any) -> str | None:
-    """What an element says, where that is all of it that can be long."""
+    """The words of an element, if nothing else in it can be long."""
     match element:
         case {"tag": "markdown", "content": str(words)} | {"tag": "div", "text": {"content": str(words)}}:
             return words

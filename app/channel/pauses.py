@@ -1,4 +1,4 @@
-"""Pauses that Feishu asked for: kept on every node, and told to who waits already."""
+"""Pauses that Feishu asked for: kept on every node, and known to calls that wait already."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ log = get_logger(__name__)
 
 
 class Pauses:
-    """Begins pauses, and hears of those that other nodes begin; `windows` keep what is known."""
+    """Begins pauses, and hears of those that other nodes begin; `windows` remembers them."""
 
     def __init__(self, link: RedisLink, channel: str, windows: LocalWindows, clock: Clock) -> None:
-        """`channel`: on which they are told."""
+        """`channel` is where they are published."""
         self._link = link
         self._channel = channel
         self._windows = windows
@@ -34,24 +34,24 @@ class Pauses:
         self._told_since = math.inf
 
     async def hear(self) -> None:
-        """Hear of pauses as they begin, until cancelled; without it whoever has waited asks anew."""
+        """Hear of pauses as they begin, until cancelled; without this every call that has waited asks again."""
         await listen(self._link, self._channel, self._heard, clock=self._clock)
 
     def known_since(self, asked: float) -> bool:
-        """Whether every pause is known that has begun after this time (monotonic)."""
+        """Whether all pauses that began after this time (monotonic) are known."""
         return asked >= self._told_since
 
     def over(self, bounds: Iterable[Bound], due: float) -> bool:
-        """Whether what is known of lets these bounds be used at that time (monotonic)."""
+        """Whether no known pause covers these bounds at that time (monotonic)."""
         return all(self._windows.paused(bound.pause) <= due * MICROS for bound in bounds)
 
     async def begin(
         self, bound: Bound, asked: float, *, first: float, longest: float, slot: int, chance: float
     ) -> float:
-        """Give no slot of `bound` for the seconds `asked`, on any node; how long that is.
+        """Give no slot of `bound` on any node for `asked` seconds; returns how long it is.
 
-        Where 0 is asked, it is from `first` to `longest` seconds, doubling with each refusal. Those whose slot (µs)
-        was before the last refusal count with it. `chance` (0 to 1) adds up to a tenth.
+        For 0 that is `first` to `longest` seconds, doubling with each refusal. Calls whose slot (µs) was before the
+        last refusal count with it. `chance` (0 to 1) adds up to a tenth.
         """
         args = [int(span * MICROS) for span in (asked, first, longest)]
         factor = 1 + chance / 10

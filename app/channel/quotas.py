@@ -1,4 +1,4 @@
-"""Calls a month that bots of one account share: counted over all nodes, and stopped when Feishu says so."""
+"""Monthly calls that the bots of one account share: counted over all nodes, and stopped when Feishu says so."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from app.feishu.codes import QUOTA_USED_UP
 _COUNT = Script(Path(__file__).parent / "quota.lua")
 DEFAULT_GROUP: Final = "default"
 _ZONE: Final = timezone(timedelta(hours=8))
-# A month that is over is still looked at for a while.
+# A past month can still be looked at for a while.
 _KEPT_MS: Final = 70 * 86_400_000
 
 log = get_logger(__name__)
 
 
 class Quotas:
-    """What this process called, told to Redis once in a while, and what all processes called together."""
+    """Counts this process's calls, reported to Redis now and then, and knows the sum over all processes."""
 
     def __init__(self, link: RedisLink, keys: Keys, limits: SendLimits, clock: Clock) -> None:
         self._link = link
@@ -44,13 +44,13 @@ class Quotas:
         self._month, self._month_end = "", 0.0
 
     def count(self, bot: str) -> None:
-        """One call more."""
+        """Count one more call."""
         self._new[self._place(bot)] += 1
 
     def check(self, bot: str, priority: Priority) -> None:
-        """FeishuLimited where the month is used up; broadcasts leave the headroom to everything else.
+        """Raise FeishuLimited if the month is used up; broadcasts leave the headroom to everything else.
 
-        Alerts go until Feishu itself refuses them: one of them says that the month is used up.
+        Alerts pass until Feishu itself refuses them: one of them says that the month is used up.
         """
         place = self._place(bot)
         group, month = place
@@ -65,9 +65,9 @@ class Quotas:
             raise _used_up(bot, group, f"{allowed} calls were made in {month} (limits.quota)", self._left())
 
     async def stop(self, bot: str) -> float:
-        """Feishu said that the month is used up: no call more on any node, until it ends or an operator says so.
+        """Feishu said that the month is used up: no more calls on any node until it ends or an operator says so.
 
-        Gives the seconds until it ends.
+        Returns the seconds until it ends.
         """
         place = self._place(bot)
         group, month = place
@@ -82,7 +82,7 @@ class Quotas:
         return left
 
     async def tell(self) -> None:
-        """Add what was called to what all called, and learn it; StoreUnavailable keeps it for the next time."""
+        """Add this process's calls to the sum, and learn the sum; after StoreUnavailable they are added next time."""
         month = month_of(self._clock.now())
         for place in {*self._new, *((group, month) for group in (*self._allowed, *self._group.values()))}:
             told = self._new[place]
@@ -113,12 +113,12 @@ def month_of(now: float) -> str:
 
 
 def month_begin(now: float) -> float:
-    """When this month began, seconds since the epoch."""
+    """When this month began, in seconds since the epoch."""
     return _local(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 def month_end(now: float) -> float:
-    """When this month ends, seconds since the epoch."""
+    """When this month ends, in seconds since the epoch."""
     here = _local(now)
     return month_begin(now) + monthrange(here.year, here.month)[1] * 86_400
 

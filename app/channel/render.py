@@ -1,4 +1,4 @@
-"""Turns what a bot says into what Feishu takes: a message type and its content as a JSON string."""
+"""Turns what a bot says into what Feishu takes: a message type, and its content as a JSON string."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BY_KEY: Final[Mapping[str, MessageType]] = {"text": "text", "image_key": "image
 def render(content: Content | Mapping[str, Any]) -> tuple[MessageType, str]:
     """`msg_type` and `content`; a mapping is a card, a post by its locales, or a content as Feishu writes it.
 
-    Raises FeishuRefused for what is too long or empty, Misused for what a bot cannot say.
+    Raises FeishuRefused if it is too long or empty, Misused if a bot cannot say it.
     """
     if isinstance(content, Mapping):
         kind, document = kind_of(content), content
@@ -47,27 +47,27 @@ _NAMES: Final[Mapping[str, str]] = {"interactive": "card"}
 
 
 def limit_of(kind: MessageType) -> int:
-    """The most bytes of one message."""
+    """The most bytes that one message can have."""
     return TEXT_LIMIT if kind == "text" else CARD_LIMIT
 
 
 def request_size(content: str) -> int:
-    """Bytes of the request that carries `content`, in which it is escaped once more.
+    """Bytes of the request that carries `content`, escaped once more.
 
-    Feishu says that it bounds the request; whether it counts the escapes, it does not say.
+    Feishu says that it bounds the request, but not whether it counts the escapes.
     """
     return len(orjson.dumps(content)) + _ENVELOPE
 
 
 def elements_of(card: Mapping[str, Any]) -> list[Any]:
-    """The elements of a card, of either schema; none where it holds them elsewhere (templates)."""
+    """The elements of a card of either schema; none if it has them elsewhere (templates)."""
     body = card.get("body")
     elements = body.get("elements") if isinstance(body, Mapping) else card.get("elements")
     return elements if isinstance(elements, list) else []
 
 
 def _biggest(card: Mapping[str, Any]) -> str:
-    """Which element of a card takes most of it; nothing for what is no card."""
+    """Says which element of a card is the biggest; nothing for what is no card."""
     sizes = [(len(orjson.dumps(element)), number) for number, element in enumerate(elements_of(card), 1)]
     if not sizes:
         return ""
@@ -78,7 +78,7 @@ def _biggest(card: Mapping[str, Any]) -> str:
 
 
 def kind_of(document: Mapping[str, Any]) -> MessageType:
-    """Which message a mapping is the content of, by its keys; else Misused."""
+    """The type of message a mapping is the content of, by its keys; raises Misused."""
     if _CARD_KEYS & document.keys() or (document.get("type") in _CARD_TYPES and "data" in document):
         return "interactive"
     if len(document) == 1:

@@ -1,4 +1,4 @@
-"""Reserves a slot under all bounds of a call, at one time: by Redis, or by this process while Redis is away."""
+"""Reserves a slot at one time under all bounds of a call: in Redis, or in this process while Redis is away."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _RESERVE = Script(_HERE / "reserve.lua")
 _GIVE_BACK = Script(_HERE / "give_back.lua")
 _CATCH_UP = Script(_HERE / "catch_up.lua")
 
-# Redis that did not answer is left alone for so long (s): else every send would wait for its time-out.
+# After a failure Redis is left alone this long (s), so that not every send waits for a time-out.
 _REST: Final = 1.0
-# Bounds that push each other later agree after two or three rounds; more would mean a bound of no headroom.
+# Bounds that push each other later agree after two or three rounds; more would mean that one has no room.
 _MAX_ROUNDS: Final = 8
 
 log = get_logger(__name__)
@@ -38,7 +38,7 @@ class Held:
 
     bounds: tuple[Bound, ...]
     slot: int
-    """Microseconds since the epoch as Redis has it; a local one's are of this node's monotonic clock."""
+    """Microseconds since the epoch by Redis' clock; for a local slot, on this node's monotonic clock."""
     due: float
     """When it is, on this node's monotonic clock."""
     local: bool
@@ -46,7 +46,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No slot in time: under which bound, and when (monotonic) it would have one."""
+    """No slot in time: which bound has none, and when (monotonic) it would."""
 
     bound: Bound
     due: float
@@ -59,20 +59,22 @@ class _Asked:
     bounds: tuple[Bound, ...]
     mine: Held | None
     at: float
-    """When, on this node's monotonic clock."""
+    """When, by this node's monotonic clock."""
     reply: asyncio.Future[Any] | None
     """None while Redis is away."""
 
 
 class Reserve:
-    """All bounds of a call are one script; in Cluster, where each lies elsewhere, it is one a bound, and where those
-    give different times the earlier ones are exchanged.
+    """One script serves all bounds of a call.
+
+    In Cluster, where each lies elsewhere, it is one for each bound, and if they give different times the earlier slots
+    are exchanged.
     """
 
     def __init__(
         self, link: RedisLink, windows: LocalWindows, pauses: Pauses, nodes: Callable[[], int], clock: Clock
     ) -> None:
-        """`nodes`: how many share a bound while Redis is away, when `windows` keep it."""
+        """`nodes`: how many share a bound while Redis is away and `windows` keeps it."""
         self._link = link
         self._local = windows
         self._pauses = pauses
@@ -85,7 +87,7 @@ class Reserve:
         self._returns: set[asyncio.Task[None]] = set()
 
     async def have(self, bounds: Sequence[Bound], held: list[Held], latest: float | None) -> Refusal | None:
-        """Have slots under all bounds at one time, now or later but not after `latest` (monotonic).
+        """Obtain slots under all bounds at one time, now or later but not after `latest` (monotonic).
 
         `held` always says what is held; what is still good is kept. After a refusal nothing is held.
         """
@@ -104,7 +106,7 @@ class Reserve:
         return None
 
     def stands(self, held: Sequence[Held], asked: float) -> bool:
-        """Whether slots for which Redis was asked at `asked` (monotonic) or later are good without asking again."""
+        """Whether slots that Redis was asked for at `asked` (monotonic) or later are good without asking again."""
         return (
             self._pauses.known_since(asked)
             and not self._is_away()
@@ -112,7 +114,7 @@ class Reserve:
         )
 
     def note(self, held: Sequence[Held]) -> None:
-        """Remember slots that are used now, for the time when Redis is away."""
+        """Remember slots that are used, for when Redis is away."""
         now = int(self._clock.monotonic() * MICROS)
         for each in held:
             if not each.local:
@@ -120,13 +122,13 @@ class Reserve:
                     self._local.note(bound.key, now, now)
 
     def give_back(self, held: list[Held]) -> None:
-        """Give back what will not be used; behind the caller's back, who may be cancelled and has to end."""
+        """Give back what will not be used, in the background: the caller may be cancelled and has to end."""
         if held:
             self._behind(self._return(tuple(held)))
             held.clear()
 
     async def close(self) -> None:
-        """Wait until what is on its way back has been given back."""
+        """Wait until all slots on their way back are given back."""
         await self._pipe.settled()
         await asyncio.gather(*self._returns, return_exceptions=True)
 
@@ -135,7 +137,7 @@ class Reserve:
     async def _round(
         self, wanted: Sequence[tuple[Bound, ...]], held: list[Held], due: float, latest: float | None
     ) -> Refusal | None:
-        """Ask for all that is wanted in one round trip; the refusal that is farthest away, if any."""
+        """Ask for all bounds in one round trip; returns the refusal farthest in the future, if any."""
         asked = [self._ask(bounds, held, due, latest) for bounds in wanted]
         refusal: Refusal | None = None
         try:
@@ -149,7 +151,7 @@ class Reserve:
                 elif refusal is None or taken.due > refusal.due:
                     refusal = taken
         except BaseException:
-            # What Redis grants meanwhile has nobody any more.
+            # Nobody is left to use what Redis grants meanwhile.
             for each in asked:
                 self._abandon(each)
             raise
@@ -181,7 +183,7 @@ class Reserve:
                 if self._alone_since is not None:
                     self._behind(self._catch_up(self._local.since(int(self._alone_since * MICROS))))
                     self._alone_since = None
-                for bound, paused in zip(bounds, pauses, strict=False):  # none are told where none is paused
+                for bound, paused in zip(bounds, pauses, strict=False):  # the reply names none if none is paused
                     if paused > redis_now:
                         until = int(self._redis_clock.here(paused) * MICROS)
                         self._local.pause(bound.pause, until, int(now * MICROS))
@@ -208,7 +210,7 @@ class Reserve:
         return Held(bounds, slot, at, local=True) if blamed is None else Refusal(bounds[blamed], at)
 
     def _from_now(self, due: float, latest: float | None) -> tuple[int, int]:
-        """Earliest and latest as scripts want them: microseconds from now; -1 for any."""
+        """Earliest and latest for scripts: microseconds from now; -1 for any."""
         now = self._clock.monotonic()
         return max(0, int((due - now) * MICROS)), -1 if latest is None else max(0, int((latest - now) * MICROS))
 
@@ -223,7 +225,7 @@ class Reserve:
                     self._rest(error)
 
     async def _catch_up(self, granted: Mapping[str, Sequence[int]]) -> None:
-        """Tell Redis, which is back, what this node granted by itself: Feishu's minute has not forgotten it."""
+        """Tell Redis, which is back, what this node granted by itself: it still counts in Feishu's minute."""
         told = [
             self._pipe.submit(_CATCH_UP, [key], [self._local.horizon // 1000, *map(self._redis_clock.there, slots)])
             for key, slots in granted.items()
@@ -231,9 +233,9 @@ class Reserve:
         await asyncio.gather(*told, return_exceptions=True)
 
     def _abandon(self, asked: _Asked) -> None:
-        """Want no reply any more."""
+        """Give up on a reply."""
         reply = asked.reply
-        # One that is still to come is handed to `_unclaimed`.
+        # If it still comes, `_unclaimed` gets it.
         if reply is not None and not reply.cancel() and not reply.cancelled() and reply.exception() is None:
             self._unclaimed(asked.bounds, reply.result())
 
@@ -259,5 +261,5 @@ class Reserve:
 
 
 def grace(bounds: Sequence[Bound]) -> int:
-    """How late (µs) a slot may be used that was given under all of these."""
+    """How late (µs) a slot given under all of these may be used."""
     return min(bound.grace for bound in bounds)

@@ -1,4 +1,4 @@
-"""The only way out: everything that a bot says or asks leaves for Feishu through here."""
+"""The only way out: everything that a bot says to Feishu or asks of it passes through here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ log = get_logger(__name__)
 
 
 class Sender:
-    """Every way to reach Feishu, within its limits, with the hub's tokens, retried where that is safe.
+    """All calls to Feishu: within its limits, with the hub's tokens, retried where that is safe.
 
     Each raises FeishuError (by what Feishu answered), SlotTimeout, or OutcomeUnknown.
     """
@@ -61,7 +61,7 @@ class Sender:
         on_change: OnChange | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        """`on_sent` and `on_change` are told of all that Feishu took, for the store; `chance` spreads the retries."""
+        """`on_sent` and `on_change` are called, for the store, with all that Feishu took; `chance` spreads retries."""
         self._on_change = on_change
         self.exchange = Exchange(api, tokens, limiter, clock=clock, chance=chance)
         """Where calls are made and counted."""
@@ -79,7 +79,7 @@ class Sender:
         ledger: Ledger | None,
         **patience: Unpack[Patience],
     ) -> Sent:
-        """Send a message or reply, once for each name; raises Fenced and StoreUnavailable too."""
+        """Send a message or reply, once for each name; also raises Fenced and StoreUnavailable."""
         return await self._once.send(spec, message, name, ledger, **patience)
 
     async def say(
@@ -91,7 +91,7 @@ class Sender:
         ledger: Ledger | None,
         **patience: Unpack[Patience],
     ) -> Sent:
-        """Send what a bot says, in several messages or as a file where one is too small; the first of them."""
+        """Send what a bot says, as several messages or a file if one message is too small; returns the first."""
         pages = await self.pages(spec, content, **patience)
         sent = [
             await self.send(
@@ -106,10 +106,10 @@ class Sender:
         return sent[0]
 
     async def pages(self, spec: BotSpec, content: Content, **patience: Unpack[Patience]) -> tuple[Page, ...]:
-        """The messages that say it, in order; what has to be a file is uploaded."""
+        """The messages that say it, in order; uploads what has to be a file."""
         if (page := page_of(content)) is not None:
             return (page,)
-        # To find the places for the cuts takes a moment, in which others are served.
+        # Finding where to cut takes a moment, during which others are served.
         pages = await asyncio.to_thread(pages_of, content, spec.config.message.long)
         if isinstance(pages, Paper):
             key = await self.upload_file(spec, pages.data, pages.name, **patience)
@@ -125,7 +125,7 @@ class Sender:
         title: str,
         **patience: Unpack[Patience],
     ) -> TypedCard:
-        """A card that types, not begun yet; sent once under the name, by whichever attempt comes first."""
+        """A typing card, not begun yet; sent once under the name, by whichever attempt comes first."""
         return TypedCard(self._typewriter, spec, target, name, ledger, title, patience)
 
     async def update(
@@ -136,7 +136,7 @@ class Sender:
         content: str,
         **patience: Unpack[Patience],
     ) -> None:
-        """Replace a card (within 14 days), a text or a post (20 times) of the bot's own."""
+        """Replace one of the bot's own cards (within 14 days), texts or posts (20 times)."""
         path = f"/open-apis/im/v1/messages/{segment(message_id)}"
         if msg_type == "interactive":
             call = Call("im.message.patch", "PATCH", path, json={"content": content}, message=message_id)
@@ -159,7 +159,7 @@ class Sender:
         await self._change(spec, call, message_id, **patience)
 
     async def update_previews(self, spec: BotSpec, tokens: Sequence[str], **patience: Unpack[Patience]) -> None:
-        """Have the clients of all members ask for link previews again."""
+        """Make the clients of all members ask for link previews again."""
         for start in range(0, len(tokens), _PREVIEWS_A_CALL):
             body = {"preview_tokens": list(tokens[start : start + _PREVIEWS_A_CALL])}
             call = Call(UPDATE_PREVIEWS, "POST", "/open-apis/im/v2/url_previews/batch_update", json=body)
@@ -176,7 +176,7 @@ class Sender:
         return str(answer.data.get("message_id") or "")
 
     async def react(self, spec: BotSpec, message_id: str, emoji: str, **patience: Unpack[Patience]) -> str:
-        """Add a reaction such as `SMILE`; the reaction id. A bot's second one of a kind adds nothing."""
+        """Add a reaction such as `SMILE`; the reaction id. Reacting twice alike adds nothing."""
         body = {"reaction_type": {"emoji_type": emoji}}
         path = f"/open-apis/im/v1/messages/{segment(message_id)}/reactions"
         answer = await self._change(spec, Call("im.message.reaction.create", "POST", path, json=body), **patience)
@@ -236,20 +236,20 @@ class Sender:
         return await self._facts.info(spec)
 
     async def chat_info(self, spec: BotSpec, chat_id: str) -> Mapping[str, Any] | None:
-        """What Feishu says of a chat: `name`, `chat_mode`, `owner_id` and more; None out of the bot's reach."""
+        """What Feishu says of a chat: `name`, `chat_mode`, `owner_id` and more; None if out of the bot's reach."""
         return await self._facts.chat(spec, chat_id)
 
     async def user_info(self, spec: BotSpec, open_id: str) -> Mapping[str, Any] | None:
-        """What Feishu says of a person: `name`, `en_name`, `avatar` and more; None for one out of the app's reach."""
+        """What Feishu says of a person: `name`, `en_name`, `avatar` and more; None if out of the app's reach."""
         return await self._facts.user(spec, open_id)
 
     async def call(self, spec: BotSpec, request: Any, **patience: Unpack[Patience]) -> Any:
-        """Make the call that a lark-oapi request object describes; the answer is lark-oapi's response object."""
+        """Make the call that a lark-oapi request object describes; returns lark-oapi's response object."""
         answer = await self._change(spec, await call_of(spec, request), **patience)
         return await response_of(request, answer)
 
     async def tell(self, spec: BotSpec, change: Change) -> None:
-        """Tell the store of what was done or said, in an answer to Feishu too."""
+        """Tell the store what was done or said, even in an answer to Feishu."""
         if self._on_change is None:
             return
         try:
@@ -258,7 +258,7 @@ class Sender:
             log.warning("change of a message could not be archived", bot=spec.id, api=change.type, reason=str(error))
 
     async def _change(self, spec: BotSpec, call: Call, about: str = "", **patience: Unpack[Patience]) -> Answer:
-        """Make a call, and tell of it where it says something, or does something to a message."""
+        """Make a call, and tell the store if it says something or changes a message."""
         answer = await self.exchange.run(spec, call, **patience)
         if (change := change_of(call, answer, about)) is not None:
             await self.tell(spec, change)

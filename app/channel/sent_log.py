@@ -17,7 +17,7 @@ from app.storage.keyring import Keyring
 
 
 class SentLog:
-    """What a Sender tells of each message that Feishu took (its `on_sent`, `on_change`); raises StoreUnavailable."""
+    """Called by a Sender for all that Feishu took (its `on_sent` and `on_change`); raises StoreUnavailable."""
 
     def __init__(self, events: EventLog, keyring: Keyring, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._events = events
@@ -51,9 +51,9 @@ class SentLog:
         await self._events.append_sent(spec.id, entry)
 
     async def changed(self, spec: BotSpec, change: Change) -> None:
-        """Append what was done, or said by a plain call; done again, it is another entry."""
+        """Append what a plain call did or said; done again, it is another entry."""
         cipher = await self._keyring.cipher(spec.id)
-        # A repeated call that Feishu knew by its uuid has said the same message, not one more.
+        # A repeated call that Feishu knew by its uuid has sent the same message, not another.
         name = f"said:{change.message_id}" if change.target and change.message_id else uuid4().hex
         document = {"msg_type": change.type, "content": change.body}
         plain = orjson.dumps(document | {"target": change.target} if change.target else document)

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Final
 
 Fits = Callable[[str], bool]
-"""Whether a text is short enough; what is longer than one that is not, is not either."""
+"""Whether a text is short enough; anything longer than one that is not is not either."""
 
 _SEAMS: Final = ("\n\n", "\n", "。", "！", "？", ". ", "! ", "? ", "；", "; ", "，", ", ", " ")
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$", re.MULTILINE)
 _ROW: Final = re.compile(r"^\s*\|.*$")
 _RULE: Final = re.compile(r"^\s*\|?\s*:?-{3,}:?\s*(\|\s*:?-{3,}:?\s*)*\|?\s*$")
-# A block's beginning is repeated after a cut only while that leaves room for the rest of it.
+# A block's beginning is repeated after a cut only if that leaves room for the rest.
 _HEAD_SHARE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A code block or table that a cut would go through: where it begins, and what each part of it needs."""
+    """A code block or table that a cut would go through: where it begins, and what each part needs."""
 
     start: int
     head: str
@@ -29,10 +29,10 @@ class _Block:
 
 
 def cut(text: str, most: int, fits: Fits, *, markdown: bool = False) -> tuple[str, str]:
-    """A beginning that fits, and the rest, empty where all of it fits; over `most` bytes nothing does.
+    """A beginning that fits, and the rest, empty if all of it fits; nothing over `most` bytes does.
 
-    Only line breaks at the seam are left out. In markdown a code block or table that is cut goes on as one. Where the
-    beginning is not all, it stays the same however much is added to the text.
+    Only line breaks at the seam are left out. In markdown a code block or table that is cut goes on as one. If there is
+    a rest, the beginning stays the same however much is added to the text.
     """
     if len(text) <= most and fits(text):
         return text, ""
@@ -49,7 +49,7 @@ def cut(text: str, most: int, fits: Fits, *, markdown: bool = False) -> tuple[st
 
 
 def split(text: str, most: int, fits: Fits, *, markdown: bool = False) -> Iterator[str]:
-    """All of a text in parts that fit, in order, none of them blank."""
+    """A text in parts that fit, in order, none of them blank."""
     while text:
         part, text = cut(text, most, fits, markdown=markdown)
         if part.strip():
@@ -72,7 +72,7 @@ def _seam(text: str, end: int) -> int:
 
 
 def _block_at(text: str, at: int) -> _Block | None:
-    """The code block or table that goes on over `at`."""
+    """The code block or table that spans `at`."""
     fence: re.Match[str] | None = None
     for found in _FENCE.finditer(text, 0, at):
         if fence is None:

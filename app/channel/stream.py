@@ -1,4 +1,4 @@
-"""A card that types: takes words as fast as they come, and shows as many as Feishu's limits let it."""
+"""A typing card: takes words as fast as they come, and shows them as fast as Feishu's limits allow."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from app.model.outbound import CardLedger, Ledger, Opened, Outbound, SendName, S
 from app.sdk.content import Content, Markdown
 from app.sdk.markdown import for_card
 
-# An empty card looks broken; clients replace these by what is typed.
+# An empty card looks broken; what is typed replaces this.
 _NOTHING_YET: Final = "…"
 _NOTHING: Final = "—"
-# What is shown in between is not worth a long wait: newer words will be there by then.
+# An intermediate text is not worth a long wait: newer words will be there by then.
 _PATIENCE: Final = 2.0
 _REST: Final = 1.0
-# How long a handler that was stopped may take to leave a readable card.
+# How long a stopped handler may take to leave a readable card.
 _LAST_WORDS: Final = 2.0
-# What a card would not take is said under parts from here on, which none of its pages has.
+# Parts of messages that say what a card would not take; no page has a number this high.
 _SAID_AGAIN: Final = 1000
 
 log = get_logger(__name__)
@@ -52,13 +52,13 @@ class Say(Protocol):
         /,
         **patience: Unpack[Patience],
     ) -> Sent:
-        """Send it, under names that count up from this one's part."""
+        """Send it under names that count up from this one's part."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Typewriter:
-    """What cards that type are made with."""
+    """What typing cards are made with."""
 
     exchange: Exchange = field(repr=False)
     once: SendOnce = field(repr=False)
@@ -70,7 +70,7 @@ class Typewriter:
 class TypedCard:
     """Implements `app.sdk.stream.Typing`: one answer, on as many cards as it needs.
 
-    Every card is named and sent once; an attempt that comes after one that died types into the same cards.
+    Every card is named and sent once; the attempt after one that died types into the same cards.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class TypedCard:
         title: str,
         patience: Patience,
     ) -> None:
-        """`patience` goes for what has to be done: cards sent, and their ends; what is shown between has its own."""
+        """`patience` is for what has to be done: sending and ending cards; texts shown in between have their own."""
         self._means = means
         self._spec = spec
         self._target = target
@@ -92,7 +92,7 @@ class TypedCard:
         self._title = title
         self._patience = patience
         self._new: list[str] = []
-        self._text = ""  # of the card that is typed into
+        self._text = ""  # of the card being typed into
         self._shown = ""
         self._part = 0
         self._turn = 1
@@ -131,11 +131,11 @@ class TypedCard:
         except Exception as failed:
             if error is None:
                 raise
-            # The handler's own error is the one to be told.
+            # The handler's own error is the one to be raised.
             log.warning("card could not be ended", bot=self._spec.id, error=type(failed).__name__)
 
     async def _stop(self, patience: float) -> None:
-        """This attempt is over: give the card so many seconds to become readable."""
+        """End this attempt, with `patience` seconds to make the card readable."""
         assert self._pump is not None
         await asyncio.wait({self._pump}, timeout=patience)
         if not self._pump.done():
@@ -164,7 +164,7 @@ class TypedCard:
             self._means.kit.typing[app] -= 1
 
     async def _turn_pages(self) -> None:
-        """Take what was written; what a card has no room for goes on in the next."""
+        """Take what was written; the next card continues where one is full."""
         # A token may hold half a surrogate pair, which no JSON can carry.
         self._text += "".join(self._new).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         self._new.clear()
@@ -184,7 +184,7 @@ class TypedCard:
         return card_fits(self._title, text)
 
     async def _open(self) -> None:
-        """Make the card, or find the one that an earlier attempt made, and send it unless it was sent."""
+        """Make the card, or find the one an earlier attempt made, and send it unless it was sent."""
         name = replace(self._name, part=self._part)
         card_name = replace(name, api=CREATE_CARD)
         opened = Opened(1) if self._ledger is None else await self._ledger.open(card_name)
@@ -204,7 +204,7 @@ class TypedCard:
                 log.warning("card that types was refused, it is sent as a plain one", bot=self._spec.id)
                 await self._record(card_name, "")
         await self._send(answer_card(self._title, self._text or _NOTHING_YET), name)
-        # Without the message's id there is nothing to edit; the text is said at the end, then.
+        # Without the message's id nothing can be edited; the text is then said at the end.
         if self.message_id:
             means = self._means
             self._card = EditedCard(means.exchange, self._spec, self.message_id, self._title, means.clock)
@@ -220,7 +220,7 @@ class TypedCard:
         self._sent = await self._means.once.send(self._spec, message, name, self._ledger, tell=False, **self._patience)
 
     async def _show(self) -> None:
-        """Show what there is, unless that has to wait: then what there will be."""
+        """Show the text so far; if that has to wait, the text as it is then."""
         if self._card is None or self._text == self._shown:
             return
         text = self._text
@@ -238,7 +238,7 @@ class TypedCard:
             await self._means.clock.sleep(min(_REST, error.retry_after or _REST))
 
     async def _close(self, text: str) -> None:
-        """Leave the card with all of its text; where it takes none, say the text in a message of its own."""
+        """Leave the card with all of its text; if it takes none, say the text in a message of its own."""
         if self._card is not None:
             try:
                 await self._card.close(for_card(text), **self._patience)
@@ -260,7 +260,7 @@ class TypedCard:
         self._card = None
 
     async def _blank_what_is_over(self) -> None:
-        """Empty the further cards of an earlier attempt, which had more to say."""
+        """Empty the further cards of an earlier attempt that had more to say."""
         while self._ledger is not None and self._turn > 1 and isinstance(self._card, Entity):
             self._part += 1
             card_name = replace(self._name, part=self._part, api=CREATE_CARD)

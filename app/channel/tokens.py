@@ -1,4 +1,4 @@
-"""Access tokens: one fetch at a time an app, shared through Redis, renewed before they run out."""
+"""Access tokens: fetched once at a time for each app, shared through Redis, renewed before they expire."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from app.storage.cipher import Seal
 
 _DROP: Final = Script(Path(__file__).parent / "drop_token.lua")
 
-# Feishu docs: tenant_access_token: below half an hour of life Feishu gives a new token, and the old one stays good.
+# Feishu docs: tenant_access_token: with less than half an hour left Feishu gives a new one, and the old stays good.
 RENEW_BELOW: Final = 1800.0
-# A call takes seconds: a token with less to live may run out on its way.
+# A call takes seconds: a token with less left may expire on its way.
 _TOO_OLD: Final = 30.0
-# After a renewal that failed, or that another node is at.
+# Pause after a renewal that failed or that another node is doing.
 _RENEW_AGAIN: Final = 30.0
 _REFUSED_FOR: Final = 60.0
 """Seconds for which wrong credentials are remembered: asking again would not make them right."""
 _FETCH_TIMEOUT: Final = 10.0
-# One node fetches, the others look for its token; longer than a fetch takes, shorter than anybody waits.
+# One node fetches, the others look for its token; longer than a fetch takes, shorter than any caller waits.
 _LOCK_MS: Final = 3000
 _LOOKS: Final = 20
 _LOOK_EVERY: Final = 0.05
@@ -67,7 +67,7 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a token belongs to: the same app on another domain, or with another secret, is another."""
+    """What a token belongs to; the same app with another domain or secret is another place."""
 
     base_url: str
     app_id: str
@@ -81,12 +81,12 @@ class _Place:
 
     @property
     def identity(self) -> bytes:
-        """The record identity that seals the shared token; a changed secret has to prove itself."""
+        """The record identity that seals the shared token; covers the secret: a changed one has to prove itself."""
         return f"token\n{self.app_id}\n{self.shared}\n".encode() + self.secret
 
 
 class Tokens:
-    """Gives access tokens; in the common case a dictionary look-up."""
+    """Gives access tokens, usually by a dictionary look-up."""
 
     def __init__(self, api: FeishuApi, link: RedisLink, keys: Keys, seal: Seal, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._api = api
@@ -99,7 +99,7 @@ class Tokens:
         self._flights: dict[_Place, asyncio.Task[_Token]] = {}
 
     async def token(self, spec: BotSpec, kind: TokenKind = "tenant") -> str:
-        """A token that is good for half a minute at least; FeishuError when none can be had."""
+        """A token that is good for at least half a minute; raises FeishuError."""
         place = _place(spec, kind)
         held = self._held.get(place)
         now = self._clock.now()
@@ -114,11 +114,11 @@ class Tokens:
                 raise _no_token(error, until - now)
             del self._refused[place]
         flight = self._flights.get(place) or self._fly(place, spec, None)
-        # Shielded: who asked first may be cancelled, the others still wait for it.
+        # Shielded: the first caller may be cancelled while others still wait.
         return (await asyncio.shield(flight)).value
 
     async def drop(self, spec: BotSpec, token: str, kind: TokenKind = "tenant") -> None:
-        """Forget a token that Feishu did not accept, here and in Redis, unless it was replaced meanwhile."""
+        """Forget a token that Feishu rejected, here and in Redis, unless it was replaced meanwhile."""
         place = _place(spec, kind)
         held = self._held.get(place)
         if held is not None and held.value == token:
@@ -131,7 +131,7 @@ class Tokens:
             pass  # the other nodes find out by themselves
 
     async def close(self) -> None:
-        """Stop what is being fetched."""
+        """Stop fetching."""
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()
@@ -144,13 +144,13 @@ class Tokens:
         def landed(task: asyncio.Task[_Token]) -> None:
             del self._flights[place]
             if not task.cancelled():
-                task.exception()  # seen, though everyone who waited may be gone
+                task.exception()  # retrieved, since everyone who waited may be gone
 
         task.add_done_callback(landed)
         return task
 
     async def _renew(self, place: _Place, spec: BotSpec, old: _Token) -> _Token:
-        """In the background, while the old token still serves: another node's new one, or a fetch."""
+        """Renew in the background, while the old token serves: take another node's new one, or fetch."""
         later = _Token(old.value, old.expires, self._clock.now() + _RENEW_AGAIN)
         self._held[place] = later
         try:
@@ -169,7 +169,7 @@ class Tokens:
             return later
 
     async def _find(self, place: _Place, spec: BotSpec) -> _Token:
-        """A token where this process has none: the shared one, or a fetch."""
+        """A token if this process has none: the shared one, or a fetched one."""
         try:
             shared = (await self._read(place, spec))[1]
             if shared is None and not await self._lock(place):
@@ -220,7 +220,7 @@ class Tokens:
 
     def _token(self, value: str, expires: float) -> _Token:
         left = expires - self._clock.now()
-        # Where tokens live shorter than the bound at which they are renewed: at half of their life.
+        # Tokens that live shorter than the bound for renewal are renewed at half their life.
         return _Token(value, expires, expires - (RENEW_BELOW if left > RENEW_BELOW else left / 2))
 
     async def _share(self, place: _Place, spec: BotSpec, token: _Token) -> None:
@@ -237,7 +237,7 @@ class Tokens:
             log.warning("token could not be shared with other nodes", bot=spec.id, reason=str(error))
 
     async def _read(self, place: _Place, spec: BotSpec) -> tuple[bytes | None, _Token | None]:
-        """The shared token, sealed and open; the second is None where it is absent, old, or not ours to open."""
+        """The shared token, sealed and open; the second is None if it is absent, old, or not ours to open."""
         with guard():
             sealed: Any = await self._link.commands.get(self._keys.token(place.app_id, place.shared))
         if sealed is None:
@@ -246,7 +246,7 @@ class Tokens:
             plain: Any = orjson.loads(await self._seal.open(spec.id, sealed, place.identity))
             token = self._token(str(plain["token"]), float(plain["expires"]))
         except (SealBroken, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            return sealed, None  # of another bot with the same app, or of another version
+            return sealed, None  # from another bot with the same app, or another version
         return sealed, token if token.expires - self._clock.now() > _TOO_OLD else None
 
     async def _lock(self, place: _Place) -> bool:
@@ -258,7 +258,7 @@ class Tokens:
 
 
 def _no_token(error: FeishuRefused, seconds: float) -> AppRefused:
-    """Whatever the code says: without a token nothing of the app is taken; asked for again after so many `seconds`."""
+    """Whatever the code says, Feishu takes nothing from an app without a token; ask again after `seconds`."""
     return AppRefused(str(error), code=error.code, status=error.status, log_id=error.log_id, retry_after=seconds)
 
 

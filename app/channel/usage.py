@@ -1,4 +1,4 @@
-"""How much of Feishu's limits is used, and who waits: read from Redis alone, for alerts, metrics and dashboard."""
+"""How much of Feishu's limits is used, and what waits: read from Redis, for alerts, metrics and the dashboard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.core.redis import RedisLink
 
 _USE = Script(Path(__file__).parent / "use.lua")
 _MICROS: Final = 1_000_000
-# So young a month says nothing of its end yet: a few calls in its first minutes would be thousands.
+# A younger month says nothing about its end: a few calls in its first minutes would project to thousands.
 _TELLING: Final = 3 * 86_400.0
 
 
@@ -31,21 +31,21 @@ class LimitUse:
 
     kind: BoundKind
     name: str
-    """The app id, chat id, open id, message id or card id; of a custom bot a digest of its address."""
+    """The app id, chat id, open id, message id or card id; for a custom bot a digest of its address."""
     api: str
-    """Set for `app`: each API of an app has a bound of its own."""
+    """Set for `app`: each API of an app has its own bound."""
     used: int
     """Calls within the last `span`."""
     mean: float
-    """Calls within a `span`, as the mean of the last minute: five a second are used up though some second has four."""
+    """Calls in a `span`, averaged over the last minute: a bound of five is used up even if some second has four."""
     allowed: int
-    """Calls that the hub allows itself within it, headroom taken off."""
+    """Calls that the hub allows itself in it, headroom subtracted."""
     span: float
     """Seconds, as Feishu counts: 1 or 60."""
     waiting: int
-    """Calls that wait for a slot under this bound; a second old."""
+    """Calls that were waiting for a slot under this bound up to a second ago."""
     wait: float
-    """Seconds: how long the one that waits longest has waited, or how far ahead the last slot given is."""
+    """Seconds that the longest waiting call has waited, or how far ahead the last slot given is."""
     paused_until: float | None
     """Seconds since the epoch, where Feishu asked to pause."""
 
@@ -65,13 +65,13 @@ class QuotaUse:
     allowed: int | None
     """None: not known, the calls are only counted."""
     projected: int
-    """Calls that it will be when the month ends, if it goes on like this; at first as if three days had passed."""
+    """Calls by the end of the month at this rate; at first as if three days had passed."""
     stopped: bool
     """Whether Feishu said that the month is used up."""
 
 
 class Usage:
-    """Reads what processes that send told within the last seconds; each call raises StoreUnavailable."""
+    """Reads what sending processes reported in the last seconds; each call raises StoreUnavailable."""
 
     def __init__(self, link: RedisLink, keys: Keys, limits: SendLimits, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._link = link
@@ -80,11 +80,11 @@ class Usage:
         self._allowed |= {name: quota.per_month for name, quota in limits.quotas.items()}
         self._clock = clock
         self._minute = limits.horizon - _MICROS
-        """Feishu's minute, stretched by the headroom, µs: so long all grants are remembered."""
+        """Feishu's minute, stretched by the headroom (µs): all grants are remembered that long."""
         self._pipe = Pipeliner(link.commands, cluster=link.cluster)
 
     async def read(self) -> list[LimitUse]:
-        """Every API of every app that was called within the minute, and of chats and the like the busiest ones."""
+        """Every API of every app called within the minute, and the busiest of chats and the like."""
         lines = await self._lines()
         asked = [
             self._pipe.submit(
@@ -127,12 +127,12 @@ class Usage:
         return found
 
     async def resume(self, group: str) -> bool:
-        """Have the bots of an account call again though Feishu said that its month is used up; whether it had."""
+        """Let an account's bots call again although Feishu said that its month is used up; whether it had said so."""
         with guard():
             return bool(await self._link.commands.delete(self._keys.quota_stop(group)))
 
     async def _lines(self) -> Sequence[dict[str, Any]]:
-        """What all processes told, one line a bound, bounded."""
+        """What all processes reported, one line for each bound, up to a limit."""
         with guard():
             names: Any = await self._link.commands.zrange(self._keys.limits, 0, -1)
             keys = [self._keys.limit_use(name.decode()) for name in names]

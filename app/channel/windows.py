@@ -1,4 +1,4 @@
-"""The law of the limiter, in memory: a node keeps it for itself while Redis is away."""
+"""The limiter's law in memory: each node keeps it for itself while Redis is away."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 Micros = int
-"""Microseconds: whole numbers, so that Redis' Lua and Python agree to the last digit."""
+"""Microseconds, as integers, so that Redis' Lua and Python agree to the last digit."""
 
 
 SOON: Final[Micros] = 1000
-"""So near a slot is not waited for: those of one instant are told apart by a microsecond."""
+"""A slot this near is not waited for: slots of one instant differ by a microsecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class Law(Protocol):
 
     @property
     def apart(self) -> Micros:
-        """How far apart slots are that are waited for, lest they come in bursts."""
+        """How far apart slots are that are waited for, so that they do not come in bursts."""
         ...
 
 
 def shared(window: Window, parties: int) -> Window:
-    """What each of so many may do on its own: a part of the count, or where that is below one, one in longer."""
+    """What each of `parties` may do on its own: a part of the count, or, if that is below one, one in a longer span."""
     count = window.count // parties
     return Window(count, window.span) if count else Window(1, window.span * parties // window.count)
 
 
 def earliest(grants: Sequence[Micros], wanted: Micros, windows: Sequence[Window]) -> Micros:
-    """The first time from `wanted` on that can join the sorted `grants` and keeps every window."""
+    """The first time from `wanted` on that joins the sorted `grants` without breaking a window."""
     slot = wanted
     while (later := _later(grants, slot, windows)) is not None:
         slot = later
@@ -58,7 +58,7 @@ def earliest(grants: Sequence[Micros], wanted: Micros, windows: Sequence[Window]
 
 
 def _later(grants: Sequence[Micros], slot: Micros, windows: Sequence[Window]) -> Micros | None:
-    """The time to which one of the windows moves `slot`, or None if all let it be."""
+    """The time to which one of the windows moves `slot`, or None if all permit it."""
     before = bisect_right(grants, slot)
     if before and grants[before - 1] == slot:
         # Grants are told apart by their time.
@@ -78,10 +78,10 @@ def _stands(grants: Sequence[Micros], slot: Micros) -> bool:
 
 
 class LocalWindows:
-    """Grants by key, with the same manners as `reserve.lua`."""
+    """Grants by key; behaves like `reserve.lua`."""
 
     def __init__(self, horizon: Micros, *, max_keys: int = 10_000) -> None:
-        """Over `max_keys` keys, those that say nothing any more are dropped."""
+        """Beyond `max_keys` keys, those that no longer matter are dropped."""
         self.horizon = horizon
         """How long grants are remembered."""
         self._max_keys = self._prune_at = max_keys
@@ -99,7 +99,7 @@ class LocalWindows:
         grace: Micros = 0,
         parties: int = 1,
     ) -> tuple[Micros, int | None]:
-        """The slot, the same under all laws, and None; where it is too late, which law delays it most.
+        """The slot, the same under all laws, and None; if it is too late, the law that delays it most.
 
         `wait` and `latest` are from `now`; `held` is kept or exchanged; `parties` share what is allowed.
         """
@@ -131,7 +131,7 @@ class LocalWindows:
         return slot, None
 
     def note(self, key: str, slot: Micros, now: Micros) -> None:
-        """Remember a grant that was made elsewhere (by Redis), for the time when Redis is away."""
+        """Remember a grant made by Redis, for when that is away."""
         insort(self._grants(key, now), slot)
 
     def since(self, start: Micros) -> dict[str, Sequence[Micros]]:
@@ -168,5 +168,5 @@ class LocalWindows:
     def _prune(self, now: Micros) -> None:
         stale = now - self.horizon
         self._logs = {key: grants for key, grants in self._logs.items() if grants and grants[-1] > stale}
-        # Where all of them still say something, looking again at once would find the same.
+        # If all of them still matter, looking again at once would find the same.
         self._prune_at = max(self._max_keys, 2 * len(self._logs))
