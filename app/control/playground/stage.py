@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from app.control.playground.asgi import AsgiApp, Receive, Scope, Send
 from app.control.playground.playground import Playground
 from app.core.sections import url_here
-from app.model.bot import BotSpec, Credentials
+from app.model.bot import Credentials
+from app.model.catalog import Catalog
 
 _PEOPLE: Final = ("小明", "Alice", "王芳")
 _GROUP: Final = "试验群 Playground"
@@ -31,10 +32,9 @@ class Running(Protocol):
     @property
     def public(self) -> tuple[str, int]: ...
     @property
-    def bots(self) -> Mapping[str, BotSpec]: ...
+    def registry(self) -> Catalog: ...
     @property
     def token_file(self) -> Path: ...
-    def on_bots(self, listener: Callable[[frozenset[str]], None]) -> None: ...
 
 
 class Stage:
