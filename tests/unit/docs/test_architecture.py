@@ -35,7 +35,9 @@ def test_every_method_stands_there_with_the_key_that_it_builds() -> None:
 
 
 def test_every_attribute_stands_there() -> None:
-    names = {value for name, value in vars(Keys()).items() if name != "prefix" and not name.startswith("_")}
+    names = {
+        value for name, value in vars(Keys()).items() if name not in ("prefix", "group") and not name.startswith("_")
+    }
     assert names - {f"hub:{rest}" for rest in re.findall(r"`hub:(\{?\w+\}?)`", " ".join(ROWS))} == set()
 
 
