@@ -1,4 +1,4 @@
-"""Conversations of a worker that is dead, or blocked, are given free at once instead of when their leases run out."""
+"""Frees the conversations of a dead or blocked worker at once, instead of when their leases run out."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = get_logger(__name__)
 
 
 class Abandons(Protocol):
-    """What gives claims free (`app.queue.leases`)."""
+    """What frees claims (`app.queue.leases`)."""
 
     async def abandon(self, owner: str, bots: Sequence[str], *, alive: bool = False) -> int: ...
 
 
 async def give_free(leases: Abandons, clock: Clock, owner: str, bots: Sequence[str], *, alive: bool = False) -> None:
-    """Give an owner's claims on conversations of `bots` free; `alive` where the owner may still be at one of them."""
+    """Free an owner's claims on conversations of `bots`; `alive` if the owner may still be working on one."""
     deadline = clock.monotonic() + _PATIENCE
     while clock.monotonic() < deadline:  # after that every lease has run out anyway
         try:

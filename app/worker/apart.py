@@ -1,4 +1,4 @@
-"""Bots that disturb others are kept apart: a worker process of their own, as long as there are any."""
+"""Keeps bots that disturb others apart: they get a worker process of their own, as long as there are any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = get_logger(__name__)
 
 
 class Apart:
-    """Acts on the quarantine: tells every worker who is in it, and has a lane for them."""
+    """Acts on the quarantine: tells every worker which bots are in it, and keeps a lane for them."""
 
     def __init__(self, quarantine: Quarantine, processes: Processes, catalog: Catalog) -> None:
         self._quarantine = quarantine
@@ -21,7 +21,7 @@ class Apart:
 
     @property
     def bots(self) -> tuple[str, ...]:
-        """Who is apart now."""
+        """The bots that are apart now."""
         return self._quarantine.bots
 
     def offend(self, bot: str, why: str) -> None:
@@ -35,15 +35,15 @@ class Apart:
             self._moved(bot, why)
 
     def reloaded(self, bots: frozenset[str]) -> None:
-        """Let those back whose directories changed since."""
+        """Let back those whose directories have changed."""
         self._released([bot for bot in bots if self._quarantine.pardon(bot, self._revision(bot))])
 
     def release_due(self) -> None:
-        """Let those back whose term is over."""
+        """Let back those whose term is over."""
         self._released(self._quarantine.release_due())
 
     def have_lane(self) -> None:
-        """Start their worker where they have none, as soon as the others are served again: those did nothing."""
+        """Start a worker for them if there is none, but only once the others, who did no wrong, are served again."""
         if self.bots and self._processes.serving and self._processes.of_kind("quarantine") is None:
             self._processes.spawn("quarantine", self.bots)
 

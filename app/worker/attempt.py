@@ -1,4 +1,4 @@
-"""One attempt at one event: opened, read, sifted, matched and run, to an outcome."""
+"""One attempt at one event: opens, reads, sifts, matches and runs it, to an outcome."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from app.worker.runner import Allowance, Runner
 from app.worker.sift import Sieve, from_program, names_somebody
 
 HOOK_TIME: Final = 30.0
-"""Seconds that the on_start, or on_stop, hooks of a bot may take."""
+"""Seconds that a bot's on_start or on_stop hooks may take."""
 
 _waits = BotHistogram(WAIT_SECONDS)
 _runs = BotHistogram(HANDLE_SECONDS)
@@ -45,7 +45,7 @@ log = get_logger(__name__)
 
 
 class Attempts:
-    """Makes attempts; what follows from their outcome is the dispatcher's."""
+    """Makes attempts; the dispatcher decides what follows from their outcome."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Attempts:
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`own` are the hub's own handlers, which stand before those of every bot; `tell` tells the node."""
+        """`own` are the hub's own handlers, which come before those of every bot; `tell` tells the node."""
         self._own = own or Bot()
         self._roster = roster
         self._runner = runner
@@ -72,7 +72,7 @@ class Attempts:
         self._clock = clock
 
     async def make(self, work: Work, resident: Resident) -> Outcome:
-        """Handle the event once; never raises but for a cancellation."""
+        """Handle the event once; raises nothing but a cancellation."""
         try:
             cipher = await self._keyring.cipher(work.bot)
             event = await self._read(work, cipher)
@@ -89,7 +89,7 @@ class Attempts:
         except HubError as error:
             return Outcome("failed", place_of(error), error.retry_after, final=not error.retryable)
         except Exception as error:
-            # A fault of the hub's own must not stop the conversations behind it: the event is retried, then buried.
+            # A fault of the hub must not stop the conversations behind it: the event is retried, then buried.
             # Its traceback would show what people wrote, where a console prints local values.
             place = place_of(error)
             log.error("event could not be handled, this is a fault of the hub", bot=work.bot, place=place)
@@ -115,7 +115,7 @@ class Attempts:
     async def _handle(self, work: Work, resident: Resident, cipher: Cipher, event: Event) -> Outcome:
         me = resident.me
         if me is None:
-            # Asked of Feishu only where it matters: most events name nobody, and must not wait for an answer.
+            # Asked of Feishu only if it matters: most events name nobody, and must not wait for an answer.
             needed = from_program(event) or names_somebody(event)
             me = await self._roster.me(resident) if needed else Me("", resident.spec.config.owners)
         if reason := await self._sieve.why_not(resident, me, event, work):
@@ -148,13 +148,13 @@ class Attempts:
                 orjson.dumps,
             )
         finally:
-            # Counted afterwards, all of it: somebody waits for the handler.
+            # All counting comes afterwards: somebody waits for the handler.
             _waits.observe(work.bot, waited)
             _runs.observe(work.bot, self._clock.monotonic() - began)
             _responses.observe(work.bot, max(0.0, self._clock.now() - work.entry.received))
 
     async def _answer(self, work: Work, resident: Resident, cipher: Cipher, event: Event, outcome: Outcome) -> Outcome:
-        """Give a callback its answer; one that failed gets an error toast at once, and is not tried again."""
+        """Answer a callback; a failed one gets an error toast at once, and is not tried again."""
         if outcome.ending in ("retry", "fenced", "store_away", "put_back"):
             return outcome
         answer = outcome.answer
@@ -167,7 +167,7 @@ class Attempts:
     # -- hooks ---------------------------------------------------------------------------------------------
 
     async def _start(self, resident: Resident) -> Outcome | None:
-        """Run on_start before the bot's first event here; an outcome when it failed."""
+        """Run on_start before the bot's first event here; returns an outcome if it failed."""
         async with resident.starting:
             if not resident.started:
                 outcome = await self._hooks(resident, resident.bot.start_hooks, "start")
@@ -177,7 +177,7 @@ class Attempts:
                     log.error("on_start failed, and its event with it", bot=resident.spec.id, reason=outcome.reason)
                     fault = f"on_start failed: {outcome.reason}"
                     self._told_of(resident, fault)
-                    # Never final: what no other attempt could heal of an event may be healed of a bot meanwhile.
+                    # Never final: a failure final for an event may be cured in the bot meanwhile.
                     return Outcome("failed", fault, outcome.after)
                 resident.started = True
                 if resident.bot.start_hooks:
@@ -193,7 +193,7 @@ class Attempts:
         bot = resident.spec.id
         cipher = await self._keyring.cipher(bot)
         allowance = Allowance(HOOK_TIME, clock=self._clock)
-        # A process starts a bot once: the instant makes its sends other ones than those of the start before.
+        # A process starts a bot once: the instant gives its sends other names than those of the start before.
         ctx = self._context(resident, cipher, None, None, allowance, f"{which}:{self._clock.now()}")
         return await self._runner.run(bot, partial(_run_hooks, hooks, ctx), ctx, allowance, orjson.dumps)
 

@@ -1,4 +1,4 @@
-"""Answers callbacks: in the HTTP response while Feishu waits, else late, by a way of its own for each kind."""
+"""Answers callbacks: in the HTTP response while Feishu waits, or else late, each kind in its own way."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from app.queue.work import Work
 from app.storage.cipher import Cipher
 
 START_WITHIN: Final = 30.0
-"""Seconds after which a callback that nobody started is given up: whoever pressed the button has gone."""
-# Feishu reverts an update that comes before the HTTP answer or beside it (Feishu docs: Delayed update).
+"""Seconds after which a callback that was not started is given up: whoever pressed the button has gone."""
+# Feishu reverts an update that comes before or together with the HTTP answer (Feishu docs: Delayed update).
 _AFTER_ANSWER: Final = 0.3
-# About as long as an outage of Redis may take for the answer to come all the same, and its handler to run once.
+# So that the answer still arrives after an outage of Redis of about this many tries, and its handler runs once.
 _TRIES: Final = 20
 _BETWEEN_TRIES: Final = 0.5
 _LEGACY: Final = "card.action.trigger_v1"
@@ -46,7 +46,7 @@ log = get_logger(__name__)
 
 
 class Answers:
-    """Hands the answer of a callback over, or brings it late."""
+    """Hands over the answer to a callback, or brings it late."""
 
     def __init__(self, calls: Calls, sender: Sender, ledgers: Ledgers, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._calls = calls
@@ -55,11 +55,11 @@ class Answers:
         self._clock = clock
 
     def expired(self, work: Work) -> bool:
-        """Whether it was not started in time; an operator's replay is never too late."""
+        """Whether it is too late to start; never for an operator's replay."""
         return work.entry.replay == 0 and work.starts == 1 and self._clock.now() - work.entry.received > START_WITHIN
 
     async def give(self, spec: BotSpec, cipher: Cipher, work: Work, event: Event, answer: bytes | None) -> None:
-        """Deliver the handler's answer (None: nothing changes); raises StoreUnavailable."""
+        """Deliver the handler's answer (None changes nothing); raises StoreUnavailable."""
         entry = work.entry
         document = _for_legacy(answer) if answer and event.type == _LEGACY else answer or b"{}"
         sealed = cipher.seal(document, result_aad(entry.event_id))
@@ -76,7 +76,7 @@ class Answers:
             log.warning("late answer not delivered", bot=work.bot, event_id=entry.event_id, error=type(error).__name__)
 
     async def _patiently_late(self, work: Work, sealed: bytes) -> bool:
-        """The same as `_is_late`, asked again through an outage: without it the handler would run a second time."""
+        """`_is_late`, repeated through an outage: otherwise the handler would run a second time."""
         for _ in range(_TRIES - 1):
             try:
                 return await self._is_late(work, sealed)
@@ -85,10 +85,10 @@ class Answers:
         return await self._is_late(work, sealed)
 
     async def _is_late(self, work: Work, sealed: bytes) -> bool:
-        """Hand the result to the gateway that waits; True where none does."""
+        """Hand the result to the waiting gateway; True if none waits."""
         entry = work.entry
         if entry.replay:
-            return True  # the HTTP request is long over, and the answer of the first time is none to this one
+            return True  # the HTTP request is long over, and the first answer does not answer this one
         return await self._calls.answer(work.bot, entry.event_id, work.log_id, sealed) == "late"
 
     async def _bring_late(self, spec: BotSpec, work: Work, event: Event, answer: dict[str, Any]) -> None:
@@ -106,14 +106,14 @@ class Answers:
             await self._tell_actor(spec, work, event, str(toast.get("content", "")))
 
     async def _tell(self, spec: BotSpec, event: Event, answer: dict[str, Any]) -> None:
-        """Have the store keep the card that a click was answered with, as if it had come late."""
+        """Store the card that a click was answered with, as if it had come late."""
         card = answer.get("card")
         if isinstance(card, dict) and event.type != _PREVIEW:
             body = {"card": _document(card)}
             await self._sender.tell(spec, Change(UPDATED_BY_TOKEN, event.message_id, body, event.chat_id))
 
     async def _tell_actor(self, spec: BotSpec, work: Work, event: Event, text: str) -> None:
-        """A toast has no late way: its words come as a card that only the actor sees, where the chat can have one."""
+        """A toast cannot come late: send its words as a card that only the actor sees, if the chat can have one."""
         if not (event.chat_id and event.user_id and text):
             return
         card = {
@@ -123,14 +123,14 @@ class Answers:
         try:
             await self._sender.ephemeral(spec, event.chat_id, event.user_id, card)
         except FeishuRefused:
-            # Private chats have no ephemeral cards (Feishu docs: ephemeral cards, images, files), and need none.
+            # Private chats cannot have ephemeral cards (Feishu docs: ephemeral cards, images, files), and need none.
             name = SendName(spec.id, event.id, work.entry.replay, "im.message.create", event.user_id, 0)
             message = Outbound(Target("open_id", event.user_id), *render(text))
             await self._sender.send(spec, message, name, self._ledgers.of(work))
 
 
 def _document(card: dict[str, Any]) -> dict[str, Any]:
-    """The card of an answer as an update wants it: raw cards bare, templates with their type."""
+    """The card of an answer in the form of an update: raw cards bare, templates with their type."""
     data = card.get("data")
     return data if card.get("type") == "raw" and isinstance(data, dict) else card
 

@@ -1,4 +1,4 @@
-"""What is wrong with the code of a node's bots, put together from what its worker processes say."""
+"""What is wrong with the code of a node's bots, collected from its worker processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.worker.processes import Processes
 
 @dataclass(frozen=True, slots=True)
 class HandlerFault:
-    """Why the code of a bot cannot be used as it stands in its file."""
+    """Why the code in a bot's files cannot be used."""
 
     text: str
     runs: bool
@@ -19,7 +19,7 @@ class HandlerFault:
 
 
 class CodeFaults:
-    """Faults of the code that the present workers have, and of newer code that was turned down."""
+    """Faults of the code that the present workers have, and of newer code that was rejected."""
 
     def __init__(self, processes: Processes, catalog: Catalog) -> None:
         self._processes = processes
@@ -27,7 +27,7 @@ class CodeFaults:
         self._refused: dict[str, str] = {}
         """What kept the newest code from replacing code that works."""
         self._unstarted: dict[str, tuple[str, str]] = {}
-        """For each bot whose latest on_start failed: its revision then, and why."""
+        """The revision and fault of each bot whose latest on_start failed."""
 
     def all(self) -> dict[str, HandlerFault]:
         """The fault of each bot that has one."""
@@ -43,20 +43,20 @@ class CodeFaults:
         return kept | found
 
     def refuse(self, faults: Mapping[str, str]) -> None:
-        """Newer code has these faults and is not used: the code before it goes on."""
+        """Newer code has these faults and is not used; the code before it still runs."""
         self._refused = dict(faults)
 
     def replace(self) -> None:
-        """Newer code took over: nothing that was said of the code before it holds any more."""
+        """Newer code took over: forget the faults of the code before it."""
         self._refused = {}
         self._unstarted = {}
 
     def forget_removed(self) -> None:
-        """The bots have changed: drop what was said of newer code of those that are gone."""
+        """The bots have changed: forget the rejected code of those that are gone."""
         self._refused = {bot: fault for bot, fault in self._refused.items() if bot in self._catalog.bots}
 
     def started(self, bot: str, revision: str, fault: str) -> None:
-        """A bot's on_start hooks ran; `fault` says why they failed, and is empty where they did not."""
+        """A bot's on_start hooks ran; `fault` says why they failed, or is empty."""
         if fault:
             self._unstarted[bot] = revision, fault
         else:

@@ -1,4 +1,4 @@
-"""Takes ready conversations, fairly over bots, as far as each bot has slots here."""
+"""Takes ready conversations, fairly among bots, as far as each bot has slots here."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from app.worker.looks import HAND_OVER
 from app.worker.outcome import place_of
 from app.worker.roster import Roster
 
-# A blocked read ends by itself so often, so that a worker that retires need not break it off and lose what it takes.
-# One whose loop was held by bot code, so that its node let others take over, has waited longer than that.
+# A blocked read ends by itself after this time, so that a worker that retires need not break it off and lose what it
+# takes. If bot code held the loop until others took over, the read has lasted longer than that.
 _BLOCK: Final = HAND_OVER
 # How long a bot's wake token waits here for a slot before another node may use it.
 _HOLD: Final = 0.05
-# A bot that nobody here serves: long enough not to spin, short enough for a node that does.
+# The same for a bot not served here: long enough not to spin, short enough for a node that does serve it.
 _HOLD_FOREIGN: Final = 0.2
 _AT_ONCE: Final = 64
 _LEAST_CALL_SLOTS: Final = 4
-# What is taken of a bot in one step where there is room for it: it is another bot's turn then.
+# Conversations taken of a bot in one step, if there is room; then it is another bot's turn.
 _TURN: Final = 8
 _LOOK_EVERY: Final = 1.0
 _FIRST_PAUSE: Final = 0.1
@@ -67,7 +67,7 @@ class Consumer:
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`work_through` is also told how many `stalls` of the loop there were when the work was asked for."""
+        """`work_through` also gets the number of the loop's `stalls` when the work was asked for."""
         self._lane = lane
         self._mailbox = mailbox
         self._fetch = fetch
@@ -79,14 +79,14 @@ class Consumer:
         self._desks: dict[str, _Desk] = {}
         self._usual = 1
         self._narrow: set[str] = set()
-        """Bots for which there may be less room than as a rule."""
+        """Bots that may have less room than the rule."""
         self._stopping = False
         self.tasks: set[asyncio.Task[None]] = set()
         """The conversations that are being worked through."""
         self._errands: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until `stop`; outlives every outage. Not for the quarantine lane, which gets its tokens from the node."""
+        """Run until `stop`; outlives every outage. Not for the quarantine lane, which gets its tokens from the node."""
         pause = _FIRST_PAUSE
         while not self._stopping:
             try:
@@ -104,12 +104,12 @@ class Consumer:
                 await self._clock.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
             except Exception as error:
-                # Without this task the worker would live on and take nothing, for no bot.
+                # Without this task the worker would live on and take no work for any bot.
                 log.error("no work was fetched, this is a fault of the hub", place=place_of(error))
                 await self._clock.sleep(_LONGEST_PAUSE)
 
     def refit(self) -> None:
-        """The bots have changed: find out anew for how much there is room."""
+        """The bots have changed: find out again how much room there is."""
         self._usual = min(_TURN, -(-self._roster.least_workers() // self._lane.share))
         self._narrow.update(self._desks)
 
@@ -134,7 +134,7 @@ class Consumer:
             await self._clock.sleep(_LOOK_EVERY)
 
     def offer(self, bot: str) -> None:
-        """A wake token of a bot: it has ready conversations."""
+        """Take a bot's wake token: it has ready conversations."""
         if self._stopping:
             self._errand(self._return(bot))
             return
@@ -152,7 +152,7 @@ class Consumer:
     # -- what a read brings --------------------------------------------------------------------------------
 
     def _room(self) -> Room:
-        """For how much there is room now. Until the read ends it only grows."""
+        """How much room there is now. It can only grow until the read ends."""
         rooms: dict[str, tuple[int, int]] = {}
         for bot in tuple(self._narrow):
             desk = self._desk(bot)
@@ -183,7 +183,7 @@ class Consumer:
     # -- slots ---------------------------------------------------------------------------------------------
 
     def _use(self, desk: _Desk) -> None:
-        """Use the token if a slot is free; else look for callbacks, which have slots of their own; else wait."""
+        """Use the token if a slot is free; otherwise look for callbacks, which have their own slots, or wait."""
         if desk.taking or self._stopping:
             return
         free, call_slots = self._free(desk)
@@ -213,7 +213,7 @@ class Consumer:
         try:
             works = await self._mailbox.take(desk.bot, self._lane.owner, free, calls=calls)
         except StoreUnavailable:
-            # Whether it was taken is not known: what was runs out its lease, the sweep brings the token back.
+            # Whether anything was taken is not known: if so, its lease runs out; the sweep brings the token back.
             works = []
         finally:
             desk.taking = False

@@ -1,4 +1,4 @@
-"""The verbs of one event, for real: named sends under the event's claim, sealed state, and no word after the end."""
+"""The real verbs of one event: named sends under the event's claim, sealed state, and nothing after its end."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from app.worker.reminders import Reminders
 CREATE: Final = "im.message.create"
 REPLY: Final = "im.message.reply"
 LATER: Final = "later"
-"""Names what is put on the outbox; it is sent by `CREATE`, under a name of its own."""
+"""Names what is put on the outbox, which is then sent under a name of its own."""
 _MORE_TRIES: Final = 2
 _BETWEEN_TRIES: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the verbs of every event work with."""
+    """What the verbs of all events work with."""
 
     sender: Sender
     ledgers: Ledgers
@@ -49,7 +49,7 @@ class Means:
 
 
 class EventVerbs:
-    """Implements `app.sdk.verbs.Verbs` for one attempt; without `work` (hooks) nothing is remembered as sent."""
+    """Implements `app.sdk.verbs.Verbs` for one attempt; without `work` (in hooks) sends are not remembered."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class EventVerbs:
     ) -> None:
         """`origin` names the sends: the event's dedup identity, or what a hook runs for.
 
-        `on_wait` is told of each wait for a send slot, in seconds, before it begins.
+        `on_wait` is called with the seconds of each wait for a send slot before it begins.
         """
         self._means = means
         self._spec = spec
@@ -166,7 +166,7 @@ class EventVerbs:
         work, place = self._claimed(), _place(scope, key)
         aad = _state_aad(place)
         seen = await self._means.ledgers.state_get(self._spec.id, place)
-        while True:  # whoever is met here has got his own change through, so this ends
+        while True:  # ends, since whoever got in between has made a change
             after = change(None if seen is None else self._cipher.open(seen, aad))
             if after is None:
                 return False
@@ -195,8 +195,8 @@ class EventVerbs:
 
     async def _put(self, target: Target, content: Content) -> str:
         pages = await self._means.sender.pages(self._spec, content, on_wait=self._on_wait)
-        # Named as a send is: who handles the event a second time finds its message there. A hook has no event, so that
-        # what it says is said at each start.
+        # Named like a send: a second attempt at the event finds its message there. A hook has no event, so what it says
+        # is said at each start.
         name = self._name(LATER, target)
         names = [replace(name, part=number) for number in range(len(pages))]
         ids = [id_of(one.uuid) if self._work is not None else new_id() for one in names]
@@ -226,10 +226,9 @@ class EventVerbs:
 
 
 class _Patient:
-    """A sent record that asks again before it gives up.
+    """A sent record that tries again before it gives up.
 
-    Bot code that blocks its loop for a second lets the time-outs of calls under way pass. That must not send a handler
-    through a second time.
+    While bot code blocks the loop for a second, calls under way time out; that must not make a handler run twice.
     """
 
     def __init__(self, ledger: CardLedger) -> None:
@@ -248,7 +247,7 @@ class _Patient:
 
 
 def _answer_target(event: Event, in_thread: bool) -> Target:
-    # The message of a callback is the bot's own card: an answer goes to its chat.
+    # The message of a callback is the bot's own card: what it says goes to the chat.
     if event.message_id and not event.is_callback:
         return Target("reply", event.message_id, event.chat_id, in_thread)
     if event.chat_id:
@@ -257,7 +256,7 @@ def _answer_target(event: Event, in_thread: bool) -> Target:
 
 
 def _place(scope: str, key: str) -> str:
-    """Where a value is kept: the author's key is hashed, since it may be made of what people wrote."""
+    """Where a value is kept: the author's key is hashed, since it may hold what people wrote."""
     return f"{scope}:{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 

@@ -1,4 +1,4 @@
-"""Tells the timetable the schedules of the bots whose code is here: only workers know it."""
+"""Tells the timetable the schedules of bots: they are in their code, which only workers have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.worker.outcome import place_of
 from app.worker.roster import Resident, Roster
 
 _LOOK_EVERY: Final = 1.0
-# What Redis forgets (a shredded bot, a server that was emptied) is declared anew this soon.
+# What Redis forgets (a shredded bot, an emptied server) is declared again this soon.
 _ASK_EVERY: Final = 10.0
 
 log = get_logger(__name__)
@@ -29,7 +29,7 @@ class Declarer:
         self._ask_at = 0.0
 
     async def run(self) -> None:
-        """Until cancelled; outlives every outage."""
+        """Run until cancelled; outlives every outage."""
         while True:
             try:
                 await self.declare()
@@ -40,7 +40,7 @@ class Declarer:
             await self._clock.sleep(_LOOK_EVERY)
 
     async def declare(self) -> None:
-        """Declare what is new since the last call, or known no more."""
+        """Declare what is new since the last call, or no longer known."""
         if self._clock.monotonic() >= self._ask_at:
             self._ask_at = self._clock.monotonic() + _ASK_EVERY
             having = [bot for bot, resident in self._declared.items() if resident.schedules]

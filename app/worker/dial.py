@@ -1,4 +1,4 @@
-"""Shows the node whose code is on a worker's loop, through memory that both share and a death does not wipe."""
+"""Shows the node whose code is on a worker's loop, in shared memory that outlives the worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 SLOTS: Final = 64
-"""Worker processes that one node can have at once, those that retire and run alone included."""
+"""Worker processes that one node can have at once, including those that retire or run an event alone."""
 THREADS: Final = 32
 """Threads of plain `def` handlers that a worker can show; one more runs unseen."""
 
@@ -28,7 +28,7 @@ NANO: Final = 1_000_000_000
 TICK: Final = 0.05
 """Seconds between two signs of life of a worker's loop."""
 HOLD_NOTICED: Final = 0.1
-"""Seconds from which a bot that holds the loop is named in log and metric."""
+"""Seconds after which a bot that holds the loop is named in log and metric."""
 
 T = TypeVar("T")
 
@@ -46,19 +46,19 @@ class Holder:
 
 
 class Dials:
-    """The shared memory: a slot a worker process, in it cells for the loop, for each thread and for the tick."""
+    """The shared memory: a slot for each worker process, with cells for the loop, each thread and the tick."""
 
     def __init__(self, slots: int = SLOTS) -> None:
-        """Made before any fork: children see the same pages."""
+        """Must be made before any fork, so that children see the same pages."""
         self.slots = slots
         self.memory = mmap.mmap(-1, slots * _SLOT_SIZE)
 
     def on_loop(self, slot: int) -> Holder | None:
-        """Whose step is on the loop of the worker in `slot`, if one is."""
+        """Whose step is on the loop of the worker in `slot`, if any."""
         return self._read(slot * _SLOT_SIZE)
 
     def in_threads(self, slot: int) -> list[Holder]:
-        """Whose plain functions run in threads of the worker in `slot`."""
+        """Whose plain functions are running in threads of the worker in `slot`."""
         first = slot * _SLOT_SIZE
         cells = (self._read(first + _CELL_SIZE * (1 + n)) for n in range(THREADS))
         return [holder for holder in cells if holder is not None]
@@ -69,12 +69,12 @@ class Dials:
         return int(at)
 
     def note_import(self, slot: int, bot: str) -> None:
-        """Show whose code the worker in `slot` imports now; an empty name for nobody's."""
+        """Show whose code the worker in `slot` is importing; an empty name means nobody's."""
         name = bot.encode()
         _NAME.pack_into(self.memory, slot * _SLOT_SIZE + _IMPORT_AT + _NAME_AT, len(name), name)
 
     def importing(self, slot: int) -> str:
-        """Whose code the worker in `slot` imports, if any."""
+        """Whose code the worker in `slot` is importing, if any."""
         length, name = _NAME.unpack_from(self.memory, slot * _SLOT_SIZE + _IMPORT_AT + _NAME_AT)
         return str(name[:length].decode(errors="replace"))
 
@@ -83,7 +83,7 @@ class Dials:
         self.memory[slot * _SLOT_SIZE : (slot + 1) * _SLOT_SIZE] = bytes(_SLOT_SIZE)
 
     def _read(self, at: int) -> Holder | None:
-        # A writer sets the name before the instant: an instant that stands on both sides of it belongs to it.
+        # A writer sets the name before the instant: a name read between two equal instants belongs to them.
         (since,) = _SINCE.unpack_from(self.memory, at)
         if since == 0:
             return None
@@ -95,7 +95,7 @@ class Dials:
 
 
 class Dial:
-    """A worker's own end: set around every step of bot code, clear otherwise (under a microsecond a step)."""
+    """A worker's end: set around every step of bot code, clear otherwise (under a microsecond a step)."""
 
     def __init__(self, dials: Dials, slot: int, on_hold: Callable[[str, int, float], None] | None = None) -> None:
         """`on_hold(bot, since, seconds)` is called on the loop after a step that took over `HOLD_NOTICED`."""
@@ -120,15 +120,15 @@ class Dial:
         self._timer = asyncio.get_running_loop().call_later(TICK, self.tick)
 
     def rest(self) -> None:
-        """The loop is about to end: nobody is to wait for it to turn."""
+        """The loop is about to end: nobody shall wait for it to turn."""
         if self._timer is not None:
             self._timer.cancel()
         _SINCE.pack_into(self._memory, self._loop_cell + _TICK_AT, 0)
 
     def stalls(self) -> int:
-        """How often the loop has stood still for so long that a node may have given its work to others.
+        """How often the loop has stood still so long that the node may have given its work to others.
 
-        One that ends just now counts: whoever was ready behind it comes before the tick.
+        A stall that ends just now counts: tasks that were ready behind it run before the tick.
         """
         now = time.monotonic_ns()
         if now - self._turned > self._limit:
@@ -142,7 +142,7 @@ class Dial:
         return self._since if self.bot is not None else 0
 
     def enter(self, bot: str) -> None:
-        """A step of this bot's code begins."""
+        """Note that a step of this bot's code begins."""
         if self._named is not bot:
             self._write_name(self._loop_cell, bot)
             self._named = bot
@@ -151,7 +151,7 @@ class Dial:
         _SINCE.pack_into(self._memory, self._loop_cell, since)
 
     def leave(self) -> None:
-        """The step ended."""
+        """Note that the step ended."""
         _SINCE.pack_into(self._memory, self._loop_cell, 0)
         bot, self.bot = self.bot, None
         held = time.monotonic_ns() - self._since
@@ -177,7 +177,7 @@ class Dial:
         return Watched(coroutine, self, bot)
 
     def task_factory(self, loop: Any, coroutine: Any, **options: Any) -> Any:
-        """Makes tasks: one that bot code starts is watched as the bot's own (`loop.set_task_factory`)."""
+        """Make a task, watched as the bot's own if bot code starts it (`loop.set_task_factory`)."""
         if self.bot is not None:
             coroutine = Watched(coroutine, self, self.bot)
         return asyncio.Task(coroutine, loop=loop, **options)
@@ -188,11 +188,11 @@ class Dial:
 
 
 class BotExit(Exception):
-    """Bot code asked the whole process to end (sys.exit), which is not its to end: its task fails instead."""
+    """Bot code asked the whole process to end (sys.exit), which it may not: its task fails instead."""
 
     @classmethod
     def of(cls, error: BaseException) -> BotExit:
-        """With the place where it was asked."""
+        """Build it with the place of the request."""
         return cls(type(error).__name__).with_traceback(error.__traceback__)
 
 
@@ -222,7 +222,7 @@ class Watched(Coroutine[Any, Any, T], Awaitable[T]):
         try:
             return self._send(value)
         except (SystemExit, KeyboardInterrupt) as error:
-            # From a task of its own asyncio would let it out of the loop, and end every bot's work.
+            # From a task of the bot's own asyncio would let it out of the loop, and end every bot's work.
             raise BotExit.of(error) from None
         finally:
             self._dial.leave()

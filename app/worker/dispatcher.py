@@ -1,4 +1,4 @@
-"""One conversation at a time: its events in order, each to its end, and what follows from how it ended."""
+"""Works through a conversation: its events in order, each to its end, and what follows from how it ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.worker.roster import Resident, Roster
 
 SUSPECT_DEATHS: Final = 2
 """Processes that died with an event before it runs alone."""
-# After so many events in a row a conversation goes to the end of the line behind the bot's others.
+# After this many events in a row a conversation goes to the end of the line, behind the bot's others.
 _TURNS_IN_A_ROW: Final = 100
 _STORE_PAUSE: Final = 0.5
 
@@ -37,12 +37,12 @@ class Alone(Protocol):
     """What runs one event in a process of its own (`app.worker.solo`)."""
 
     async def run(self, work: Work) -> Outcome | None:
-        """Its outcome; None when that process died."""
+        """Its outcome; None if that process died."""
         ...
 
 
 class Dispatcher:
-    """Works conversations through; one task each, made by the consumer."""
+    """Works through conversations, each in a task made by the consumer."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Dispatcher:
         self._alone = alone
         self._clock = clock
         self.ending = False
-        """Set when the worker takes nothing new: each conversation is let go after its present event."""
+        """Set when the worker takes nothing new: each conversation is released after its present event."""
 
     async def work_through(self, first: Work, stalls: int) -> None:
         """Handle the conversation's events, and then those of others that are ready, until none is left or one is lost.
 
-        Ending an event and taking the next is one step: a slot is not empty while Redis is asked for more. `stalls`
-        of the loop there were when the first was asked for: if there are more now, it may be another worker's.
+        Ending an event and taking the next is one step: a slot is not empty while Redis is asked for more. `stalls` is
+        the loop's count when the first was asked for: if there are more now, it may be another worker's.
         """
         task = asyncio.current_task()
         assert task is not None
@@ -97,7 +97,7 @@ class Dispatcher:
             self._claims.let_go(held, task)
 
     async def _still_held(self, work: Work) -> None:
-        """Raises Fenced where the node gave it to another worker while this one stood still."""
+        """Raise Fenced if the node gave it to another worker while this one stood still."""
         try:
             lost = await self._leases.extend([work])
         except StoreUnavailable:
@@ -158,7 +158,7 @@ class Dispatcher:
         mailbox = self._mailbox
         match step.do:
             case "finish":
-                # Callbacks have slots of their own, in which nothing else is to run.
+                # Callbacks have their own slots, in which nothing else shall run.
                 another = work.entry.kind != "call"
                 return await kept(lambda: mailbox.finish(work, go_on=go_on, another=another), self._clock)
             case "bury":

@@ -48,11 +48,11 @@ class _Forker:
         self._control = control
         self._worker_main = worker_main
         self._children: dict[int, int] = {}
-        """The number of each worker process, by its process id."""
+        """The numbers of the worker processes, by process id."""
         self._text = b""
 
     def run(self) -> None:
-        """Until the node hangs up."""
+        """Run until the node hangs up."""
         # A terminal's Ctrl-C and a supervisor's SIGTERM reach the whole group: the node decides what they mean.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -61,7 +61,7 @@ class _Forker:
         signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _noted)
         gc.collect()
-        gc.freeze()  # the collector would else write to every page that children share
+        gc.freeze()  # otherwise the collector would write to every page that children share
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(alarm, selectors.EVENT_READ)
@@ -120,7 +120,7 @@ class _Forker:
             except SystemExit as leaving:
                 status = leaving.code if isinstance(leaving.code, int) else 0
             except BaseException:
-                # The last line of defence of a process: nothing above it would tell why it ended.
+                # The process's last line of defence: nothing above it would say why it ended.
                 traceback.print_exc()
             finally:
                 flush()
@@ -132,7 +132,7 @@ class _Forker:
         node_end.close()
 
     def _kill(self, number: int, signum: int) -> None:
-        # A child keeps its id until it is reaped here: no other process can be hit.
+        # A child keeps its id until it is reaped here, so no other process can be hit.
         for pid, known in self._children.items():
             if known == number:
                 os.kill(pid, signum)
@@ -155,7 +155,7 @@ class _Forker:
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux; elsewhere the closed socket tells it)."""
+    """Have the kernel kill this process when its parent dies (on Linux; elsewhere the closed socket tells it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before that was set

@@ -1,4 +1,4 @@
-"""A thread that extends the leases of what this worker holds, whether or not bot code blocks the loop."""
+"""A thread that extends this worker's leases, whether or not bot code blocks the loop."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin; needs a running loop, which is told of lost claims."""
+        """Begin; needs a running loop, which hears of lost claims."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
-        """End, after a beat that is under way."""
+        """End, after the beat that is under way."""
         self._ended.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 2.0)
@@ -74,7 +74,7 @@ class Heartbeat:
                 away = True
                 continue
             except Exception as error:
-                # Without this thread every claim of the worker would run out again and again.
+                # Without this thread every claim of the worker would expire again and again.
                 log.error("leases not extended, this is a fault of the hub", place=place_of(error))
                 continue
             if lost and self._loop is not None:
@@ -87,7 +87,7 @@ class Heartbeat:
 
     def _extend(self, client: redis.Redis) -> list[Work]:
         gone_now = keep_alive(client, self._keys, self._claims.living(), lease_ms=self._lease_ms)
-        # A claim that ends between the look here and the script there is not lost: one that is, still is next time.
+        # A claim that ended between the look here and the script there is not lost; a lost one still is next time.
         lost = [work for work in gone_now if (work.bot, work.claim) in self._suspected]
         self._suspected = {(work.bot, work.claim) for work in gone_now}
         return lost

@@ -13,21 +13,21 @@ from app.core.metrics import LOOP_HELD
 from app.model.bot import HANDLER_MODULES
 from app.worker.dial import HOLD_NOTICED, NANO, Dial
 
-# A step that is told of is looked at at least once in its second half, whenever it began.
+# A step that is reported was looked at at least once in its second half, whenever it began.
 _LOOK_EVERY: Final = HOLD_NOTICED / 2
 
 log = get_logger(__name__)
 
 
 class Holds:
-    """Looks from `start` until `stop`, at nothing while steps are short."""
+    """Looks from `start` until `stop`; at nothing while steps are short."""
 
     def __init__(self) -> None:
         self._ended = threading.Event()
         self._seen: tuple[int, str | None] = 0, None
 
     def start(self, dial: Dial) -> None:
-        """Begin; to be called in the loop's own thread."""
+        """Begin; call it in the loop's own thread."""
         watch = threading.Thread(target=self._watch, args=(dial, threading.get_ident()), name="holds", daemon=True)
         watch.start()
 
@@ -36,7 +36,7 @@ class Holds:
         self._ended.set()
 
     def tell(self, bot: str, since: int, seconds: float) -> None:
-        """Count and log a step that was too long, with where it last was; called on the loop (`Dial`)."""
+        """Count and log a step that was too long, with its last place; called on the loop (`Dial`)."""
         LOOP_HELD.labels(bot).inc()
         # Code in C that keeps the interpreter to itself lets no thread look.
         place = self._seen[1] if self._seen[0] == since else None

@@ -11,7 +11,7 @@ LaneKind = Literal["shared", "quarantine", "solo"]
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One worker process: which bots it serves, where its dial is, under which name it claims conversations."""
+    """One worker process: which bots it serves, where its dial is, and under which name it claims conversations."""
 
     number: int
     """Counted by the node; never used twice."""
@@ -21,14 +21,14 @@ class Lane:
     owner: str
     """Owner of its claims: node, boot and lane, without spaces."""
     share: int = 1
-    """Over how many processes a bot's `server.workers` are divided."""
+    """Among how many processes a bot's `server.workers` are divided."""
     bots: tuple[str, ...] = ()
-    """Shared: the bots that it must leave alone. Quarantine: the only ones that it serves."""
+    """In a shared lane the bots to leave alone; in the quarantine lane the only ones served."""
     line: socket.socket | None = field(default=None, compare=False)
     """Its end of the line to the node."""
 
     def order(self) -> dict[str, Any]:
-        """All but the line, for JSON."""
+        """Everything but the line, for JSON."""
         return {
             "number": self.number,
             "slot": self.slot,

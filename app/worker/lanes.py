@@ -26,7 +26,7 @@ from app.worker.solo import SoloDesk
 from app.worker.successors import Successors
 from app.worker.watch import LoopWatch
 
-# A supervisor's SIGTERM to the whole group may reach a worker so much sooner than the node.
+# A supervisor's SIGTERM to the whole group may reach a worker this much sooner than the node.
 _SAME_SIGNAL: Final = 1.0
 # After its drain a worker hands back what is left and runs on_stop hooks.
 _LAST_WORDS: Final = 10.0
@@ -65,12 +65,12 @@ class Lanes:
         self._ending = asyncio.Event()
         self._code = CodeFaults(self._all, catalog)
         self.lost_nursery = asyncio.Event()
-        """Set when the nursery died: the node cannot work on and has to be started anew."""
+        """Set when the nursery died: the node cannot work on and has to be restarted."""
 
     # -- what the node asks for ----------------------------------------------------------------------------
 
     async def start(self, patience: float = 10.0) -> None:
-        """Start the workers and wait until one serves; StartError when none does in `patience` seconds."""
+        """Start the workers and wait until one serves; StartError if none does within `patience` seconds."""
         self._nursery.listen(self)
         self._catalog.subscribe(self._apart.reloaded)
         for _ in range(self._shared):
@@ -86,7 +86,7 @@ class Lanes:
             ) from None
 
     async def stop(self, drain: float) -> None:
-        """Have every worker finish or hand back what it holds within `drain` seconds, then end all of them."""
+        """Let every worker finish or hand back what it holds within `drain` seconds, then end them all."""
         self._all.closed = True
         self.expect_end()
         for process in self._all:
@@ -103,16 +103,16 @@ class Lanes:
         await self._all.close()
 
     def expect_end(self) -> None:
-        """The node was told to stop: a worker that ends before `stop` may have been told the same."""
+        """Note that the node was told to stop: a worker that ends before `stop` may have been told the same."""
         self._ending.set()
 
     def look(self) -> None:
-        """Have every worker read what has changed of the bots' directories; none looks there by itself."""
+        """Have every worker read what changed in the bots' directories; none looks there by itself."""
         for process in self._all:
             process.tell({"do": "look"})
 
     def renew(self) -> None:
-        """Replace every worker by a new one, which reads all handlers anew; the old ones finish what they have."""
+        """Replace every worker by a new one, which loads all handlers again; the old ones finish what they have."""
         for process in self._all:
             if process.spare:
                 process.retire()
@@ -170,7 +170,7 @@ class Lanes:
         else:
             WORKER_DEATHS.labels(culprit).inc()
             log.error("worker process died", lane=lane.kind, pid=pid, status=status, bot=culprit or None)
-        # A solo works under its asker's claim; who was told to leave has handed back what it held.
+        # A solo works under its asker's claim; a worker told to leave has handed back what it held.
         if lane.kind != "solo" and not (expected and (self._all.closed or process.state == "retiring")):
             self._free(lane.owner, list(self._catalog.bots))
         if culprit and lane.kind != "solo":
@@ -180,7 +180,7 @@ class Lanes:
         self._all.notify()
 
     async def _last_words(self, process: WorkerProcess, status: int) -> None:
-        """The outcome of an event that ran alone may still lie in the line when the process' end is known."""
+        """When the process's end is known, the outcome of an event that ran alone may still be in the line."""
         try:
             if process.line is not None:
                 await process.line.heard_out()
@@ -202,12 +202,13 @@ class Lanes:
         holder = self._dials.on_loop(slot)
         if holder is not None:
             return holder.bot
-        # With several bots in threads nobody can say whose it was: the counted deaths find out, alone.
+        # With several bots in threads nobody can say whose it was: counting deaths, and running events alone, finds
+        # out.
         threads = {one.bot for one in self._dials.in_threads(slot)}
         return threads.pop() if len(threads) == 1 else self._dials.importing(slot)
 
     def _spawn_solo(self, asker: int) -> int | None:
-        """A process for an event alone, under the claim of who asked for it."""
+        """Spawn a process for one event alone, under its asker's claim."""
         asking = self._all.find(asker)
         process = self._all.spawn("solo", self._apart.bots, asking.lane.owner) if asking is not None else None
         return process.lane.number if process is not None else None
@@ -228,7 +229,7 @@ class Lanes:
                 lane = self._all.of_kind("quarantine")
                 if lane is not None and message["bot"] in self._apart.bots:
                     lane.tell({"do": "take", "bot": message["bot"]})
-            case "solo" if self._all.find(process.lane.number) is not None:  # else its events are another's already
+            case "solo" if self._all.find(process.lane.number) is not None:  # otherwise another has its events already
                 self._solos.ask(process.lane.number, message)
             case "outcome":
                 self._solos.outcome(process.lane.number, message)
@@ -239,7 +240,7 @@ class Lanes:
         before = list(self._all.replaced_by(process))
         old = next((one for one in before if one.state == "ready"), None)
         if old is not None and (worse := process.faults.keys() - old.faults.keys()):
-            # Code that works is not given up for code that cannot be read.
+            # Working code is not given up for code that cannot be read.
             log.error("handlers could not be read anew, the last good code goes on", bots=sorted(worse))
             self._code.refuse(process.faults)
             process.retire()

@@ -1,4 +1,4 @@
-"""The line between a node and one of its worker processes: JSON messages, a line each, both ways."""
+"""The line between a node and one of its worker processes: JSON messages, one on each line, both ways."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 
 class Line:
-    """One end; what arrives is handed to `on_message` on the loop, the other end's death to `on_end`."""
+    """One end; calls `on_message` on the loop for what arrives, and `on_end` when the other end has died."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -27,7 +27,7 @@ class Line:
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self, on_message: Callable[[Message], None], on_end: Callable[[], None]) -> None:
-        """Begin to listen; nothing happens on a line that was closed before."""
+        """Begin to listen; does nothing if the line was closed before."""
         async with self._turn:
             if self._closed:
                 return
@@ -51,21 +51,21 @@ class Line:
         on_end()
 
     def tell(self, message: Message) -> None:
-        """Send without waiting, before `open` too; what cannot be sent any more is dropped: its reader is gone."""
+        """Send without waiting, even before `open`; what can no longer be sent is dropped: its reader is gone."""
         if self._writer is None:
             self._unsent.append(message)
         elif not self._closed:
             self._writer.write(orjson.dumps(message) + b"\n")
 
     async def heard_out(self, patience: float = 2.0) -> None:
-        """Wait until everything is read that the other end, which is gone, had said."""
+        """Wait until everything that the other end said before it died is read."""
         async with self._turn:
             reading = self._reading
         if reading is not None:
             await asyncio.wait({reading}, timeout=patience)
 
     async def close(self) -> None:
-        """Hang up, after what was told is sent."""
+        """Hang up, once everything is sent."""
         async with self._turn:
             self._closed = True
             if self._writer is None:

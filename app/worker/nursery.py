@@ -1,4 +1,4 @@
-"""The node's handle on its nursery, the small process that forks worker processes and tells of their ends."""
+"""The node's handle on its nursery, the small process that forks workers and reports their ends."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = get_logger(__name__)
 
 
 class Parent(Protocol):
-    """Who is told what happens in the nursery, on the loop."""
+    """What hears, on the loop, of events in the nursery."""
 
     def born(self, number: int, pid: int, line: socket.socket) -> None:
-        """A worker process was forked; the line is the node's end."""
+        """A worker process was forked; `line` is the node's end."""
         ...
 
     def died(self, number: int, pid: int, status: int) -> None:
@@ -47,7 +47,7 @@ class Nursery:
 
     @classmethod
     def start(cls, worker_main: WorkerMain) -> Nursery:
-        """Fork it; to be called at the very start, while the process has one thread and no loop.
+        """Fork it; call this at the very start, while the process has one thread and no loop.
 
         Everything imported by then is shared with all workers, so that each costs little memory and time.
         """
@@ -73,11 +73,11 @@ class Nursery:
         self._send({"do": "fork", "lane": lane.order()})
 
     def kill(self, number: int, signum: int) -> None:
-        """Send a signal to a worker; one that is dead already is left in peace."""
+        """Send a signal to a worker; does nothing if it is dead."""
         self._send({"do": "kill", "number": number, "signal": signum})
 
     def close(self) -> None:
-        """End the nursery and every worker that is left (SIGKILL), and wait for it."""
+        """End the nursery and all remaining workers (SIGKILL), and wait for it."""
         self._hang_up()
         try:
             os.waitpid(self.pid, 0)
@@ -87,7 +87,7 @@ class Nursery:
     def _send(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode() + b"\n"
         try:
-            # Orders are short and the nursery does nothing but read them: waiting for room takes no time.
+            # Orders are short and the nursery only reads them: waiting for room takes no time.
             self._control.setblocking(True)
             self._control.sendall(data)
         except OSError:

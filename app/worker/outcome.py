@@ -17,17 +17,17 @@ _OF_BOT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An attempt's end; it never holds message text, so that it can be logged and kept with a dead letter."""
+    """How an attempt ended; never holds message text, so that it can be logged and kept with a dead letter."""
 
     ending: Ending
     reason: str = ""
-    """Of retry and drop: the author's own words. Of a failure: the exception's type and where it was raised."""
+    """For retry and drop the author's own words; for a failure the exception's type and where it was raised."""
     after: float | None = None
     """The wait that the author, Feishu or the limiter asked for, in seconds."""
     final: bool = False
-    """A failure that no other attempt can heal."""
+    """Whether no other attempt could succeed."""
     answer: bytes | None = field(default=None, repr=False)
-    """Of a callback: the JSON document for Feishu."""
+    """For a callback: the JSON document for Feishu."""
 
     def message(self) -> dict[str, Any]:
         """For a line between processes."""
@@ -55,8 +55,8 @@ PUT_BACK = Outcome("put_back")
 def place_of(error: BaseException) -> str:
     """An exception as its type and the innermost line of bot code, without its message, which may quote people.
 
-    Of what Feishu answered its code and log id are shown too: they say why, and are what Feishu's support asks for.
-    Where no line is a bot's, it is the innermost one that is not the hub's own, a library's say.
+    For what Feishu answered it has the code and log id too: they say why, and Feishu's support asks for them. If no
+    line is a bot's, it is the innermost one outside the hub, such as a library's.
     """
     trace = error.__traceback__
     where, best = "", -1
@@ -70,7 +70,7 @@ def place_of(error: BaseException) -> str:
         trace = trace.tb_next
     what = type(error).__name__
     if isinstance(error, Misused):
-        # It names the handler itself; a line of the hub's would only mislead.
+        # It names the handler itself; a line of the hub would only mislead.
         what, where = f"{what} ({error})", where if best == _OF_BOT else ""
     if isinstance(error, FeishuError):
         what += f" {error.code}" * (error.code != 0) + f" (log id {error.log_id})" * bool(error.log_id)

@@ -48,5 +48,5 @@ class Parts:
     """Makes the synchronous redis client of the heartbeat thread."""
     drain_timeout: float = 25.0
     own: Bot[Any] | None = None
-    """Handlers of the hub's own, which stand before those of every bot."""
+    """The hub's own handlers, which come before those of every bot."""
     clock: Clock = SYSTEM_CLOCK

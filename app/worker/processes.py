@@ -1,4 +1,4 @@
-"""The worker processes of one node: ordered from the nursery, spoken to, and given up."""
+"""The worker processes of one node: orders them from the nursery, talks to them, and gives them up."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ class WorkerProcess:
     line: Line | None = None
     state: Literal["starting", "ready", "retiring"] = "starting"
     judged: int = 0
-    """The instant of the hold that was an offence already."""
+    """The instant of the hold already counted as an offence."""
     spare: bool = False
-    """It is ready, or will be, and takes nothing until it is told to `serve`."""
+    """It is ready, or getting ready, and takes nothing until told to `serve`."""
     replaces: int = 0
     """The process that retires as soon as this one is ready."""
     faults: dict[str, str] = field(default_factory=dict)
-    """What is wrong with the code of bots that it does not serve, or not as they are now."""
+    """What is wrong with the code of bots that it does not serve, or serves in an older version."""
     pending: list[Message] = field(default_factory=list)
-    """What to tell it as soon as it is born."""
+    """Messages for it, sent as soon as it is born."""
 
     def tell(self, message: Message) -> None:
-        """Say something to it, now or at its birth."""
+        """Send it a message, now or at its birth."""
         if self.line is not None:
             self.line.tell(message)
         else:
             self.pending.append(message)
 
     def serve(self) -> None:
-        """Have it take work from now on."""
+        """Let it take work from now on."""
         self.spare = False
         self.tell({"do": "serve"})
 
     def retire(self) -> None:
-        """Have it finish or hand back what it holds, and end; another one takes what is new."""
+        """Let it finish or hand back what it holds, and end; another takes what is new."""
         self.state = "retiring"
         self.tell({"do": "retire"})
 
 
 class Processes:
-    """All that live or are ordered, by number; each has a slot in the dials as long as it is here."""
+    """All that live or are ordered, by number; each has a slot in the dials while it is here."""
 
     def __init__(self, nursery: Nursery, dials: Dials, *, name: str, shared: int, clock: Clock) -> None:
         """`name` is node and boot, without spaces: owners of claims are named after it."""
@@ -71,10 +71,10 @@ class Processes:
         self._hanging_up: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.closed = False
-        """Set when no more are to be started."""
+        """Set when no more may be started."""
 
     def __iter__(self) -> Iterator[WorkerProcess]:
-        """Those of this moment: processes may come and go meanwhile."""
+        """Iterate over a copy: processes may come and go meanwhile."""
         return iter(tuple(self._all.values()))
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class Processes:
         return self._all.get(number)
 
     def of_kind(self, kind: LaneKind) -> WorkerProcess | None:
-        """One that is not about to leave."""
+        """A process of that kind that is not about to leave."""
         living = (one for one in self._all.values() if one.lane.kind == kind and one.state != "retiring")
         return next(living, None)
 
@@ -96,13 +96,13 @@ class Processes:
 
     @property
     def spare(self) -> WorkerProcess | None:
-        """The shared worker that waits for its use, if there is one."""
+        """The shared worker that waits to be used, if there is one."""
         return next((one for one in self._all.values() if one.spare and one.state != "retiring"), None)
 
     def spawn(
         self, kind: LaneKind, apart: tuple[str, ...], owner: str | None = None, *, spare: bool = False
     ) -> WorkerProcess | None:
-        """Order a process, which claims under the name `owner` (None: one of its own); None when there is no room."""
+        """Order a process, which claims as `owner` (None: a name of its own); None if there is no room."""
         if self.closed or not self._slots:
             return None
         self._count += 1
@@ -122,32 +122,32 @@ class Processes:
         return process
 
     def replaced_by(self, process: WorkerProcess) -> Iterator[WorkerProcess]:
-        """Those that retire as soon as it is ready: whom it replaces, and whom that one was to replace."""
+        """Those that retire as soon as it is ready: the one it replaces, and those which that one was to replace."""
         while (old := self._all.get(process.replaces)) is not None:
             yield (process := old)
 
     def has_heir(self, process: WorkerProcess) -> bool:
-        """Whether another is on its way that replaces it."""
+        """Whether a replacement for it is on its way."""
         return any(one.replaces == process.lane.number and one.state != "retiring" for one in self._all.values())
 
     def tell(self, number: int, message: Message) -> None:
-        """Say something to a process that may be gone."""
+        """Send a message to a process that may be gone."""
         if (process := self._all.get(number)) is not None:
             process.tell(message)
 
     def kill(self, number: int) -> None:
-        """End a process at once; its death is reported as any other."""
+        """End a process at once; its death is reported like any other."""
         self._nursery.kill(number, signal.SIGKILL)
 
     def gone(self, number: int) -> WorkerProcess:
-        """A process died: its slot is free again."""
+        """Remove a process that died: its slot is free again."""
         process = self._all.pop(number)
         self._dials.wipe(process.lane.slot)
         self._slots.append(process.lane.slot)
         return process
 
     def hang_up(self, process: WorkerProcess) -> None:
-        """Close the line to a process that is dead."""
+        """Close the line to a dead process."""
         if process.line is not None:
             task = asyncio.create_task(process.line.close())
             self._hanging_up.add(task)
@@ -169,10 +169,10 @@ class Processes:
         self.notify()
 
     def notify(self) -> None:
-        """Wake who waits for a change."""
+        """Wake whoever waits for a change."""
         self._changed.set()
 
     async def change(self) -> None:
-        """Wait until a process came, went, or was ready."""
+        """Wait until a process has come, gone, or become ready."""
         self._changed.clear()
         await self._changed.wait()

@@ -10,7 +10,7 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 TERM: Final = 600.0
 """Seconds without an offence after which a bot goes back among the others."""
 _WARNINGS: Final = 3
-"""So many lesser holds within `_WARNING_SPAN` are an offence: each of them cost the others a hand-over."""
+"""This many lesser holds within `_WARNING_SPAN` are an offence: each cost the others a hand-over."""
 _WARNING_SPAN: Final = 60.0
 
 
@@ -21,7 +21,7 @@ class _Record:
 
 
 class Quarantine:
-    """A pure tracker: it says who is apart, and acting on it is the caller's."""
+    """A pure tracker: it says who is apart; the caller acts on it."""
 
     def __init__(self, *, term: float = TERM, clock: Clock = SYSTEM_CLOCK) -> None:
         self._term = term
@@ -34,25 +34,25 @@ class Quarantine:
 
     @property
     def bots(self) -> tuple[str, ...]:
-        """Who is apart now."""
+        """The bots that are apart now."""
         return tuple(sorted(self._records))
 
     def offend(self, bot: str, revision: str) -> bool:
-        """Note an offence; True when the bot was not apart before."""
+        """Note an offence; True if the bot was not apart before."""
         new = bot not in self._records
         self._records[bot] = _Record(self._clock.monotonic(), revision)
         self._warnings.pop(bot, None)
         return new
 
     def warn(self, bot: str, revision: str) -> bool:
-        """Note a lesser hold; True when it was one too many and the bot is apart from now on."""
+        """Note a lesser hold; True if it was one too many and the bot is apart from now on."""
         now = self._clock.monotonic()
         recent = [at for at in self._warnings.get(bot, ()) if now - at < _WARNING_SPAN]
         self._warnings[bot] = [*recent, now]
         return len(recent) + 1 >= _WARNINGS and self.offend(bot, revision)
 
     def pardon(self, bot: str, revision: str) -> bool:
-        """Let a bot back at once if its directory changed since; True when it was apart."""
+        """Let a bot back at once if its directory has changed; True if it was apart."""
         record = self._records.get(bot)
         if record is None or record.revision == revision:
             return False
@@ -60,7 +60,7 @@ class Quarantine:
         return True
 
     def release_due(self) -> list[str]:
-        """Let back whose term is over; their names."""
+        """Let back the bots whose term is over; their names."""
         now = self._clock.monotonic()
         due = [bot for bot, record in self._records.items() if now - record.offended >= self._term]
         for bot in due:

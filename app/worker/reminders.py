@@ -1,4 +1,4 @@
-"""What `ctx.later` keeps: an event of the bot's own that comes when its time has come."""
+"""Keeps the reminders of `ctx.later`: events of the bot's own that come when they are due."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.storage.cipher import Cipher, record_identity
 
 
 class Reminders:
-    """Makes the events and keeps them, sealed, until they are due."""
+    """Makes the events, and keeps them sealed until they are due."""
 
     def __init__(self, timetable: Timetable, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._timetable = timetable
@@ -41,9 +41,9 @@ class Reminders:
         data: Any,
         content: Content | None,
     ) -> str:
-        """Keep the `number`-th reminder of the event `source`, once however often that is handled; its id.
+        """Keep the `number`-th reminder of the event `source`, once, however often that is handled; its id.
 
-        It comes in the conversation of that event, in order with what people write. Raises Fenced.
+        It comes in the event's conversation, in order with what people write. Raises Fenced.
         """
         name = f"{work.entry.identity}\n{work.entry.replay}\n{number}".encode()
         reminder = hashlib.blake2b(name, digest_size=12).hexdigest()

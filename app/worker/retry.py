@@ -1,4 +1,4 @@
-"""What follows an attempt: the event is done, tried again, put off, or buried; a pure decision."""
+"""Decides what follows an attempt: the event is done, tried again, put off, or buried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.model.bot import BotMessage
 from app.worker.outcome import Outcome
 
 _LONGEST_BACKOFF: Final = 3600.0
-# A quarter to either side keeps events that failed together from coming back together.
+# A quarter either way keeps events that failed together from coming back together.
 _JITTER: Final = 0.25
 
 
@@ -19,7 +19,7 @@ _JITTER: Final = 0.25
 class Step:
     """What to do with the event; `delay` in seconds, `reason` and `detail` for a dead letter.
 
-    `let_go` hands the conversation back with nothing counted, `stop` leaves it to who has it now.
+    `let_go` hands the conversation back with nothing counted; `stop` leaves it to its new holder.
     """
 
     do: Literal["finish", "retry", "later", "bury", "let_go", "stop"]

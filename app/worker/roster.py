@@ -1,4 +1,4 @@
-"""The bots that this worker serves: each with its handlers, its settings and what it knows of itself."""
+"""The bots that this worker serves, each with its handlers, its settings and its own name at Feishu."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ log = get_logger(__name__)
 
 
 class Handlers(Protocol):
-    """Where bot code comes from; None for a bot that has none here, or none that could be imported."""
+    """Where bot code comes from; None for a bot without code, or whose code cannot be imported."""
 
     def get(self, bot_id: str) -> Bot[Any] | None: ...
 
     def faults(self) -> dict[str, str]:
-        """What is wrong with the code of each bot that has none for it, by bot."""
+        """Why bots have no code, by bot."""
         ...
 
     async def ready(self, bots: Sequence[str], patience: float) -> None:
-        """Have the code of these bots at hand, as far as that takes no longer than `patience` seconds."""
+        """Load the code of these bots, as far as possible within `patience` seconds."""
         ...
 
 
@@ -56,7 +56,7 @@ class Resident:
 
 
 class Roster:
-    """Knows which bots are this worker's to serve."""
+    """Knows which bots this worker serves."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Roster:
         self._faulty: dict[str, tuple[str, Bot[Any], str]] = {}
 
     def keep_apart(self, bots: Iterable[str]) -> None:
-        """The node's list of bots that the quarantine lane serves, and no other."""
+        """Take the node's list of bots that only the quarantine lane serves."""
         self._apart = frozenset(bots)
 
     def mine(self) -> list[str]:
-        """The bots of the catalog that are this worker's: nobody else's code may end it, not even by its import."""
+        """The bots of the catalog that this worker serves: no other's code may end it, not even by its import."""
         bots = self._catalog.bots
         if self._kind == "solo":
             return list(bots)
@@ -96,7 +96,7 @@ class Roster:
         return "here" if self.find(bot) is not None else "nowhere"
 
     def find(self, bot: str) -> Resident | None:
-        """The bot, whichever lane serves it; None where its configuration or its handlers are missing."""
+        """The bot, whichever lane serves it; None if its configuration or handlers are missing."""
         spec = self._catalog.bots.get(bot)
         resident = self._residents.get(bot)
         if resident is not None and resident.spec is spec:
@@ -107,11 +107,11 @@ class Roster:
         return self._settle(spec, code)
 
     def least_workers(self) -> int:
-        """The fewest slots that any bot has on a node."""
+        """The smallest number of slots that a bot has on a node."""
         return min((spec.config.server.workers for spec in self._catalog.bots.values()), default=1)
 
     def faults(self) -> dict[str, str]:
-        """Why a bot of the catalog is not served here, or not as its directory has it now; by bot."""
+        """Why bots of the catalog are not served here, or not in the version of their directories; by bot."""
         self.everyone()
         found = self._handlers.faults()
         for bot, (revision, _, fault) in self._faulty.items():
@@ -130,7 +130,7 @@ class Roster:
         return [resident for resident in found if resident is not None]
 
     async def me(self, resident: Resident) -> Me:
-        """Who the bot is, asked of Feishu once; raises FeishuError where Feishu does not say."""
+        """Who the bot is, asked of Feishu once; raises FeishuError if Feishu does not say."""
         if resident.me is None:
             info = await self._sender.bot_info(resident.spec)
             resident.me = Me(info.open_id, resident.spec.config.owners, info.name)
@@ -138,21 +138,21 @@ class Roster:
 
     def _settle(self, spec: BotSpec, code: Bot[Any]) -> Resident | None:
         before = self._residents.get(spec.id)
-        # What a broken change leaves in force; a worker that never saw a good version has none.
+        # Stays in force after a broken change; a worker that never saw a good version has none.
         last_good = before if before is not None and before.bot is code else None
         if self._faulty.get(spec.id, ())[:2] == (spec.revision, code):
             return last_good
         try:
             settings = code.read_settings(spec.config.settings)
         except ValidationError as error:
-            # Once a revision: the loader has told the operator in detail, this is the worker's own view of it.
+            # Once for each revision: the loader has told the operator the details, and this is the worker's view.
             keys = [".".join(str(part) for part in fault["loc"]) for fault in error.errors()]
             said = f"config.yaml: settings: do not fit the handler: {', '.join(keys)}"
             self._faulty[spec.id] = (spec.revision, code, said)
             log.error("settings do not fit the handler", bot=spec.id, settings=keys, next=_NEXT[last_good is None])
             return last_good
         except Exception as error:
-            # An author's validator may raise anything; whoever asks here works for all bots.
+            # An author's validator may raise anything, and the caller works for all bots.
             place = place_of(error)
             self._faulty[spec.id] = (spec.revision, code, f"config.yaml: settings: could not be checked: {place}")
             log.error("settings could not be checked", bot=spec.id, place=place, next=_NEXT[last_good is None])

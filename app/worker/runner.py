@@ -1,4 +1,4 @@
-"""Runs one handler to its outcome: its time, its thread if it needs one, and what went wrong without any text."""
+"""Runs one handler to its outcome: in its time, in a thread if need be, reporting errors without their texts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from app.sdk.outcomes import Drop, Retry
 from app.worker.dial import Dial
 from app.worker.outcome import DONE, FENCED, Outcome, place_of
 
-# Threads are bounded by the slots that every bot has; this only keeps a mistake from eating the machine.
+# Threads are bounded by each bot's slots; this only keeps a mistake from eating the machine.
 _MOST_THREADS: Final = 1000
 
 Perform = Callable[[Call], Coroutine[Any, Any, HandlerOutcome]]
-"""Makes the handler's coroutine; it is given what runs a plain function in a thread."""
+"""Makes the handler's coroutine, given what runs a plain function in a thread."""
 Encode = Callable[[dict[str, Any]], bytes]
 
 
 class Allowance:
-    """What is left of an attempt's time; waits for a send slot are added to it, so they do not count."""
+    """What is left of an attempt's time; waits for send slots are added to it, so that they do not count."""
 
     def __init__(self, seconds: float, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
@@ -43,18 +43,18 @@ class Allowance:
         return self._clock.now() + self.left
 
     def extend(self, seconds: float) -> None:
-        """A wait for a send slot begins that will take so long."""
+        """Add the time of a wait for a send slot that begins now."""
         self._until += seconds
         if self._timer is not None and not self._timer.expired():
             self._timer.reschedule(asyncio.get_running_loop().time() + max(0.0, self.left))
 
     def arm(self, timer: asyncio.Timeout | None) -> None:
-        """Have `timer` moved with it, or none, once the attempt is over."""
+        """Have `timer` moved along; None once the attempt is over."""
         self._timer = timer
 
 
 class Threads(ThreadPoolExecutor):
-    """Threads of bot code, whose end nobody waits for: the end of the loop would else wait for one that hangs."""
+    """Threads of bot code, which nobody waits for at the end: otherwise one that hangs would hold up the loop's end."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing new."""
@@ -62,10 +62,10 @@ class Threads(ThreadPoolExecutor):
 
 
 class Runner:
-    """Runs handlers of all bots of a worker; steps and threads of bot code are shown on the dial."""
+    """Runs the handlers of a worker's bots; shows steps and threads of bot code on the dial."""
 
     def __init__(self, dial: Dial, leaving: asyncio.Event, patience: float) -> None:
-        """Once `leaving` is set, a thread whose attempt is over is waited for only `patience` seconds more."""
+        """Once `leaving` is set, threads whose attempts are over get only `patience` more seconds."""
         self._dial = dial
         self._leaving = leaving
         self._patience = patience
@@ -74,10 +74,10 @@ class Runner:
     async def run(
         self, bot_id: str, perform: Perform, ctx: Context[Any], allowance: Allowance, encode: Encode
     ) -> Outcome:
-        """Run it; a plain function that goes on after its time keeps its caller waiting until its thread ends,
-        or is about to end with its process.
+        """Run it; `encode` turns a callback's answer into bytes. A cancellation passes through.
 
-        `encode` turns the answer of a callback into bytes. A cancellation passes through.
+        A plain function that overruns its time keeps its caller waiting until its thread ends, or is about to end with
+        its process.
         """
         threads: set[asyncio.Future[Any]] = set()
         try:
@@ -88,7 +88,7 @@ class Runner:
         except asyncio.CancelledError:
             ctx.refuse(Fenced("this attempt was stopped: its conversation was handed to another worker"))
             raise
-        except BaseException as error:  # even sys.exit() in bot code may end one attempt only
+        except BaseException as error:  # even sys.exit() in bot code may end only one attempt
             if isinstance(error, GeneratorExit):
                 raise
             return _failed(error, timed_out=isinstance(error, TimeoutError) and timer.expired())
@@ -108,7 +108,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._threads, self._dial.in_thread, bot_id, function)
         threads.add(future)
-        # Shielded: a time-out cannot stop a thread, so what waits for the thread's end must not be cancelled either.
+        # Shielded: a time-out cannot stop a thread, so waiting for its end must not be cancelled either.
         return await asyncio.shield(future)
 
     async def _ended(self, threads: set[asyncio.Future[Any]]) -> None:
@@ -118,11 +118,11 @@ class Runner:
                 await asyncio.wait({*running, leaving}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 leaving.cancel()
-            # A thread that never ends would else keep a process alive that has been replaced.
+            # Otherwise a thread that never ends would keep a replaced process alive.
             await asyncio.wait(running, timeout=self._patience)
         for future in threads:
             if future.done() and not future.cancelled():
-                future.exception()  # looked at, so that nobody warns of it
+                future.exception()  # retrieved, so that asyncio does not warn of it
 
 
 def _failed(error: BaseException, *, timed_out: bool) -> Outcome:

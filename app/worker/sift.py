@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 
 def from_program(event: Event) -> bool:
-    """Whether a bot wrote it (`sender_type` is `bot`, in older material `app`)."""
+    """Whether a bot wrote it (`sender_type` is `bot`, or `app` in older documents)."""
     return event.is_message and string(mapping(event.body, "sender"), "sender_type") in ("bot", "app")
 
 
@@ -33,7 +33,7 @@ def names_somebody(event: Event) -> bool:
 
 
 class Sieve:
-    """Says why an event is set aside, or nothing."""
+    """Says why an event is set aside, if it is."""
 
     def __init__(self, link: RedisLink, keys: Keys, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._link = link
@@ -41,7 +41,7 @@ class Sieve:
         self._clock = clock
 
     async def why_not(self, resident: Resident, me: Me, event: Event, work: Work) -> str:
-        """The reason to set it aside, empty for none; raises StoreUnavailable."""
+        """The reason to set it aside, or an empty string; raises StoreUnavailable."""
         if not event.is_message:
             return ""
         config = resident.spec.config

@@ -1,4 +1,4 @@
-"""An event that killed its workers runs in a process of its own: who asks, who arranges it, how it travels."""
+"""Runs an event that killed its workers in a process of its own: the asking, the arranging, the way there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Solos:
         self._waiting: dict[int, asyncio.Future[Outcome | None]] = {}
 
     async def run(self, work: Work) -> Outcome | None:
-        """The event's outcome; None when the process died with it."""
+        """The event's outcome; None if the process died with it."""
         self._count += 1
         number = self._count
         future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
@@ -38,7 +38,7 @@ class Solos:
             del self._waiting[number]
 
     def answered(self, message: Message) -> None:
-        """The node's answer to one of them."""
+        """Take the node's answer to one of them."""
         future = self._waiting.get(message["id"])
         if future is not None and not future.done():
             outcome = message.get("outcome")
@@ -56,7 +56,7 @@ class _Job:
 
 
 class SoloDesk:
-    """The node's side: a process for each event that a worker asks about, a few at once."""
+    """The node's side: a process for each event that a worker asks for, a few at once."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class SoloDesk:
         tell: Callable[[int, Message], None],
         kill: Callable[[int], None],
     ) -> None:
-        """`spawn(asker)` orders a process and gives its number, None when there is no room."""
+        """`spawn(asker)` orders a process and returns its number, None if there is no room."""
         self._spawn = spawn
         self._tell = tell
         self._kill = kill
@@ -84,7 +84,7 @@ class SoloDesk:
     def gone(self, number: int, *, told_to_end: bool = False) -> None:
         """A process ended: one that ran alone, or one that asked, whose events another worker has now.
 
-        Where it was `told_to_end`, the event is not to blame: its asker hands it back with nothing counted.
+        If it was `told_to_end`, the event is not to blame: its asker hands it back with nothing counted.
         """
         job = self._running.pop(number, None)
         if job is not None:

@@ -1,4 +1,4 @@
-"""Who goes on when a worker dies or blocks: the spare, where one was ordered in time, else a new process."""
+"""Replaces workers that die or block: by the spare, if one was ordered in time, or a new process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.worker.lane import LaneKind
 from app.worker.processes import Processes, WorkerProcess
 
 SPARE_TERM: Final = 60.0
-"""Seconds that a spare waits for its use: a bot that holds its loop again and again must not fork each time."""
+"""Seconds that a spare waits to be used: a bot that holds its loop again and again must not cause a fork each time."""
 _SHORT_LIFE: Final = 5.0
 _LONGEST_PAUSE: Final = 5.0
 
@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 class Successors:
-    """Sees that there are as many shared workers as there should be, and one for the bots kept apart."""
+    """Keeps up the number of shared workers, and one for the bots kept apart."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Successors:
         clock: Clock,
         go: Callable[[Coroutine[Any, Any, object]], object],
     ) -> None:
-        """`go` runs what has to wait, as long as the node runs."""
+        """`go` runs in the background what has to wait."""
         self._processes = processes
         self._apart = apart
         self._clock = clock
@@ -39,7 +39,7 @@ class Successors:
         self._spare_until = 0.0
 
     def start(self, kind: LaneKind) -> WorkerProcess | None:
-        """One more worker, from the spare if there is one; None where there is no room."""
+        """Start one more worker, from the spare if there is one; None if there is no room."""
         spare = self._processes.spare if kind == "shared" else None
         if spare is None:
             return self._processes.spawn(kind, self._apart.bots)
@@ -47,19 +47,19 @@ class Successors:
         return spare
 
     def foresee(self) -> None:
-        """A worker may have to be replaced in a moment: have one ready that takes no work yet, at most one a node."""
+        """A worker may soon have to be replaced: get one ready that takes no work yet, at most one a node."""
         self._spare_until = self._clock.monotonic() + SPARE_TERM
         if self._processes.spare is None:
             self._processes.spawn("shared", self._apart.bots, spare=True)
 
     def release_due(self) -> None:
-        """End a spare that nobody needed for a while."""
+        """End a spare that was not needed for a while."""
         spare = self._processes.spare
         if spare is not None and self._clock.monotonic() >= self._spare_until:
             spare.retire()
 
     def replace(self, process: WorkerProcess, culprit: str) -> None:
-        """Another in place of one that died; where they die young, after a pause."""
+        """Start another in place of one that died; after a pause if they die young."""
         kind = process.lane.kind
         if kind == "solo" or process.spare or (kind == "quarantine" and not self._apart.bots):
             return

@@ -1,4 +1,4 @@
-"""Sees that conversations go on when nobody holds them any more: expired claims, due retries, lost wake tokens."""
+"""Makes conversations go on that nobody holds any more: expired claims, due retries, lost wake tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.queue.leases import Leases
 from app.worker.outcome import place_of
 
 SWEEP_EVERY: Final = 0.5
-# Nothing known leaves mail that stands nowhere; a Redis that was restored from an old file may.
+# Nothing known leaves mail in conversations that are in no queue, but a Redis restored from an old file may.
 _MEND_EVERY: Final = 60.0
 # Shorter than the interval, so that a node alone is never kept from its next sweep by its own last turn.
 _TURN: Final = 0.4
@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 class Takeover:
-    """Sweeps all bots in turn with the other nodes, so that one sweep at a time serves the whole cluster."""
+    """Sweeps all bots, taking turns with the other nodes: one sweep at a time serves the whole cluster."""
 
     def __init__(self, leases: Leases, catalog: Catalog, name: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._leases = leases
@@ -30,7 +30,7 @@ class Takeover:
         self._clock = clock
 
     async def run(self) -> None:
-        """Until cancelled; outlives every outage."""
+        """Run until cancelled; outlives every outage."""
         away = False
         mend_at = self._clock.monotonic()
         while True:
@@ -50,6 +50,6 @@ class Takeover:
                     log.warning("nothing is taken over, Redis is away", error=str(error))
                 away = True
             except Exception as error:
-                # Without this task no retry would ever come due again.
+                # Without this task no retry would ever be made again.
                 log.error("nothing is taken over, this is a fault of the hub", place=place_of(error))
             await self._clock.sleep(SWEEP_EVERY)

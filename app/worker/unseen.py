@@ -1,4 +1,4 @@
-"""What bot code lets fail where nobody waits for it: a task of its own, a thread, a destructor."""
+"""Logs what fails in bot code where nobody waits for it: in a task of its own, a thread, a destructor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = get_logger(__name__)
 
 
 def tell_of_unseen(loop: asyncio.AbstractEventLoop) -> None:
-    """Have this process tell of it by type and place: Python's own words quote the error's, which may quote people."""
+    """Have this process log it by type and place: Python's own words quote the error's, which may quote people."""
     loop.set_exception_handler(_in_loop)
     threading.excepthook = _in_thread
     sys.unraisablehook = _in_destructor
@@ -25,7 +25,7 @@ def tell_of_unseen(loop: asyncio.AbstractEventLoop) -> None:
 def _in_loop(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     if error is None:
-        # asyncio's own sentence; with an error it may show a call with its arguments.
+        # Only asyncio's own sentence: beside an error it may show a call with its arguments.
         log.warning("the event loop warns", reason=context["message"])
     else:
         log.error(_SENTENCE, where="task", detail=place_of(error))

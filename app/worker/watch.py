@@ -1,4 +1,4 @@
-"""Looks at the worker processes forty times a second: who holds a loop is named, handed over, kept apart, killed."""
+"""Looks at the workers forty times a second; a bot that holds a loop is named, handed over, kept apart, killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OFFENCE: Final = 0.5
 KILL_GRACE: Final = 5.0
 """Seconds beyond its `timeout` that a bot may hold a loop before the process is killed."""
 
-# A look comes when something is due, and not a moment before.
+# Added to the wait for a look, so that what it is for is due by then.
 _JUST_AFTER: Final = 0.001
 _REST: Final = 1.0
 _DEFAULT_TIMEOUT: Final = 60.0
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class LoopWatch:
-    """Judges what the dials show; memory that is read, not a queue that is polled."""
+    """Judges what the dials show, by reading memory; no queue is polled."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class LoopWatch:
         clock: Clock,
         give_free: Callable[[str, list[str], bool], object],
     ) -> None:
-        """`give_free(owner, bots, alive)` gives claims of a worker free that blocks; see `app.worker.abandon`."""
+        """`give_free(owner, bots, alive)` frees the claims of a worker that blocks; see `app.worker.abandon`."""
         self._processes = processes
         self._apart = apart
         self._successors = successors
@@ -62,12 +62,12 @@ class LoopWatch:
                     self._apart.release_due()
                     self._successors.release_due()
             except Exception as error:
-                # Without this task nobody would ever see again that a bot blocks the others.
+                # Without this task nobody would notice any more that a bot blocks the others.
                 log.error("workers were not looked at, this is a fault of the hub", place=place_of(error))
                 rest = _REST
 
     def _look(self, process: WorkerProcess, interval: float) -> float:
-        """Look, and act; how many seconds the next look may wait."""
+        """Look, and act; returns how many seconds the next look may wait."""
         blocked = process.looks.look(interval)
         if blocked is None:
             return LOOK_EVERY
@@ -91,10 +91,10 @@ class LoopWatch:
             if culprit:
                 self._apart.warn(culprit, "it held the loop of its worker over 100 ms again and again")
             if self._successors.start("shared") is None:
-                return  # no room for a successor: one that blocks is better than none
+                return  # no room for a successor: a blocked worker is better than none
             process.retire()
-            # The blocked bot keeps its own conversations: they stay in order behind the step that blocks.
-            # Where nobody can say whose step that is, each counts a death: one that does it again will run alone.
+            # The blocking bot keeps its conversations: they stay in order behind the step that blocks. If nobody can
+            # say whose step that is, each event counts a death, and runs alone if it happens again.
             free = [bot for bot in self._catalog.bots if bot not in blocked.bots]
             self._give_free(process.lane.owner, free, bool(blocked.bots))
 

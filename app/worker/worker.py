@@ -1,4 +1,4 @@
-"""A worker process from its first to its last breath: serve, retire, drain."""
+"""A worker process from start to end: serve, retire, drain."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from app.worker.solo import Solos, unpacked
 
 _STOP_HOOKS_TIME: Final = 5.0
 _RELEASE_TIME: Final = 2.0
-# More than a read takes that Redis answers in time.
+# Longer than a read takes if Redis answers in time.
 _LAST_READ: Final = 1.5
-# A worker that says it is ready should have its handlers; one that never ends its import must not keep the others.
+# A worker that says it is ready should have its handlers; one import that never ends must not hold up the others.
 _IMPORT_PATIENCE: Final = 2.0
 
 log = get_logger(__name__)
@@ -97,7 +97,7 @@ class Worker:
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def run(self) -> int:
-        """Serve until told to leave; the exit status."""
+        """Serve until told to leave; returns the exit status."""
         loop = asyncio.get_running_loop()
         loop.set_task_factory(self._dial.task_factory)
         loop.set_default_executor(Threads(thread_name_prefix="helper"))
@@ -135,7 +135,7 @@ class Worker:
         await heartbeat.stop()
 
     async def _consume(self) -> None:
-        """Take work once the node says so: at once, or never where this worker was only started in case."""
+        """Take work once the node says so: at once, or never if this worker was only a spare."""
         await self._take.wait()
         self._go(Declarer(self._roster, self._parts.timetable, clock=self._parts.clock).run())
         await self._consumer.run()
@@ -145,7 +145,7 @@ class Worker:
         self._go(self._tell_faults())
 
     async def _tell_faults(self) -> None:
-        """The bots have changed, or which are this worker's: the node shows what is wrong with their code."""
+        """After a change of the bots, or of those served here, tell the node what is wrong with their code."""
         await self._parts.handlers.ready(self._roster.mine(), _IMPORT_PATIENCE)
         self._line.tell({"say": "faults", "faults": self._roster.faults()})
 
@@ -156,9 +156,9 @@ class Worker:
     # -- the end -------------------------------------------------------------------------------------------
 
     async def _finish(self, consuming: asyncio.Task[object] | None) -> None:
-        """Let conversations end their present event; only for `drain_timeout` once in a hurry, or all of them stuck."""
+        """Let conversations end their present event; for `drain_timeout` only, when draining or all of them are stuck."""
         if consuming is not None:
-            # Its blocked read, which ends by itself, would else lose what it takes.
+            # Its blocked read ends by itself; broken off, it would lose what it takes.
             await asyncio.wait({consuming}, timeout=_LAST_READ)
             consuming.cancel()
         finishing = self._go(self._consumer.idle())
@@ -176,14 +176,14 @@ class Worker:
             log.warning("on_stop took too long and was broken off", seconds=_STOP_HOOKS_TIME)
 
     async def _hand_back(self) -> None:
-        """Stop what still runs, and give its conversations free with the start taken back."""
+        """Stop what still runs, and free its conversations with the attempt not counted."""
         left = self._claims.living()
         log.warning("handlers did not finish in time, their events are handed back", events=len(left))
         tasks = set(self._consumer.tasks)
         for task in tasks:
             task.cancel()
-        # A thread cannot be stopped: its conversation is handed back all the same, its verbs refuse everything.
-        if tasks:  # else it was only a token that was on its way
+        # A thread cannot be stopped: its conversation is handed back nevertheless, and its verbs refuse everything.
+        if tasks:  # otherwise only a token was on its way
             await asyncio.wait(tasks, timeout=_RELEASE_TIME)
         try:
             async with asyncio.timeout(_RELEASE_TIME):
@@ -221,7 +221,7 @@ class Worker:
         self._leave.set()
 
     def _drain(self) -> None:
-        """The same, within `drain_timeout`."""
+        """Retire within `drain_timeout`."""
         if self._lane.kind == "solo":
             # Its asker hands the event back when the time is over.
             asyncio.get_running_loop().call_later(self._parts.drain_timeout, self._leave.set)
@@ -232,7 +232,7 @@ class Worker:
     async def _run_alone(self, message: dict[str, Any]) -> None:
         work = unpacked(message)
         resident = self._roster.find(work.bot)
-        # A bot that was removed meanwhile is nobody's fault: the conversation is let go with nothing counted.
+        # If the bot was removed meanwhile, nothing is at fault: the conversation is released with nothing counted.
         outcome = await self._attempts.make(work, resident) if resident else PUT_BACK
         self._line.tell({"say": "outcome", "outcome": outcome.message()})
         self._leave.set()
