@@ -1,4 +1,4 @@
-"""Keeps events safe before they are answered: in Redis, many in one round trip, or else in the node's spool."""
+"""Makes events safe before they are answered: in Redis, many in one round trip, or in the node's spool."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = get_logger(__name__)
 
 BATCH_EVENTS: Final = 256
 BATCH_BYTES: Final = 1024 * 1024
-# So many go out whole. Of more, half of all that are under way: while Redis keeps those, the answers to the batch
-# before and the requests that follow them are worked on, instead of gateway and Redis waiting for each other in turn.
+# Up to this many go out together. Of more, half of all under way: while Redis keeps those, the gateway works on the
+# answers to the batch before and the requests that follow, instead of both waiting for each other in turn.
 _WHOLE: Final = 16
 # Both attempts and a spool write fit into the 1.5 s in which every request is answered.
 _COMMIT_TIMEOUT: Final = 0.6
 _RETRY_TIMEOUT: Final = 0.3
-# What may wait to be committed; beyond it requests are refused at once instead of filling the memory.
+# Bytes that may wait to be committed; beyond them requests are refused at once instead of filling the memory.
 _LARGEST_WAITING: Final = 64 * 1024 * 1024
 _RETRY_AFTER: Final = 5.0
 
@@ -34,10 +34,10 @@ Place = Literal["queue", "spool", "none"]
 
 
 class Queue(Protocol):
-    """The mailboxes, as far as a gateway needs them."""
+    """What a gateway needs of the mailboxes."""
 
     async def accept(self, batch: Sequence[Incoming]) -> Sequence[Receipt | StoreUnavailable]:
-        """Keep events safe in one round trip; a result each. StoreUnavailable when nothing is known of any."""
+        """Make events safe in one round trip; a result for each. StoreUnavailable if nothing is known of any."""
         ...
 
 
@@ -48,16 +48,16 @@ Done = Callable[[Receipt | Unavailable], None]
 class _Request:
     incoming: Incoming
     done: Done | None
-    """None once it was called, or nobody wants to know any more."""
+    """None once it was called, or if nobody wants to know any more."""
 
     def end(self, receipt: Receipt | Unavailable) -> None:
-        """Tell who asked, the first time."""
+        """Tell the asker, once."""
         done, self.done = self.done, None
         if done is not None:
             try:
                 done(receipt)
             except Exception:
-                log.exception("an event's answer failed")  # and no other's
+                log.exception("an event's answer failed")  # and no other event's
 
 
 class Acceptor:
@@ -84,13 +84,13 @@ class Acceptor:
         self._parked_bots: set[str] = set()
         self._down = False
         self.trouble = asyncio.Event()
-        """Set while Redis is away or the spool holds events: there is something to drain or to probe."""
+        """Set while Redis is away or the spool holds events: there is something to probe or drain."""
         self.full: set[str] = set()
         """Bots whose spooled events wait because their queue is full; the drainer finds out."""
 
     @property
     def place(self) -> Place:
-        """Where an event would be kept safe now."""
+        """Where an event would be made safe now."""
         if not self._down:
             return "queue"
         return "none" if self._spool is None or self._spool.full or self._spool.broken else "spool"
@@ -101,16 +101,16 @@ class Acceptor:
         return self._down
 
     def submit(self, incoming: Incoming, due: float, done: Done) -> None:
-        """Have an event kept safe; `done` hears once what became of it, Unavailable by `due` (monotonic seconds)."""
+        """Have an event made safe; calls `done` once with the result, Unavailable by `due` (monotonic seconds)."""
         self._enter(_Request(incoming, done), due)
 
     async def accept(self, incoming: Incoming, due: float) -> Receipt:
-        """The same, awaited."""
+        """Make an event safe, and await the result."""
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
 
         def done(receipt: Receipt | Unavailable) -> None:
             if future.done():
-                return  # cancelled in this very moment
+                return  # cancelled at this very moment
             if isinstance(receipt, Receipt):
                 future.set_result(receipt)
             else:
@@ -121,7 +121,7 @@ class Acceptor:
         try:
             return await future
         finally:
-            request.done = None  # whoever gave up
+            request.done = None  # the caller gave up
 
     def _enter(self, request: _Request, due: float) -> None:
         if self._waiting_bytes > _LARGEST_WAITING:
@@ -132,15 +132,15 @@ class Acceptor:
         self._wake()
 
     def recovered(self) -> None:
-        """Redis takes writes again."""
+        """Note that Redis takes writes again."""
         if self._down:
             log.info("queue available again")
         self._down = False
 
     def park(self, on: bool) -> None:
-        """While on, what would go behind a bot's spooled events waits in memory instead, up to its own deadline.
+        """While on, events that would go behind a bot's spooled ones wait in memory, up to their deadlines.
 
-        A spool whose last events are being drained would never be empty if busy bots went on writing to it.
+        A spool whose last events are being drained would never be empty if busy bots kept writing to it.
         """
         self._parking = on
         if not on and self._parked:
@@ -151,7 +151,7 @@ class Acceptor:
             self._wake()
 
     async def close(self) -> None:
-        """Wait until everything that was asked for is answered."""
+        """Wait until all requests are answered."""
         while self._committer is not None:
             await asyncio.gather(self._committer, return_exceptions=True)
 
@@ -171,7 +171,7 @@ class Acceptor:
             self._committer = None
 
     def _form(self) -> tuple[list[_Request], list[_Request]]:
-        """The next batch for Redis, and those met on the way that belong in the spool.
+        """The next batch for Redis, and the requests met on the way that belong in the spool.
 
         Decided here and not on arrival, since the batch before may have ended in the spool.
         """
@@ -197,7 +197,7 @@ class Acceptor:
                 batch.append(request)
                 size += length
             elif incoming.bot in self.full:
-                # Behind its spooled events it would go round the bound of its queue.
+                # Behind its spooled events it would get past the bound of its queue.
                 self._end(request, Receipt("full"))
             elif self._parking:
                 self._parked.append(request)
@@ -212,14 +212,14 @@ class Acceptor:
         error, answered = await self._attempt(batch, _COMMIT_TIMEOUT, again=False)
         if error is None:
             return
-        # The reply may be lost and not the write; asked again, the marks of the first attempt answer "duplicate".
+        # The reply may be lost and the write not; asked again, the marks of the first attempt answer "duplicate".
         batch = _open(batch)
         error, answered_now = await self._attempt(batch, _RETRY_TIMEOUT, again=True)
         if error is None:
             return
         self._counts.commit_failures += 1
         log.warning("queue unavailable", error=str(error), events=len(batch), spool=self._spool is not None)
-        # Where some were answered only a part of a cluster is away: its bots go to the spool, others go on.
+        # If some were answered, only part of a cluster is away: its bots go to the spool, the others go on.
         self._down = not (answered or answered_now)
         self.trouble.set()
         self._to_spool(_open(batch))
@@ -227,7 +227,7 @@ class Acceptor:
     async def _attempt(
         self, batch: Sequence[_Request], timeout: float, *, again: bool
     ) -> tuple[StoreUnavailable | None, bool]:
-        """One round trip; why some events are still without an answer, and whether any has one."""
+        """Make one round trip; why some events have no answer yet, and whether any has."""
         if not batch:
             return None, True
         try:

@@ -1,4 +1,4 @@
-"""Who may knock: source addresses, and what is asked of floods."""
+"""Who may post: source addresses, and bounds for floods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.model.bot import BotSpec
 
 
 class Admission:
-    """The door's rules; the hub's lists and the bot's own both have to allow an address."""
+    """The rules at the door; the hub's list and the bot's own must both allow an address."""
 
     def __init__(
         self,
@@ -29,12 +29,12 @@ class Admission:
         self.source = Proxies(trusted_proxies).source
         """The client's address, from `peer` and the X-Forwarded-For headers."""
         self.check_rate = (rates or Rates()).check
-        """Called for each event that is proved."""
+        """Called for each proved event."""
         self.note_refusal = (refusals or Refusals()).note
-        """Called for each request that is not."""
+        """Called for each request that is not proved."""
 
     def check_address(self, spec: BotSpec, peer: str, forwarded: Sequence[bytes]) -> None:
-        """Forbidden when the request's source may not post for the bot."""
+        """Raise Forbidden if the request's source may not post for the bot."""
         own = spec.config.security.allow_ips
         if not self._lists and not own:
             return

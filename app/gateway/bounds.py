@@ -1,4 +1,4 @@
-"""What a connection may send before any app sees it: a head of bounded size in bounded time, in proper HTTP/1.1."""
+"""Bounds what connections send before any app sees it: heads of bounded size, in bounded time, in proper HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.core.logs import get_logger
 from app.core.metrics import UNREAD
 
-# Feishu's heads have 1 KB; proxies pass on 8 to 32 KB.
+# Feishu's heads have 1 KB; proxies accept 8 to 32 KB.
 MOST_HEAD: Final = 64 * 1024
-# Whoever reaches the hub at all sends a head at once; who is slower holds a connection for nothing (s).
+# Clients send a head at once; a slower one holds a connection for nothing (s).
 HEAD_WITHIN: Final = 10.0
-# What is refused here costs its sender nothing: a line each would fill the disk (s).
+# A refused request costs its sender nothing: a line for each would fill the disk (s).
 _LOG_EVERY: Final = 10.0
 
 log = get_logger(__name__)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with an end to every head; what it refuses is told in the one error form.
+    """uvicorn's protocol with a bound to every head; it refuses in the one error form.
 
-    Only a head that is not here after the read it began in is counted and timed, so that others pay nothing. The bound
-    is 64 KiB beyond that read (a loop reads at most 256 KiB at once).
+    Only a head that is incomplete after the read it began in is counted and timed, so that others cost nothing. The
+    bound is 64 KiB beyond that read (a loop reads at most 256 KiB at once).
     """
 
     in_head = False
-    """Whether a request has begun whose head is not complete; the heads of chunks count, and what follows the last."""
+    """Whether a head is incomplete; the heads of chunks count, and what follows the last chunk."""
     head_timer: asyncio.TimerHandle | None = None
     """Ends a head that needs more than one read."""
     _head_size = 0
     _in_chunk = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody is there: who then says nothing is as idle as who has had an answer."""
+        """A new connection; while silent it is as idle as one that has had its answer."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
@@ -50,7 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # its request is answered as any other: nothing but HTTP is spoken here
+            pass  # its request is answered like any other: only HTTP is spoken here
         except httptools.HttpParserError:
             self._refuse(400, "bad_request", "this is not HTTP/1.1")
         else:
@@ -68,23 +68,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
-        """A chunk's size is here: a part of the body comes next, or trailers, which the parser keeps like a head."""
+        """A chunk's size is here; next comes a part of the body, or trailers, which the parser keeps like a head."""
         self.in_head = self._in_chunk = True
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body, which its app bounds."""
+        """A part of the body, which the app bounds."""
         if self.in_head:
             self.end_head()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here as a whole."""
+        """The whole request is here."""
         if self.in_head:
             self.end_head()
         super().on_message_complete()
 
     def end_head(self) -> None:
-        """Count and time no more."""
+        """Stop counting and timing."""
         self.in_head = self._in_chunk = False
         if self.head_timer is not None:
             self.head_timer.cancel()
@@ -98,7 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_head(self, size: int) -> None:
         if self.head_timer is None:
-            # How much of this read is of the head is not known: requests before it may fill the most of it.
+            # How much of this read belongs to the head is unknown: earlier requests may fill most of it.
             self._head_size = 0
             self.head_timer = self.loop.call_later(
                 HEAD_WITHIN, self._refuse, 408, "too_slow", "the head came too slowly"
@@ -109,7 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(431, "head_too_large", f"the request's head is larger than {MOST_HEAD} bytes")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        # An answer now would be taken for that of a request before, which has none yet, or for a second one.
+        # An answer now would be taken for that of an earlier request that has none yet, or for a second one.
         silent = self._in_chunk or not (self.cycle is None or self.cycle.response_complete)
         self.end_head()
         if self.transport.is_closing():
@@ -127,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Refused:
-    """Tells of what is refused, seldom; what lies between is counted."""
+    """Logs refusals, seldom, and counts those in between."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[float, int]] = {}

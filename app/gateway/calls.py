@@ -1,4 +1,4 @@
-"""Callbacks: what Feishu waits for in the HTTP response is answered while it still waits."""
+"""Callbacks: answers in the HTTP response, while Feishu still waits for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 # Feishu waits 3 s, the way back included (Feishu docs: Required answer).
 ANSWER_WITHIN: Final = 2.5
-# What the queue may take to say that there is no answer; after it the request ends without having heard.
+# How long the queue may take to say that there is no answer; then the request ends without knowing.
 _GIVE_UP_WITHIN: Final = 0.2
 
 NOTHING: Final = b"{}"
@@ -42,12 +42,12 @@ class Results(Protocol):
     """Where workers leave the answers to callbacks."""
 
     async def wait(self, bot: str, event_id: str, deadline: float) -> bytes | None:
-        """The sealed result; None when there is none by `deadline` (monotonic seconds) and it will be late."""
+        """The sealed result; None if there is none by `deadline` (monotonic seconds): it will be late."""
         ...
 
 
 class Callbacks:
-    """Hands a callback to the workers and waits for what they answer."""
+    """Hands a callback to the workers and waits for their answer."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class Callbacks:
     async def answer(self, incoming: Incoming, cipher: Cipher, accept_by: float, answer_by: float) -> bytes:
         """The JSON for the HTTP response; both times are monotonic seconds.
 
-        Without a queue it is an error toast. An answer that is only late is replaced by an empty one, which
-        changes nothing on the card; the worker that finds itself late brings it by another way.
+        Without a queue it is an error toast. A late answer is replaced by an empty one, which changes nothing on the
+        card; the worker that finds itself late brings it another way.
         """
         bot, event_id = incoming.bot, incoming.entry.event_id
         try:
@@ -90,7 +90,7 @@ class Callbacks:
         return answer
 
     def refusal(self, bot: str, event_type: str) -> bytes:
-        """What the person sees when the callback could not be taken; a link preview has nowhere to show it."""
+        """What the person sees if the callback could not be taken; a link preview has nowhere to show it."""
         self._counts.calls_unanswered[bot] += 1
         return NOTHING if event_type == "url.preview.get" else NO_QUEUE
 

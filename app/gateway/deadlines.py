@@ -1,4 +1,4 @@
-"""Ends what takes too long, at the price of a dictionary entry instead of a timer for every request."""
+"""Ends what takes too long, at the cost of a dictionary entry instead of a timer for every request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GRAIN: Final = 0.05
 
 
 class Deadlines(Generic[T]):
-    """Calls `expire(key)` for every key that is still here when its time has come."""
+    """Calls `expire(key)` for every key that is still here when it is due."""
 
     def __init__(self, clock: Clock, expire: Callable[[T], None]) -> None:
         self._clock = clock

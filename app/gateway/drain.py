@@ -15,7 +15,7 @@ from app.queue.work import Receipt
 
 log = get_logger(__name__)
 
-# Takeover is promised within 5 s; an outage that has ended should be noticed well before.
+# Takeover is promised within 5 s; the end of an outage should be noticed well before.
 _PROBE_EVERY: Final = 0.25
 # A bot whose queue is full gets its next try after this.
 _FULL_REST: Final = 1.0
@@ -24,9 +24,9 @@ _FAULT_REST: Final = 5.0
 
 
 class SpoolDrainer:
-    """Probes Redis while it is away and empties the spool when it is back.
+    """Probes Redis while it is away, and empties the spool when it is back.
 
-    `probe` is asked while there is nothing to hand on; it raises StoreUnavailable as long as Redis takes no writes.
+    `probe` is called while there is nothing to hand on; it raises StoreUnavailable while Redis takes no writes.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SpoolDrainer:
                 log.debug("spool not drained", error=str(error))
                 rest = _PROBE_EVERY
             except Exception:
-                # Without this task nothing would ever leave the spool. A row of a newer hub's comes here too.
+                # Without this task nothing would ever leave the spool. A newer hub's row ends up here too.
                 log.exception("spool not drained")
                 rest = _FAULT_REST
             if not self._acceptor.down and (self._spool is None or not self._spool.depth):
@@ -66,7 +66,7 @@ class SpoolDrainer:
                 await self._clock.sleep(rest)
 
     async def _step(self) -> float:
-        """Hand on what can be, or probe; how long to rest before the next step, in seconds."""
+        """Hand on what is possible, or probe; returns how long to rest before the next step, in seconds."""
         if self._spool is None or not self._spool.depth:
             await self._probe()
             self._acceptor.recovered()
@@ -92,7 +92,7 @@ class SpoolDrainer:
     async def _hand_on(
         self, spool: Spool, found: Sequence[Spooled], full: frozenset[str]
     ) -> tuple[int, frozenset[str]]:
-        """How many were handed on, and the bots that take no more for now."""
+        """Hand on events; how many were, and the bots that take no more for now."""
         done: list[Spooled] = []
         waiting = list(found)
         try:

@@ -1,4 +1,4 @@
-"""What gateways tell each other of floods, ten times a second and only while there is something to tell."""
+"""Lets gateways tell each other of floods, ten times a second and only while there is something to tell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.gateway.rates import Rates
 from app.gateway.refusals import Refusals
 
 _EVERY: Final = 0.1
-# Redis that did not answer is left alone for so long (s).
+# After a failure Redis is left alone for this long (s).
 _REST: Final = 1.0
 
 log = get_logger(__name__)
@@ -42,7 +42,7 @@ class Floods:
             await self._clock.sleep(_REST if self._away else _EVERY)
 
     async def share(self) -> None:
-        """Tell and hear once; without Redis each gateway keeps to its own part."""
+        """Tell the others and hear of theirs, once; without Redis each gateway keeps to its own part."""
         try:
             await self._rates.share(self._pipe, self._keys, self._gateway)
             await self._refusals.share(self._pipe, self._keys)

@@ -1,4 +1,4 @@
-"""What is known of a request before its body: who it says it is from, when it came, how it is signed."""
+"""What is known of a request before its body: whom it is from, when it came, how it is signed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNSIGNED: Final = Signed(None, None, None)
 
 
 class Head:
-    """What the gateway wants of a request's headers, found in one pass."""
+    """What the gateway needs of a request's headers, found in one pass."""
 
     __slots__ = ("_doubled", "_found", "forwarded", "id", "peer", "started")
 
@@ -44,16 +44,16 @@ class Head:
                 self._doubled = True
         given = found.get(_REQUEST_ID)
         self.id = b"" if given is None or _FIT_REQUEST_ID.fullmatch(given) is None else given
-        """The name a proxy gave the request, if it is fit to be repeated, else empty until the gateway gives one."""
+        """The id a proxy gave the request, if fit to be repeated; otherwise empty until the gateway gives one."""
 
     @property
     def length(self) -> int:
-        """How long the body says it is, in bytes; 0 where it does not say."""
+        """The body's declared length in bytes; 0 if there is none."""
         given = self._found.get(_LENGTH, b"")
         return int(given[:20]) if given.isdigit() else 0
 
     def signed(self) -> Signed:
-        """The signature headers; of two of a kind neither counts, since others may have read the other."""
+        """The signature headers; if one is there twice neither counts, since others may have read the other."""
         if self._doubled:
             return _UNSIGNED
         found = self._found

@@ -1,4 +1,4 @@
-"""HTTP/1.1 of the public port: POSTs that arrive whole skip ASGI, all else is uvicorn's; an answer is one write."""
+"""HTTP/1.1 for the public port: POSTs that arrive whole skip ASGI, uvicorn does the rest; an answer is one write."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from app.gateway.bounds import BoundedProtocol
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 Reply = Callable[[int, Headers, bytes], None]
-"""Given status, headers and body of an answer, once."""
+"""Called once, with status, headers and body of an answer."""
 
-# What has nothing to be decoded; every bot's id has this form.
+# Paths with nothing to decode; every bot's id has this form.
 _BOT: Final = re.compile(rb"/webhook/([a-z0-9][a-z0-9_-]{0,63})")
 _NOBODY_WAITS: Final = asyncio.Event()
 
 
 class TakePost(Protocol):
-    """What the app takes whole POSTs with."""
+    """The app's way to take whole POSTs."""
 
     def __call__(self, bot: str, headers: Headers, body: bytes, peer: str, reply: Reply) -> None:
-        """Have `reply` called, now or later."""
+        """Call `reply`, now or later."""
         ...
 
 
 class OneWriteProtocol(BoundedProtocol):
-    """For an app whose header names and values are its own, and which never streams its answers.
+    """For an app that makes its own header names and values, and never streams answers.
 
-    An ordinary POST whose body comes with its head is given to the app's `post`, if it has one: no task, no scope, no
-    messages. Whatever else is ordinary goes by ASGI, with its answer written once. What is rare (pipelined, HTTP/1.0,
-    upgrades, `Expect`, the last of a connection) goes uvicorn's own way.
+    An ordinary POST whose body comes with its head goes to the app's `post`, if it has one: no task, no scope, no
+    messages. Other ordinary requests go by ASGI, each answer in one write. Rare ones (pipelined, HTTP/1.0,
+    upgrades, `Expect`, the last of a connection) go uvicorn's own way.
     """
 
     _arriving: _Post | None = None
-    """A POST whose head is here, as long as what was received with it is read."""
+    """A POST whose head is here, while the rest of the same read is parsed."""
     _idle_since = math.inf
-    """When the last answer was written, in the loop's seconds, if nothing came after it."""
+    """When the last answer was written (loop time), if nothing came after it."""
     _idle_timer: asyncio.TimerHandle | None = None
-    """Looks later again where something came meanwhile: a timer for each answer costs more than the answer."""
+    """Set again if something came meanwhile: a timer for each answer costs more than the answer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,7 +58,7 @@ class OneWriteProtocol(BoundedProtocol):
             self._start_cycle(post.body)
 
     def on_message_begin(self) -> None:
-        """A request begins; its scope is made only if it goes by ASGI."""
+        """A request begins; a scope is made only if it goes by ASGI."""
         self.in_head = True
         self.url = b""
         self.expect_100_continue = False
@@ -71,7 +71,7 @@ class OneWriteProtocol(BoundedProtocol):
             self.end_head()
         parser = self.parser
         if self.transport.is_closing():
-            return None  # the answer before was the connection's last
+            return None  # the last answer was also the connection's last
         if (
             not parser.should_keep_alive()
             or parser.should_upgrade()
@@ -96,11 +96,11 @@ class OneWriteProtocol(BoundedProtocol):
         post = self._arriving
         if post is None or self.in_head:
             return super().on_body(body)
-        # No upgrade, no answer yet, and nobody waits for it: uvicorn's asks for each.
+        # No upgrade, no answer yet, and nobody waits: uvicorn's version checks each of these.
         post.body += body
 
     def on_message_complete(self) -> None:
-        """The request is here as a whole."""
+        """The whole request is here."""
         post = self._arriving
         if post is None or self.take_post is None:
             return super().on_message_complete()
@@ -168,7 +168,7 @@ class OneWriteProtocol(BoundedProtocol):
 
 
 class _Post:
-    """A POST given to the app, in the place of a cycle: what uvicorn asks of one while it is under way."""
+    """A POST given to the app, in place of a cycle: has what uvicorn asks of a cycle under way."""
 
     __slots__ = ("_protocol", "body", "bot", "disconnected", "keep_alive", "response_complete")
     message_event = _NOBODY_WAITS
@@ -183,7 +183,7 @@ class _Post:
         self.response_complete = False
 
     def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        """Write the answer, unless nobody is there any more."""
+        """Write the answer, unless the client has gone."""
         if self.disconnected:
             return
         protocol = self._protocol
@@ -196,7 +196,7 @@ class _Post:
 
 
 class _Cycle(RequestResponseCycle):
-    """One request and its answer, whose head waits for the body."""
+    """One request and its answer, whose head is kept until the body is here."""
 
     _head: Any = None
 
@@ -228,7 +228,7 @@ class _Cycle(RequestResponseCycle):
 
 
 def _packet(status: int, headers: Headers, body: bytes, keep_alive: bool) -> tuple[bytes, bool]:
-    """The answer as it is written, and whether the connection stays open after it."""
+    """The answer's bytes, and whether the connection stays open after it."""
     parts = [STATUS_LINE[status]]
     closes = False
     for name, value in headers:

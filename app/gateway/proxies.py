@@ -17,9 +17,9 @@ class Proxies:
         self._trusted = tuple(trusted)
 
     def source(self, peer: str, forwarded: Sequence[bytes]) -> str:
-        """The client's address: the nearest one that no trusted proxy stands for.
+        """The client's address: the nearest one that is not a trusted proxy's.
 
-        `peer` is empty on a unix socket, whose other end is a proxy of this machine; it is trusted once any is.
+        `peer` is empty on a unix socket, whose other end is a proxy on this machine; it is trusted once any is.
         `forwarded` are the X-Forwarded-For headers in the order received, read from the right, where each trusted
         proxy appended what it saw. What a client wrote to the left of that is never reached.
         """
@@ -56,7 +56,7 @@ def within(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
+    """Cut off the port that some proxies write: `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop

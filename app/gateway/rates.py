@@ -1,4 +1,4 @@
-"""A bot's `events_per_second`: decided at once from what the gateways last knew of each other, and made good later."""
+"""A bot's `events_per_second`: decided at once by what the gateways last knew of each other, and corrected later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.core.lua import Pipeliner, Script
 from app.model.bot import BotSpec
 
 _RATE: Final = Script(Path(__file__).parent / "rate.lua")
-# Seconds after which what was heard of the others says nothing any more.
+# Seconds after which what was heard of the others is out of date.
 _OLD: Final = 2.0
 
 
@@ -25,26 +25,26 @@ class _Meter:
 
     rate: float
     room: float
-    """How many events may still come in here before the others are heard again."""
+    """How many events may come in before the others are heard again."""
     heard: float
     used: int = 0
     tried: int = 0
-    """Let in, and come at all, since the others were told."""
+    """Events let in, and events that came, since the others were told."""
     gateways: int = 1
     next_free: float = 0.0
-    """For the time when the others cannot be heard: when the next event may come."""
+    """When the next event may come, while the others cannot be heard."""
 
     @property
     def most(self) -> float:
-        """A second's worth may come at once."""
+        """What may come at once: a second's worth."""
         return max(1.0, self.rate)
 
 
 class Rates:
-    """Bounds the events a second of each bot, over all gateways together while they can tell each other.
+    """Bounds each bot's events a second, over all gateways while they can tell each other.
 
-    What is common to them is one bucket a bot, in Redis, which each gateway debits afterwards: more than was there may
-    come in for a moment, and less does then, so that the rate holds over any few seconds.
+    They share one bucket for each bot, in Redis, which each debits afterwards: for a moment more may come in than it
+    holds, and then less does, so that the rate holds over any few seconds.
     """
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK, chance: random.Random | None = None) -> None:
@@ -54,7 +54,7 @@ class Rates:
         self._alone = False
 
     def check(self, spec: BotSpec) -> None:
-        """Count an event that is proved; Unavailable when there are too many."""
+        """Count a proved event; raise Unavailable if there are too many."""
         rate = spec.config.events_per_second
         if rate is None:
             return
@@ -67,7 +67,7 @@ class Rates:
             self._check_alone(meter, now)
             return
         if now - meter.heard > _OLD:
-            # Nobody has come for long: the bucket has filled up, and it is asked about this event soon.
+            # None has come for long: the bucket has filled up, and will soon be asked about this event.
             meter.room, meter.heard = meter.most, now
         if meter.room < 1:
             raise _too_many()
@@ -75,13 +75,13 @@ class Rates:
         meter.used += 1
 
     def go_alone(self) -> None:
-        """The others cannot be heard: keep to this gateway's part of the rates."""
+        """Keep to this gateway's part of the rates, since the others cannot be heard."""
         self._alone = True
         for meter in self._meters.values():
-            meter.used = meter.tried = 0  # what came in meanwhile is made good by nobody
+            meter.used = meter.tried = 0  # nothing corrects for what came in meanwhile
 
     async def share(self, pipe: Pipeliner, keys: Keys, gateway: str) -> None:
-        """Tell what came and learn what is left; nothing, where nothing came. Raises StoreUnavailable."""
+        """Tell what came and learn what is left; does nothing if nothing came. Raises StoreUnavailable."""
         told = [(bot, meter, meter.used, meter.tried) for bot, meter in self._meters.items() if meter.tried]
         for _, meter, used, tried in told:
             meter.used -= used
@@ -103,12 +103,13 @@ class Rates:
         meter.heard = self._clock.monotonic()
         meter.gateways = gateways
         if level < 1:
-            # Also where more came in than there was.
+            # Also if more came in than there was.
             meter.room = 0.0
         elif level > meter.most / 2:
             meter.room = level
         else:
-            # Contended: each has its part, by what comes there; rounded by chance, so that small parts are not lost.
+            # Contended: each gets a part in proportion to what comes there, rounded randomly so that small parts are
+            # not lost.
             meter.room = float(int(level * tried / (tried + others) + self._chance.random()))
 
     def _check_alone(self, meter: _Meter, now: float) -> None:

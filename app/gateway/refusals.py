@@ -1,4 +1,4 @@
-"""Requests that are not proved, counted by bot and source address over all gateways."""
+"""Counts refused requests by bot and source address, over all gateways."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from app.core.wire import Arg
 
 _REFUSED: Final = Script(Path(__file__).parent / "refused.lua")
 
-# So many refused requests of one address for one bot within the window; after it, the rest of the window is 429.
+# Refused requests from one address for one bot in a window; after that many the rest of the window is 429.
 MOST: Final = 20
 _WINDOW: Final = 60.0
-# Addresses watched at once, of one bot in Redis and of all bots here. Who has more can only make the gateways forget
-# refusals.
+# Addresses watched at once, for one bot in Redis and for all bots here. An attacker with more can only make the
+# gateways forget refusals.
 _WATCHED: Final = 10_000
-# Addresses that the others are told of at once; the rest follows.
+# Addresses told to the others at once; the rest follows.
 _TOLD: Final = 500
 
 
 class Refusals:
-    """Counts; asked only after a request has failed, so that one that verifies is never refused for what others did."""
+    """The counts; asked only after a request has failed, so that a proved one is never refused for what others did."""
 
     def __init__(self, *, most: int = MOST, clock: Clock = SYSTEM_CLOCK) -> None:
         self._most = most
@@ -36,10 +36,10 @@ class Refusals:
         self._untold: defaultdict[str, dict[str, int]] = defaultdict(dict)
 
     def note(self, bot: str, source: str) -> None:
-        """Count one; TooMany when its source has had too many."""
+        """Count one; raise TooMany if its source has had too many."""
         count = self._counts.get((bot, source), 0) + 1
         if count > self._most:
-            # Neither renewed beyond the bound, nor told: writing would start the window anew.
+            # Beyond the bound neither renewed nor told: writing would restart the window.
             raise TooMany("too many refused requests from this address", retry_after=_WINDOW)
         self._counts[bot, source] = count
         untold = self._untold[bot]
@@ -47,7 +47,7 @@ class Refusals:
             untold[source] = untold.get(source, 0) + 1
 
     async def share(self, pipe: Pipeliner, keys: Keys) -> None:
-        """Tell of new ones and learn how many there are by all gateways. Raises StoreUnavailable."""
+        """Tell the new ones and learn how many all gateways have. Raises StoreUnavailable."""
         for bot in list(self._untold):
             untold = self._untold[bot]
             sources = [(source, untold.pop(source)) for source in list(untold)[:_TOLD]]

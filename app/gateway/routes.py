@@ -32,10 +32,10 @@ Send = Callable[[Message], Awaitable[None]]
 HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz", "/health"})
 _WEBHOOK: Final = "/webhook"
 _WEBHOOK_OF: Final = "/webhook/"
-# Feishu sends body and headers together and gives up after 3 s; who is slower than this holds memory for nothing.
+# Feishu sends body and headers together and gives up after 3 s; a slower sender holds memory for nothing.
 _BODY_WITHIN: Final = 1.0
 _JSON: Final = (b"content-type", b"application/json")
-# Answers that leave a body unread end the connection: its rest would be taken for the next request.
+# Answers that leave a body unread end the connection: the rest would be taken for the next request.
 _CLOSE: Final = (b"connection", b"close")
 
 
@@ -43,7 +43,7 @@ class Health(Protocol):
     """What the health pages say."""
 
     def __call__(self, path: str) -> tuple[int, Mapping[str, Any]]:
-        """Status and body for one of HEALTH_PATHS."""
+        """Status and body for one of the HEALTH_PATHS."""
         ...
 
 
@@ -56,7 +56,7 @@ class Answer(NamedTuple):
 
 
 class Gateway:
-    """The application of the public port: `post` for a POST that is here as a whole, ASGI for everything else.
+    """The application of the public port: `post` for a POST that is here whole, ASGI for everything else.
 
     `proxy_headers` of the server stays off: who the client is, the admission rules decide.
     """
@@ -83,7 +83,7 @@ class Gateway:
         self._request_number = 0
 
     def post(self, bot: str, headers: Headers, body: bytes, peer: str, reply: Reply) -> None:
-        """Answer `POST /webhook/BOT`, at once or later: the way of nearly all, without a task for each."""
+        """Answer `POST /webhook/BOT`, at once or later: what nearly all requests take, without a task for each."""
         head = self._enter(headers, peer)
 
         def tell(outcome: Outcome) -> None:
@@ -124,7 +124,7 @@ class Gateway:
         return head
 
     def _admit(self, bot: str, head: Head) -> BotSpec:
-        """The bot, for whom its address may post to it; all that is asked before the body is read."""
+        """The bot, if the request's address may post to it; all that is checked before the body is read."""
         spec = self._catalog.bots.get(bot)
         if spec is None:
             raise UnknownBot("no bot of that name is configured")
@@ -132,7 +132,7 @@ class Gateway:
         return spec
 
     async def _outcome(self, bot: str, head: Head, receive: Receive) -> Outcome:
-        """The same as `post`, with a body that comes in its own time."""
+        """Like `post`, with a body that comes in its own time."""
         try:
             spec = self._admit(bot, head)
             body = await self._body(head, receive)
@@ -168,18 +168,18 @@ class Gateway:
             raise TooLarge(f"the body is larger than {self._max_body} bytes")
 
     def _answer(self, bot: str, head: Head, outcome: Outcome) -> Answer:
-        """The one translation of what became of a POST."""
+        """Translate what became of a POST into its answer."""
         if isinstance(outcome, bytes):
             return _json(head, 200, outcome)
         if bot not in self._catalog.bots:
-            bot = ""  # what is not configured is a caller's text and never gets into logs and counts
+            bot = ""  # an unconfigured id is a caller's text, which must not get into logs and counts
         if isinstance(outcome, RequestRefused):
             self._counts.refused[bot, outcome.code, getattr(outcome, "check", "")] += 1
             return _refusal(head, outcome.status, outcome.code, str(outcome), _more_headers(outcome))
         if isinstance(outcome, _TooSlow):
             self._counts.refused[bot, "too_slow", ""] += 1
             return _refusal(head, 408, "too_slow", "the body came too slowly", [_CLOSE])
-        # A fault of the hub must not end as a stack trace at the caller's; Feishu sends the event again.
+        # A fault of the hub must not reach the caller as a stack trace; Feishu sends the event again.
         log.error("request failed", bot=bot, request=head.id.decode(), exc_info=outcome)
         return _refusal(head, 500, "internal", "the hub failed; see its log", [])
 
@@ -201,7 +201,7 @@ class _Gone(Exception):
 
 
 def _bot_in_query(query: bytes) -> str:
-    """`bot_id` of the query string; empty, and so unknown, where it is missing or there twice."""
+    """`bot_id` of the query string; empty, and so unknown, if it is missing or there twice."""
     try:
         names = parse_qs(query.decode("ascii"), max_num_fields=20).get("bot_id", [])
     except ValueError:

@@ -19,9 +19,9 @@ from app.queue.work import Incoming
 log = get_logger(__name__)
 T = TypeVar("T")
 
-# What an event of some length takes: one that is refused for its size alone does not make the spool full.
+# What a longish event takes: refusing one for its size alone does not make the spool full.
 _ORDINARY: Final = 4096
-# Waiting for a disk that hangs must not fill the memory.
+# Bytes: waiting for a disk that hangs must not fill the memory.
 _LARGEST_PENDING: Final = 64 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ class _Pending:
 class Spool:
     """Events that Redis could not take; what `put` has confirmed survives SIGKILL and power loss.
 
-    Payloads arrive sealed and stay so. One file belongs to one process, which holds its lock.
+    Payloads arrive sealed and stay so. A file belongs to one process, which holds its lock.
     """
 
     def __init__(self, path: Path, max_size: int) -> None:
@@ -49,12 +49,12 @@ class Spool:
         self._pending_size = 0
         self._writer: asyncio.Task[None] | None = None
         self.bytes = 0
-        """What the spooled events take, those about to be written included."""
+        """Bytes of the spooled events, including those about to be written."""
         self.broken = False
         """The last write failed."""
 
     async def open(self) -> None:
-        """Open or make the file and count what an earlier process left; StartError when it cannot be used."""
+        """Open or make the file and count what an earlier process left; StartError if it cannot be used."""
         try:
             self._file = await self._in_thread(lambda: SpoolFile(self._path))
             totals = await self._in_thread(self._opened.totals)
@@ -80,23 +80,23 @@ class Spool:
 
     @property
     def depth(self) -> int:
-        """How many events it holds, those about to be written included."""
+        """How many events it holds, including those about to be written."""
         return self._held.total()
 
     @property
     def full(self) -> bool:
-        """Whether an ordinary event has no room any more."""
+        """Whether there is no room for an ordinary event."""
         return self.bytes + _ORDINARY > self._max_size
 
     def holds(self, bot: str) -> bool:
-        """Whether it holds events of the bot, behind which new ones have to go."""
+        """Whether it holds events of the bot, behind which its new ones must go."""
         return bot in self._held
 
     def put(self, batch: Sequence[Incoming]) -> asyncio.Future[list[bool]]:
-        """Take events in their order; the future has, for each, whether it is new here, once they are on the disk.
+        """Take events in order; once they are on disk, the future says for each whether it is new here.
 
-        From this call on `holds` is true for their bots. StoreUnavailable, raised or in the future, when the spool
-        is full or the disk fails.
+        From this call on `holds` is true for their bots. StoreUnavailable, raised or in the future, if the spool is
+        full or the disk fails.
         """
         size = sum(map(size_of, batch))
         if self.bytes + size > self._max_size:
@@ -113,7 +113,7 @@ class Spool:
         return pending.done
 
     async def settled(self) -> bool:
-        """Wait until what is being written now is on the disk; False when nothing was."""
+        """Wait until what is being written is on disk; False if nothing was."""
         if self._writer is None:
             return False
         await asyncio.gather(self._writer, return_exceptions=True)
@@ -124,7 +124,7 @@ class Spool:
         return await self._guarded(lambda: self._opened.oldest(limit, max_bytes, without))
 
     async def remove(self, spooled: Sequence[Spooled]) -> None:
-        """Forget events that were handed on."""
+        """Remove events that were handed on."""
         places = [item.place for item in spooled]
         there = await self._guarded(lambda: self._opened.remove(places))
         for item, was_there in zip(spooled, there, strict=True):
@@ -132,7 +132,7 @@ class Spool:
                 self._release(item.incoming)
 
     async def forget(self, bot: str, key_ids: frozenset[bytes]) -> None:
-        """Delete a bot's events that are sealed under data keys which were shredded."""
+        """Delete a bot's events that are sealed under shredded data keys."""
         count, size = await self._guarded(lambda: self._opened.forget(bot, key_ids))
         self.bytes -= size
         self._held[bot] -= count
@@ -146,7 +146,7 @@ class Spool:
         return self._file
 
     async def _write_all(self) -> None:
-        """Write what is pending, all of it with one sync, until nothing is."""
+        """Write what is pending, each time with one sync, until nothing is."""
         try:
             while self._pending:
                 taken = list(self._pending)

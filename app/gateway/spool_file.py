@@ -1,4 +1,4 @@
-"""The spool's SQLite file: what is called here blocks, and is called from one thread."""
+"""The spool's SQLite file: its methods block, and one thread calls them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS spool (
 )
 """
 _INSERT: Final = "INSERT OR IGNORE INTO spool (bot, event_id, terms, entry, sealed, size) VALUES (?,?,?,?,?,?)"
-# What a row takes beside its payload: ids, index, page headers.
+# Bytes of a row beside its payload: ids, index, page headers.
 _ROW_OVERHEAD: Final = 512
 
 
@@ -45,7 +45,7 @@ class Spooled:
 
 
 def size_of(incoming: Incoming) -> int:
-    """What an event takes in the file, about, in bytes."""
+    """About how many bytes an event takes in the file."""
     return len(incoming.entry.sealed) + _ROW_OVERHEAD
 
 
@@ -66,18 +66,18 @@ class SpoolFile:
         sync_directory(path.parent)
 
     def close(self) -> None:
-        """Let the file and its lock go."""
+        """Close the file and release its lock."""
         self._database.close()
         os.close(self._lock)
 
     def totals(self) -> list[tuple[str, int, int]]:
-        """Bot, events and bytes of what it holds."""
+        """Its bots, each with its number of events and their bytes."""
         return self._database.execute("SELECT bot, count(*), sum(size) FROM spool GROUP BY bot").fetchall()
 
     def insert(self, items: Sequence[Incoming]) -> list[bool]:
-        """Add events with one sync, all or none; for each whether it is new here."""
+        """Add events with one sync, all or none; says for each whether it is new here."""
         with self._writing():
-            # Feishu's repetition of an event that lies here already must not take room twice.
+            # An event that is here already and that Feishu repeats must not take room twice.
             return [self._database.execute(_INSERT, _row(item)).rowcount > 0 for item in items]
 
     def oldest(self, limit: int, max_bytes: int, without: frozenset[str]) -> list[Spooled]:
@@ -99,14 +99,14 @@ class SpoolFile:
         return found
 
     def remove(self, places: Sequence[int]) -> list[bool]:
-        """Delete events, for each whether it was still there; an emptied file gives its room back to the disk."""
+        """Delete events; says for each whether it was still there. An emptied file gives its room back to the disk."""
         with self._writing():
             there = [self._database.execute("DELETE FROM spool WHERE id=?", (place,)).rowcount > 0 for place in places]
         self._shrink()
         return there
 
     def forget(self, bot: str, key_ids: Iterable[bytes]) -> tuple[int, int]:
-        """Delete a bot's events that are sealed under these data keys; how many, and their bytes."""
+        """Delete a bot's events sealed under these data keys; how many, and their bytes."""
         keys = list(key_ids)
         marks = ",".join("?" * len(keys))
         where = f"FROM spool WHERE bot=? AND substr(sealed,2,{KEY_ID_LENGTH}) IN ({marks})"
@@ -131,7 +131,7 @@ class SpoolFile:
 
     def _shrink(self) -> None:
         if self._database.execute("SELECT 1 FROM spool LIMIT 1").fetchone() is None:
-            # As a script, since `execute` takes one step of it and frees one page.
+            # As a script, since `execute` would take one step and free one page.
             self._database.executescript("PRAGMA incremental_vacuum")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -139,7 +139,7 @@ class SpoolFile:
         self._database.execute("PRAGMA auto_vacuum=INCREMENTAL")
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
-        # What is deleted is overwritten, here and not only where the library was built so.
+        # What is deleted is overwritten, whether or not the library was built to do so.
         self._database.execute("PRAGMA secure_delete=ON")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version not in (0, _FORMAT):
@@ -154,7 +154,7 @@ def _row(item: Incoming) -> tuple[str, str, str, bytes, bytes, int]:
 
 
 def _owned(path: Path) -> int:
-    """The lock that says whose spool this is, until it is closed: two hubs must not drain one spool."""
+    """Take the lock that says whose spool this is, until closed: two hubs must not drain one spool."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

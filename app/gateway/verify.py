@@ -15,14 +15,14 @@ from app.feishu.parse import app_id_of, is_event, is_legacy_card, parse_instant,
 from app.feishu.signature import card_signature, event_signature
 from app.model.bot import BotSpec
 
-# Challenges are the only bodies looked at without a signature; real ones are under 200 bytes.
+# Only challenges are read without a signature; real ones are under 200 bytes.
 _LARGEST_UNSIGNED: Final = 8 * 1024
 _NO_EVENT: Final = "the body is not a Feishu event"
 _LEADING_DIGITS: Final = re.compile(rb"\d{10}")
 
 
 class Signed(NamedTuple):
-    """The three headers that a signature needs; None where one is missing, empty or there twice."""
+    """The three headers that a signature needs; None for one that is missing, empty or there twice."""
 
     timestamp: bytes | None
     nonce: bytes | None
@@ -30,7 +30,7 @@ class Signed(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """A proved event: its JSON parsed, and as the bytes that were received or decrypted."""
+    """A proved event: its parsed JSON, and the bytes received or decrypted."""
 
     document: dict[str, Any]
     plain: bytes
@@ -43,7 +43,7 @@ class Verified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A `url_verification` request with the right token, to be answered at once with its value."""
+    """A `url_verification` request with the right token; it is answered at once with its value."""
 
     value: str
 
@@ -51,8 +51,8 @@ class Challenge:
 def verify(spec: BotSpec, signed: Signed, body: bytes, now: float) -> Verified | Challenge:
     """What the request holds, once proved; NotVerified or BadRequest. `now` is in seconds since the epoch.
 
-    Signature, decryption, token, app id, in this order: nothing is decrypted for who cannot sign, except for a
-    challenge, which Feishu does not sign (Feishu docs: URL verification).
+    Signature, decryption, token, app id, in this order: nothing unsigned is decrypted but a challenge, which Feishu
+    does not sign (Feishu docs: URL verification).
     """
     place = _matching_key(spec, signed, body)
     if place is None:
@@ -67,13 +67,13 @@ def verify(spec: BotSpec, signed: Signed, body: bytes, now: float) -> Verified |
 
 
 def _matching_key(spec: BotSpec, signed: Signed, body: bytes) -> int | None:
-    """Which of the bot's encrypt keys made the signature."""
+    """The index of the bot's encrypt key that made the signature, if any."""
     timestamp, nonce, signature = signed
     if timestamp is None or nonce is None or signature is None:
         return None
     found = None
     for place, key in enumerate(spec.encrypt_keys):
-        # No early end: how long it takes must not tell which key is the right one. An empty key proves nothing.
+        # No early end: the time must not tell which key is right. An empty key proves nothing.
         if compare_digest(event_signature(timestamp, nonce, key, body).encode(), signature) and key:
             found = place
     return found
@@ -96,8 +96,8 @@ def _without_signature(spec: BotSpec, signed: Signed, body: bytes, now: float) -
     if not isinstance(encrypted, str):
         return _challenge(spec, document, "plain")
     for key in spec.keys:
-        # A wrong key gives proper padding once in 256 times, so only JSON ends the search. Whatever fails here
-        # answers the same: who cannot sign learns nothing of padding.
+        # A wrong key gives proper padding once in 256 times, so only JSON ends the search. All failures here get the
+        # same answer: a sender who cannot sign learns nothing about padding.
         try:
             opened = _json(decrypt((key,), encrypted))
         except BadRequest:
@@ -124,7 +124,7 @@ def _legacy_card(spec: BotSpec, body: bytes, odd: bool) -> Verified | Challenge:
         plain = decrypt(spec.keys, encrypted)
         document = _json(plain)
     if not is_legacy_card(document):
-        # The weak door is for legacy cards alone.
+        # This weaker check is for legacy cards alone.
         return _challenge(spec, document, "signature")
     return Verified(document, plain, odd)
 
@@ -144,7 +144,7 @@ def _admit(spec: BotSpec, document: dict[str, Any], plain: bytes, odd: bool) -> 
 
 
 def _challenge(spec: BotSpec, document: dict[str, Any], otherwise: str) -> Challenge:
-    """The challenge in `document`; where there is none, the check named `otherwise` has failed."""
+    """The challenge in `document`; if there is none, the check named `otherwise` has failed."""
     if document.get("type") != "url_verification":
         raise NotVerified(otherwise)
     token = document.get("token")
@@ -165,12 +165,12 @@ def _known_token(spec: BotSpec, token: str) -> bool:
 
 
 def _check_age(spec: BotSpec, timestamp: bytes | None, now: float) -> bool:
-    """Refuse what was signed too long ago; True when the timestamp is no number and could not be checked."""
+    """Refuse what was signed too long ago; True if the timestamp is no number and could not be checked."""
     stamp = timestamp or b""
     signed_at = parse_instant(stamp)
     if signed_at is None or signed_at > now:
-        # Nothing separates timestamp and nonce in what is signed, so that characters of the nonce can be moved to
-        # the timestamp of an old request. Its first ten digits are the seconds, whatever the unit is.
+        # Nothing separates timestamp and nonce in the signed text, so characters of the nonce can be moved to an old
+        # request's timestamp. Its first ten digits are the seconds, whatever the unit.
         leading = _LEADING_DIGITS.match(stamp)
         if leading is None:
             return signed_at is None

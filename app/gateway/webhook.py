@@ -1,4 +1,4 @@
-"""One proved step after the other: what a POST to a bot goes through between its body and its answer."""
+"""What a POST to a bot goes through between its body and its answer, step by step."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from app.storage.cipher import Cipher, record_identity
 
 log = get_logger(__name__)
 
-# Every request is answered within 1.5 s of its first byte; the rest is for the way out.
+# Every request is answered within 1.5 s of its first byte; the difference is for the way out.
 ACCEPT_WITHIN: Final = 1.4
 _FULL: Final = "the bot's queue is full, send the event again later"
 _REFUSED: Final = "the event cannot be kept safe as things are, send it again later"
-# A refused request is logged at most so often for a bot and check; what lies between is counted.
+# Refused requests are logged at most this often for a bot and check; those in between are counted.
 _LOG_EVERY: Final = 10.0
 
 Outcome: TypeAlias = bytes | Exception
-"""What became of a POST: the JSON of a 200, or why there is none."""
+"""What became of a POST: the JSON for a 200, or why there is none."""
 Tell = Callable[[Outcome], None]
 
 
 class Ciphers(Protocol):
-    """Where the bots' ciphers are; one is made when a bot is first met."""
+    """The bots' ciphers; one is made when a bot is first met."""
 
     def cached(self, bot: str) -> Cipher | None:
         """The bot's cipher, if it is at hand."""
@@ -54,7 +54,7 @@ class Ciphers(Protocol):
 
 
 class Webhook:
-    """Verify, parse, seal, accept: nothing here waits for a disk, a database or bot code."""
+    """Verifies, parses, seals, accepts: nothing here waits for a disk, a database or bot code."""
 
     def __init__(
         self,
@@ -73,13 +73,13 @@ class Webhook:
         self._counts = counts or Counts()
         self._clock = clock
         self._warned: set[str] = set()
-        # A line that is not written still costs two microseconds an event.
+        # Even a line that is not written costs two microseconds an event.
         self._debugs = log.is_enabled_for(logging.DEBUG)
         self._logged: dict[tuple[str, str], tuple[float, int]] = {}
         self._waiting: set[asyncio.Task[bytes]] = set()
 
     def begin(self, spec: BotSpec, head: Head, body: bytes, tell: Tell) -> None:
-        """Take a POST as far as it goes without waiting; `tell` hears once, now or later, what became of it."""
+        """Take a POST as far as it goes without waiting; calls `tell` once, now or later, with what became of it."""
         try:
             step = self._step(spec, head, body)
         except Exception as error:
@@ -95,7 +95,7 @@ class Webhook:
             task.add_done_callback(partial(self._tell_result, tell))
 
     def _step(self, spec: BotSpec, head: Head, body: bytes) -> Incoming | bytes | Coroutine[Any, Any, bytes]:
-        """What is to be accepted, or an answer, or how to wait for one."""
+        """The event to accept, or an answer, or a coroutine that waits for one."""
         now = self._clock.now()
         try:
             proved = verify(spec, head.signed(), body, now)
@@ -119,7 +119,7 @@ class Webhook:
     async def _wait(
         self, spec: BotSpec, event: Event, plain: bytes, cipher: Cipher | None, now: float, started: float
     ) -> bytes:
-        """The rest of the way where it cannot go on at once: without the bot's cipher, and for a callback."""
+        """The rest of the way if it has to wait: without the bot's cipher, and for a callback."""
         if cipher is None:
             cipher = await self._fetch_cipher(spec.id, started)
         incoming = _incoming(spec, event, plain, cipher, now)
@@ -129,7 +129,7 @@ class Webhook:
         return self._kept(spec.id, started, await self._acceptor.accept(incoming, started + ACCEPT_WITHIN))
 
     def _kept(self, bot: str, started: float, receipt: Receipt) -> bytes:
-        """The answer to an event that Redis or the spool has, or whose bot has too many."""
+        """The answer to an event that is in Redis or the spool, or whose bot has too many."""
         failpoint("after_accept")
         self._counts.accept_seconds.observe(self._clock.monotonic() - started)
         if receipt.status == "accepted":
@@ -194,7 +194,7 @@ def _incoming(spec: BotSpec, event: Event, plain: bytes, cipher: Cipher, now: fl
         event_id=event.id,
         identity=identity,
         type=event.type,
-        # A callback skips the mailboxes and their order: it is a conversation of its own.
+        # A callback skips the mailboxes and their order: it has a conversation of its own.
         conversation=CALL_PREFIX + event.id if is_call else conversation_of(event, spec.config.conversation),
         chat_id=event.chat_id,
         user_id=event.user_id,
