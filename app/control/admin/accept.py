@@ -1,4 +1,4 @@
-"""Accepts a message for a bot: read, its files brought to Feishu, put on the outbox once."""
+"""Accepts a message for a bot: reads it, uploads its files to Feishu, and puts it on the outbox, once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from app.model.outbound import MessageType, Outbound
 from app.sdk.card import Card
 from app.sdk.content import Markdown
 
-# Who sends a file waits for its upload, but not for ever.
+# Whoever sends a file waits for its upload, but not for ever.
 _UPLOAD_PATIENCE: Final = 90.0
 _FORMS: Final[dict[str, MessageType]] = {"post": "post", "card": "interactive"}
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a caller can ask for from now on."""
+    """What a caller can ask about from now on."""
 
     id: str
     noun: Literal["messages", "batches"]
@@ -47,12 +47,12 @@ class Acceptance:
         self._clock = clock
 
     async def accept(self, bot: str, caller: str, key: str | None, body: Body) -> Accepted:
-        """Put it on the outbox; an HTTP error with the field named where it cannot be."""
+        """Put it on the outbox, or raise an HTTP error that names the field."""
         spec = self._catalog.bots.get(bot)
         if spec is None:
             raise HTTPException(404, f"bot {bot} cannot send: GET /api/v1/bots says how it stands")
         message = _read(body)
-        # Named by its key: the same request, again, finds what the first one put there.
+        # Named by its key: a repeated request finds what the first one put there.
         id = new_id() if key is None else id_of("api", bot, caller, key)
         if key is not None and (known := await self._known(bot, id, body)) is not None:
             return known
@@ -80,7 +80,7 @@ class Acceptance:
     async def _known(self, bot: str, id: str, body: Body) -> Accepted | None:
         """What an earlier request under the same key put, if all of it is there.
 
-        Looked at before files are fetched and uploaded a second time.
+        Checked before files are fetched and uploaded a second time.
         """
         known = await self._outbox.is_known(bot, id, body.fingerprint)
         _check(known)
@@ -117,7 +117,7 @@ def _read(body: Body) -> NewMessage:
 
 
 def _path(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Without what pydantic adds for the two forms of `to`."""
+    """The path without what pydantic adds for the two forms of `to`."""
     return tuple(part for part in loc if part not in (ONE, MANY))
 
 

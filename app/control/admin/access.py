@@ -1,4 +1,4 @@
-"""Who asks: the admin, who may do everything, or a program whose token is limited to the sending of some bots."""
+"""Who asks: the admin, who may do everything, or a program whose token only lets it send as some bots."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ class Caller:
     bots: frozenset[str] | None = None
 
     def may_send_as(self, bot: str) -> bool:
-        """Whether messages of that bot are this caller's to send and to see."""
+        """Whether this caller may send that bot's messages and see them."""
         return self.bots is None or bot in self.bots or "*" in self.bots
 
 
 def asked_by(request: Request) -> str:
-    """How the audit names who asks by an admin token, which has no name of its own."""
+    """How the audit names an asker with an admin token, which bears no name."""
     return f"admin token from {request.client.host if request.client else 'unknown'}"
 
 
 class Access:
-    """The tokens that are good here, and the checks that routes depend on."""
+    """The valid tokens, and the checks that routes depend on."""
 
     def __init__(self, admin_token: str, callers: Sequence[Caller] = ()) -> None:
         self._admin = Caller(ADMIN, admin_token)
         self._callers = (self._admin, *callers)
 
     def let_in(self, callers: Sequence[Caller]) -> None:
-        """From now on these, beside the admin, and no others."""
+        """Let in these callers, beside the admin, and no others from now on."""
         self._callers = (self._admin, *callers)
 
     def caller(self, authorization: str | None) -> Caller | None:
-        """Whose token an Authorization header carries; compared in constant time."""
+        """Whose token an Authorization header carries; compares in constant time."""
         scheme, _, given = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         token = given.strip().encode()
-        # All of them, so that the time taken does not tell which one came near.
+        # Compares all, so that the time taken does not tell which was close.
         found = [caller for caller in self._callers if hmac.compare_digest(token, caller.token.encode())]
         return found[0] if found else None
 

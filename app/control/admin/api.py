@@ -41,7 +41,7 @@ def admin_app(
     `dashboard` sees to its own log-in.
     """
     app = FastAPI(title="Feishu Hub", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-    # Says in the OpenAPI document what Access holds to.
+    # Says in the OpenAPI document what Access requires.
     token = Depends(HTTPBearer(auto_error=False, description="The admin token, or one of api_tokens in hub.yaml."))
     for router in routers:
         app.include_router(router, prefix="/api/v1", dependencies=[token, Depends(access.admins), Depends(known.named)])
@@ -82,7 +82,7 @@ def _answering(ask: Callable[[], tuple[int, Mapping[str, Any]]]) -> Callable[[],
 
 
 def _errors(app: FastAPI) -> None:
-    """Every error in the one form that the public listener has too."""
+    """Give every error the one form, which the public listener has too."""
 
     def answer(status: int, code: str, message: str) -> JSONResponse:
         body = {"error": {"code": code, "message": message, "request_id": secrets.token_hex(8)}}
@@ -103,7 +103,7 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HubError)
     async def failed(_request: Request, error: HubError) -> JSONResponse:
-        # Redis away, or Feishu, or its limits: the caller did nothing wrong, and may try again.
+        # Redis or Feishu is away, or a limit is reached: the caller did nothing wrong, and may try again.
         later = isinstance(error, StoreUnavailable | FeishuLimited) or error.retryable
         said = answer(503 if later else 400, "unavailable" if later else "bad_request", str(error))
         if later and error.retry_after:
@@ -116,7 +116,7 @@ def _errors(app: FastAPI) -> None:
 
 
 def _words(request: Request, error: StarletteHTTPException) -> str:
-    """What the hub says, and of what it leaves to the framework more than "Not Found"."""
+    """The hub's own words, or something more telling than the framework's "Not Found"."""
     path = request.url.path
     if error.detail == "Not Found":
         return f"there is nothing at {path}: GET /docs shows what there is"

@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 def admin_token(data_dir: Path, configured: str | None) -> str:
-    """The configured token, else the kept one, else a new one, which is kept; StartError when it cannot be."""
+    """The configured token, or the kept one, or a new one, which is kept; StartError if that fails."""
     if configured:
         return configured
     path = data_dir / "admin_token"

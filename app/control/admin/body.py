@@ -19,7 +19,7 @@ _FILES: Final = ("image", "file")
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What was sent: a document, and the file that its field `carried` ("image" or "file") is about."""
+    """What was sent: a document, and the file for its field `carried` ("image" or "file")."""
 
     document: dict[str, Any] = field(repr=False)
     carried: str = ""
@@ -27,7 +27,7 @@ class Body:
 
     @property
     def fingerprint(self) -> bytes:
-        """The same for the same content, however it is written; an HTTP error for what nobody could write."""
+        """Equal for equal content, however it is written; raises an HTTP error for what cannot be written as JSON."""
         try:
             digest = hashlib.sha256(orjson.dumps(self.document, option=orjson.OPT_SORT_KEYS))
         except orjson.JSONEncodeError:
@@ -38,7 +38,7 @@ class Body:
 
 
 async def read_body(request: Request) -> Body:
-    """The body; an HTTP error with the field named where it cannot be used."""
+    """The body, or an HTTP error that names the field."""
     content_type = request.headers.get("content-type", "")
     form = content_type.lower().startswith("multipart/form-data")
     raw = await _bounded(request, _FORM_LIMIT if form else _JSON_LIMIT)

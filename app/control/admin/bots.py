@@ -1,4 +1,4 @@
-"""Bots in the admin API: listed with their state, read again; what waits for a removed one is dropped."""
+"""Bots in the admin API: lists them with their states, reads them again, and drops what waits for removed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who follows something as it goes on, by server-sent events: so many at once on a node, and no more."""
+"""Lets callers follow something as it goes on, by server-sent events: a bounded number on each node."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from starlette.types import Receive, Scope, Send
 
 from app.core.errors import HubError
 
-# Proxies close connections that say nothing for a minute.
+# Proxies close connections that are silent for a minute.
 _COMMENT_EVERY: Final = 15
-# So often a stream of which nothing comes looks whether its node is ending (s).
+# How often a silent stream checks whether its node is ending (s).
 _LOOK_EVERY: Final = 1.0
 _AGAIN_AFTER: Final = 10.0
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Followers:
-    """Each holds a connection here, and one to Redis of those that workers and archiver need too."""
+    """Each follower holds a connection here, and one to Redis out of those that workers and archiver need too."""
 
     def __init__(self, most: int, over: Callable[[], bool]) -> None:
         """`over` says that the node is ending: streams then end too."""
         self._most = most
         self._over = over
         self.count = 0
-        """How many there are now."""
+        """How many follow now."""
         self.refused = 0
         """How many were refused since the start."""
 
     def stream(self, source: AsyncGenerator[Any, None], *, event: str = "") -> StreamingResponse:
-        """Everything that the source gives, in order, as `data: {…}` until it ends, each under the name `event`.
+        """Stream everything from the source, in order, as `data: {…}`, each item under the name `event`.
 
-        Raises HubError, which is 503, where too many follow already.
+        Raises HubError, which becomes a 503, if too many follow already.
         """
         if self.count >= self._most:
             self.refused += 1
@@ -85,7 +85,7 @@ class Followers:
 
 
 class _Stream(StreamingResponse):
-    """Says when it has ended, though it may never have begun."""
+    """Tells when it has ended, even if it never began."""
 
     def __init__(self, lines: AsyncIterator[bytes], left: Callable[[], None]) -> None:
         super().__init__(lines, media_type="text/event-stream", headers=_HEADERS)

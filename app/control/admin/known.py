@@ -1,4 +1,4 @@
-"""Which bots can be asked about: nothing found of a misspelt one is no answer."""
+"""Which bots can be asked about: an empty answer for a misspelt name would mislead."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import HTTPException, Request
 
-# Where a request names a bot; one that has it in its body asks by itself.
+# Where a request names a bot; routes with the name in the body check it themselves.
 _NAME: Final = "bot"
 
 Left = Callable[[str], Awaitable[bool]]
@@ -16,20 +16,20 @@ Left = Callable[[str], Awaitable[bool]]
 
 
 class KnownBots:
-    """The bots of the configuration, and those of which something is left."""
+    """The bots of the configuration, and removed ones that left something."""
 
     def __init__(self, configured: Callable[[], Collection[str]], left: Left) -> None:
         self._configured = configured
         self._left = left
 
     async def named(self, request: Request) -> None:
-        """Lets those requests pass that name no bot, or one that is known; else 404."""
+        """Let requests pass that name no bot or a known one; otherwise 404."""
         for bot in (request.path_params.get(_NAME), request.query_params.get(_NAME)):
             if bot is not None:
                 await self.must_know(bot)
 
     async def must_know(self, bot: str) -> None:
-        """404 for a bot of which nobody ever heard."""
+        """Raise a 404 for an unknown bot."""
         configured = self._configured()
         if bot in configured or await self._left(bot):
             return

@@ -1,4 +1,4 @@
-"""Messages that programs have bots send: accepted at once, sent later, their state read, followed, cancelled."""
+"""Messages that programs have bots send: accepted at once, sent later, and shown, followed or cancelled meanwhile."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from app.core.errors import HubError
 from app.model.outbound import Target, TargetKind, target_of
 
 MOST_RECEIVERS: Final = 10_000
-# A year: what is meant for later is not kept for ever.
+# A year: messages for later are not kept for ever.
 _LONGEST_WAIT: Final = 366 * 24 * 3600
 _KINDS: Final[dict[str, TargetKind]] = {
     "chat_id": "chat_id",
@@ -23,7 +23,7 @@ _KINDS: Final[dict[str, TargetKind]] = {
     "union_id": "union_id",
     "email": "email",
 }
-# How pydantic names the two forms of `to`, in the paths of its errors too.
+# How pydantic names the two forms of `to`, also in the paths of its errors.
 ONE: Final = "(one)"
 MANY: Final = "(many)"
 _CONTENTS: Final = ("text", "post", "card", "markdown", "image", "file")
@@ -57,7 +57,7 @@ def _instant(value: Any) -> float:
         if when.tzinfo is None:
             raise ValueError("a time needs its time zone, as +08:00 or Z at its end")
         seconds = when.timestamp()
-    # A time that has passed means at once: whoever retries a request must not be refused for it.
+    # A time that has passed means now: a retried request must not be refused for it.
     if not 0 <= seconds <= time.time() + _LONGEST_WAIT:
         raise ValueError("expected a time within a year from now")
     return seconds

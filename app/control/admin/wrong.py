@@ -1,4 +1,4 @@
-"""Says what is wrong with a request: the field, what was found there, what is right."""
+"""Says what is wrong with a request: the field, what was found there, what would be right."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app.core.shape import kind_of_value, unknown_key
 
 
 def said_of(errors: Sequence[Any], model: type[BaseModel] | None = None) -> str:
-    """All that pydantic found, each once, by field; `model` is that of the body, for the names that it may hold."""
+    """All of pydantic's findings, once for each field; `model` is the body's, for the names that it may hold."""
     said = dict.fromkeys(f"{'.'.join(map(str, _place(error)))}: {_problem(error, model)}" for error in errors)
     return "; ".join(said)
 
 
 def _place(error: Mapping[str, Any]) -> tuple[int | str, ...]:
-    # For what is no JSON the place is a number of bytes.
+    # For invalid JSON the place is a number of bytes.
     return ("body",) if error["type"] == "json_invalid" else error["loc"]
 
 

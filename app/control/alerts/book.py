@@ -1,4 +1,4 @@
-"""The cluster's alerts in Redis: who evaluates, what stands, what is silenced, what is still to be sent, what was."""
+"""The cluster's alerts in Redis: who evaluates; alerts, silences, notices still to be sent, and the history."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands in the book."""
+    """The present alerts."""
 
     alerts: Mapping[str, Alert]
     """By key."""
     silences: tuple[Silence, ...]
     notices: tuple[Notice, ...] = ()
     packed: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """The alerts as they are kept, which a commit compares."""
+    """The alerts as they are stored; a commit compares them."""
 
 
 class Book:
@@ -69,7 +69,7 @@ class Book:
         return Turn(f"{owner} {fence}", now) if fence else None
 
     async def standing(self) -> Standing:
-        """What stands now."""
+        """The alerts, silences and notices of now."""
         pipe = self._link.commands.pipeline(transaction=False)
         for name in (self._states, self._silences, self._notices):
             pipe.hgetall(name)
@@ -84,7 +84,7 @@ class Book:
         )
 
     async def commit(self, turn: Turn, before: Standing, found: Round, notices: Iterable[Notice]) -> bool:
-        """Keep what a round found; False where the turn was lost or the book has changed since `before`."""
+        """Store what a round found; False if the turn was lost or the book has changed since `before`."""
         states: list[bytes | str] = []
         for key in before.packed.keys() | found.after.keys():
             was = before.packed.get(key, b"")
@@ -101,7 +101,7 @@ class Book:
         return bool(reply)
 
     async def fold(self, alerts: Iterable[Alert], past: Iterable[Past]) -> None:
-        """Take over what a node found and told by itself while Redis was away."""
+        """Take over what a node found and sent by itself while Redis was away."""
         states = [part for alert in alerts for part in (alert.key, alert.packed())]
         entries = [entry.packed() for entry in past]
         if states or entries:
@@ -109,7 +109,7 @@ class Book:
             await _FOLD(self._link.commands, [self._states, self._past], args)
 
     async def keep_notice(self, notice: Notice) -> None:
-        """Note how far a notice has come; one that has nowhere left to go is forgotten."""
+        """Note how far a notice has come; one with nowhere left to go is forgotten."""
         if notice.left:
             await though_full(self._link.commands, "HSET", self._notices, notice.id, notice.packed())
             return
@@ -117,7 +117,7 @@ class Book:
             await _answer(self._link.commands.hdel(self._notices, notice.id))
 
     async def keep_deliveries(self, deliveries: Mapping[str, Delivery]) -> None:
-        """Note how the channels do, where that has changed."""
+        """Note how the channels do, if that has changed."""
         packed = {name: orjson.dumps(asdict(delivery)) for name, delivery in deliveries.items() if delivery.at}
         if changed := {name: value for name, value in packed.items() if self._kept.get(name) != value}:
             said = (part for pair in changed.items() for part in pair)
@@ -125,13 +125,13 @@ class Book:
             self._kept.update(changed)
 
     async def deliveries(self) -> dict[str, Delivery]:
-        """How the channels do that were used so far."""
+        """How the channels used so far do."""
         with guard():
             found = await _answer(self._link.commands.hgetall(self._deliveries))
         return {name.decode(): Delivery(**orjson.loads(value)) for name, value in found.items()}
 
     async def silence(self, silence: Silence) -> None:
-        """Have alerts not sent for a while; those that have run out are forgotten by the way."""
+        """Add a silence; expired ones are forgotten by the way."""
         now = self._clock.now()
         standing = await self.standing()
         over = [one.key for one in standing.silences if one.until < now]
@@ -141,12 +141,12 @@ class Book:
                 await _answer(self._link.commands.hdel(self._silences, *over))
 
     async def lift(self, rule: str, subject: str) -> bool:
-        """End a silence; False where there is none of just these patterns."""
+        """End a silence; False if there is none with exactly these patterns."""
         with guard():
             return bool(await _answer(self._link.commands.hdel(self._silences, f"{rule}/{subject}")))
 
     async def history(self, limit: int = 100, before: str | None = None) -> list[tuple[str, Past]]:
-        """What fired and what is over, the newest first, each with an id to page on with."""
+        """What fired and what ended, the newest first, each with an id to continue from."""
         newest = "+" if before is None else f"({before}"
         with guard():
             found: Any = await self._link.commands.xrevrange(self._past, max=newest, count=limit)

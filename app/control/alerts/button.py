@@ -1,4 +1,4 @@
-"""The silence button on alert cards: a card action that the hub answers itself, in whichever bot's name the card is."""
+"""The silence button on alert cards: a card action that the hub answers itself, whichever bot sent the card."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ log = get_logger(__name__)
 
 
 def silence_button(book: Book, alerts: AlertSettings, *, clock: Clock = SYSTEM_CLOCK) -> Bot[Any]:
-    """Handlers that stand before those of every bot; only clicks in the chats that alerts go to count."""
+    """Handlers that come before those of every bot; only clicks in the chats that alerts go to count."""
     bot = Bot()
     chats = {(way.bot, way.feishu_chat) for way in alerts.channels.values() if way.feishu_chat is not None}
     rules = alerts.effective()
 
     @bot.card(SILENCE_ACTION)
     async def silence(action: CardAction, ctx: Context) -> Toast:
-        # Any author can put any action on a card: who may silence is who may see the alerts.
+        # Any author can put any action on a card, so only those who can see the alerts may silence them.
         if (ctx.bot_id, action.chat_id) not in chats:
             return _said(Toast.error, "Alerts are not sent here", "告警未配置发送到此会话")
         name, subject = str(action.get("rule", "")), str(action.get("subject", ""))

@@ -1,4 +1,4 @@
-"""A notice as a Feishu card: coloured by how bad it is, with buttons that silence where a click can reach the hub."""
+"""A notice as a Feishu card: coloured by severity, with silence buttons if a click can reach the hub."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.sdk.content import plain
 SILENCE_ACTION: Final = "hub.alerts.silence"
 """The action of the buttons, which the hub answers itself for every bot."""
 SILENCE_FOR: Final = 3600.0
-"""Seconds that a click silences."""
+"""Seconds for which a click silences."""
 
-# A card has room for so many rows of buttons before it is nothing else.
+# More rows of buttons would fill the card.
 _MOST_BUTTONS: Final = 5
 
 

@@ -1,4 +1,4 @@
-"""How a channel does: whether what was sent by it last arrived."""
+"""How a channel does: whether the last notice sent by it arrived."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Delivery:
-    """Of one channel; changed by who sends."""
+    """The state of one channel; changed by its sender."""
 
     failures: int = 0
-    """Notices in succession that it did not take."""
+    """Notices in a row that it did not take."""
     error: str = ""
-    """Of the last failure; holds no secret."""
+    """The last failure; holds no secret."""
     at: float | None = None
-    """When it last took one, or failed to, in seconds since the epoch."""
+    """When it last took one or failed to, in seconds since the epoch."""

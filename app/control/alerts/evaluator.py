@@ -1,4 +1,4 @@
-"""Evaluates the cluster's alerts: on every node that may, in one at a time, and on when that one dies."""
+"""Evaluates the cluster's alerts: on one node at a time, and on another when that one dies."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from app.core.errors import HubError, StoreUnavailable
 from app.core.logs import get_logger
 
 Source = Callable[[float], Awaitable[Readings]]
-"""Reads some of the signals; is given the time, in seconds since the epoch."""
+"""Reads some of the signals, given the time in seconds since the epoch."""
 
-# So many evaluations may fall out before another node takes over.
+# This many evaluations may be missed before another node takes over.
 _MISSED: Final = 3
 
 log = get_logger(__name__)
 
 
 class Evaluator:
-    """Holds the rules against what the sources read, and hands on what is to be told."""
+    """Applies the rules to what the sources read, and hands on the news."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Evaluator:
         self._clock = clock
         self._troubled: set[Source] = set()
         self.readings: Readings = {}
-        """What was read last; empty where another node evaluates."""
+        """What was read last; empty if another node evaluates."""
         self.alerts: Iterable[Alert] = ()
-        """What stands, likewise."""
+        """The present alerts, likewise."""
 
     async def run(self) -> None:
         """Evaluate until cancelled; outlives every outage."""
@@ -65,14 +65,14 @@ class Evaluator:
             except StoreUnavailable:
                 self.readings, self.alerts = {}, ()  # each node watches itself meanwhile
             except Exception as error:
-                # One rule that cannot be evaluated must not silence the others for good.
+                # A rule that cannot be evaluated must not silence the others for good.
                 log.error("alerts cannot be evaluated, this is a fault of the hub", error=type(error).__name__)
 
     async def once(self) -> bool:
         """Evaluate, if it is this node's turn; raises StoreUnavailable without Redis."""
         turn = await self._book.turn(self._owner, max(1.0, _MISSED * self._interval))
         if turn is None:
-            await self._notifier.stop()  # whoever has the turn sends what is left
+            await self._notifier.stop()  # the node with the turn sends what is left
             return False
         readings = await self._read(turn)
         before = await self._book.standing()
@@ -89,7 +89,7 @@ class Evaluator:
         return True
 
     async def _read(self, turn: Turn) -> Readings:
-        """All signals; those of a source that fails are left out, so that nothing changes for their rules."""
+        """All signals but those of failing sources, so that nothing changes for their rules."""
         readings: dict[str, Mapping[str, float]] = {}
         for source in self._sources:
             try:
@@ -107,7 +107,7 @@ class Evaluator:
         return readings
 
     def _notices(self, now: float, items: Iterable[Item]) -> list[Notice]:
-        """One notice for all alerts that go the same ways."""
+        """One notice for all alerts that go to the same channels."""
         ways: defaultdict[tuple[str, ...], list[Item]] = defaultdict(list)
         for item in items:
             rule = self._rules.get(item.alert.rule)

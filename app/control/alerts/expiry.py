@@ -1,4 +1,4 @@
-"""How long certificates and secrets are still good."""
+"""How long certificates and secrets remain valid."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Expiry:
         self._looked: float | None = None
 
     async def read(self, now: float) -> Readings:
-        """Seconds that are left; of a certificate that cannot be seen what was seen last."""
+        """Seconds that remain; for a certificate that cannot be read, by what was read last."""
         if self._certificates and (self._looked is None or self._clock.monotonic() - self._looked >= _AGAIN):
             self._looked = self._clock.monotonic()
             await asyncio.gather(*map(self._look, self._certificates))
-        # A secret is good until its day begins.
+        # A secret is valid until its day begins.
         days = {name: datetime.combine(day, time(), UTC).timestamp() for name, day in self._secrets.items()}
         return {
             "certificate_expires": {name: end - now for name, end in self._ends.items()},
@@ -59,7 +59,7 @@ async def _certificate(name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(await asyncio.to_thread(Path(name).read_bytes))
     host, _, port = name.partition(":")
     context = ssl.create_default_context()
-    # What is looked at is the date alone: one that is not trusted here has one too.
+    # Only the date matters, and a certificate not trusted here has one too.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     _, writer = await asyncio.open_connection(host, int(port or 443), ssl=context, server_hostname=host)
     try:

@@ -1,4 +1,4 @@
-"""The alerts' part of the metrics page: what this node says of itself, and who evaluates, of the cluster."""
+"""The alerts' part of the metrics page: this node's numbers and, if it evaluates, the cluster's."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from app.control.alerts.states import Alert
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figures(Collector):
-    """What is measured already when somebody asks."""
+    """Numbers already measured when somebody asks."""
 
     cpu: float = 0.0
     memory: float = 0.0
     redis_away: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict)
-    """Of each broken bot, how many."""
+    """How many, by broken bot."""
     readings: Readings = field(default_factory=dict)
-    """Empty but on the node that evaluates."""
+    """Empty except on the node that evaluates."""
     alerts: Iterable[Alert] = ()
 
     def collect(self) -> Iterable[Metric]:
-        """The families; every one is there on every node, some of them empty."""
+        """The families; every node has them all, some empty."""
         yield GaugeMetricFamily("hub_cpu_share", "CPU of the machine or container in use", self.cpu)
         yield GaugeMetricFamily("hub_memory_share", "Memory of the machine or container in use", self.memory)
         yield GaugeMetricFamily("hub_redis_away_seconds", "For how long Redis has not answered", self.redis_away)

@@ -1,4 +1,4 @@
-"""While Redis is away: what a node finds wrong with itself, told by itself, and folded into the book afterwards."""
+"""While Redis is away a node reports what is wrong with itself, and folds it into the book afterwards."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Lookout:
         self._past: list[Past] = []
         self._folded: float | None = None
         self.holds = False
-        """Whether it knows what the book does not."""
+        """Whether it has found what the book does not know yet."""
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -80,14 +80,15 @@ class Lookout:
                 return
             self.holds, self._past, self._folded = False, [], self._clock.monotonic()
         elif self._folded is not None and self._clock.monotonic() - self._folded > self._timing.settle:
-            # Until here an outage that comes again is the same one, and not told twice.
+            # Until now an outage that recurred was the same one, and not reported twice.
             self._alerts, self._folded = {}, None
 
     def left_to_the_cluster(self, spooled: float, seen: float) -> float:
-        """What of a spool seen at a time (monotonic seconds) the heartbeat tells: nothing that this node tells itself.
+        """The spool's events that the heartbeat reports, seen at a time (monotonic seconds): none if this node reports
+        them.
 
-        A Redis that hung reads then what it was told meanwhile: that is told only once a heartbeat has come through
-        which began after it was seen.
+        A Redis that hung reads late what was written meanwhile, so the spool is reported only once a heartbeat that
+        began after `seen` has come through.
         """
         return 0.0 if self.holds or seen >= self._heard() else spooled
 
@@ -107,4 +108,4 @@ class Lookout:
 
 
 async def _unkept(_notice: Notice) -> None:
-    """There is no Redis to keep it in: it lives as long as its task."""
+    """No Redis to store it in: it lives as long as its task."""

@@ -1,4 +1,4 @@
-"""What is to be told: the news of one evaluation, and to which channels it has still to go."""
+"""The news of one evaluation, and to which channels it still has to go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.control.alerts.states import Alert, News
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One alert and what is new of it."""
+    """One alert, and what is new about it."""
 
     news: News
     alert: Alert
@@ -22,14 +22,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One message to each of its channels: whatever an evaluation found for them, so that a storm is one message."""
+    """One message for each of its channels, with all that an evaluation found for them: a storm is one message."""
 
     id: str
     at: float
     """Seconds since the epoch."""
     items: tuple[Item, ...]
     left: tuple[str, ...]
-    """Channels that have not got it."""
+    """Channels that have not received it."""
     reached: int = 0
     """How many channels have."""
 
@@ -38,7 +38,7 @@ class Notice:
         return cls(secrets.token_hex(8), at, tuple(items), tuple(channels))
 
     def got_by(self, channel: str) -> Notice:
-        """The notice once a channel has it."""
+        """The notice after a channel has received it."""
         return replace(self, left=tuple(one for one in self.left if one != channel), reached=self.reached + 1)
 
     def packed(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Brings notices to their channels: tried again where that may help, then by the channels that were left out."""
+"""Sends notices to their channels: with retries where they may help, and then by the other channels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from app.core.errors import HubError, StoreUnavailable
 from app.core.logs import get_logger
 from app.core.metrics import ALERT_DELIVERIES
 
-# Seconds between the tries of one channel.
+# Seconds between tries with one channel.
 RESTS: Final = (1.0, 3.0)
-# A notice that reached nobody is tried anew, for a day: the network may be what broke.
+# A notice that reached nobody is tried again for a day: the network may be broken.
 _ROUND: Final = 60.0
 _ROUNDS: Final = 24 * 60
 _SAVED_AGAIN: Final = 1.0
@@ -42,21 +42,21 @@ class Notifier:
         self._clock = clock
         self._flights: dict[str, asyncio.Task[None]] = {}
         self.deliveries = {name: Delivery() for name in channels} if deliveries is None else deliveries
-        """How each channel does, as far as this node has seen."""
+        """How each channel does, as this node saw it."""
 
     def usual(self, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The channels that alerts go to: those wanted, else all that do not stand by."""
+        """The channels that alerts go to: those wanted, or all that are not on standby."""
         return wanted or tuple(name for name, channel in self.channels.items() if not channel.standby)
 
     def send(self, notice: Notice, save: Save) -> None:
-        """Begin to send, unless it is on its way; `save` is told how far it has come."""
+        """Begin to send, unless it is on its way; calls `save` with its progress."""
         if notice.id not in self._flights:
             task = asyncio.create_task(self._carry(notice, save), name="alert notice")
             self._flights[notice.id] = task
             task.add_done_callback(lambda _: self._flights.pop(notice.id, None))
 
     async def test(self, channel: str, notice: Notice) -> None:
-        """Send once, to one channel; HubError when it did not arrive."""
+        """Send once, to one channel; raises HubError if it did not arrive."""
         await self.channels[channel].send(notice)
 
     async def stop(self, patience: float = 0.0) -> None:
@@ -101,7 +101,7 @@ class Notifier:
     async def _try(self, name: str, notice: Notice) -> bool:
         channel = self.channels.get(name)
         if channel is None:
-            return False  # taken out of the configuration since the notice was made
+            return False  # removed from the configuration since the notice was made
         delivery = self.deliveries[name]
         for rest in (*RESTS, None):
             try:

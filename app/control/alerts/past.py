@@ -1,4 +1,4 @@
-"""The history's entries: which alert fired, or was over, and when."""
+"""The history's entries: which alert fired or ended, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rules are held against: the signals of the whole cluster, from what nodes say and what lies in Redis."""
+"""What the rules are applied to: the signals of the whole cluster, from its nodes' heartbeats and from Redis."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final
 from app.channel.usage import LimitUse, QuotaUse
 from app.control.alerts.round import Readings
 
-# A node that died and was replaced by another is missed for a day, then forgotten.
+# A dead node that was replaced by another is missed for a day, then forgotten.
 MISSED_FOR: Final = 86_400.0
 
 LOCAL_SIGNALS: Final = frozenset({"redis_away", "spool_events"})
-"""What a node can tell of itself alone, and tells its operator itself while Redis is away."""
+"""What a node can see by itself, and reports by itself while Redis is away."""
 
 _BY_NODE: Final = ("cpu", "memory", "latency", "spool_events")
 _BY_BOT: Final[Mapping[str, str]] = {
@@ -24,7 +24,7 @@ _BY_BOT: Final[Mapping[str, str]] = {
 
 
 def of_nodes(nodes: Iterable[Mapping[str, Any]], now: float) -> Readings:
-    """The signals in what nodes say of themselves in their heartbeats; `now` in seconds since the epoch."""
+    """The signals in the nodes' heartbeats; `now` in seconds since the epoch."""
     readings: defaultdict[str, dict[str, float]] = defaultdict(dict)
     sums: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     requests = 0.0
@@ -56,17 +56,17 @@ def of_nodes(nodes: Iterable[Mapping[str, Any]], now: float) -> Readings:
 
 
 def gone(nodes: Sequence[Mapping[str, Any]], now: float) -> list[str]:
-    """Nodes that have been missed for so long that they will not come back."""
+    """Nodes that have been missing so long that they will not come back."""
     return [node["id"] for node in nodes if not node["alive"] and now - node["last_seen"] > MISSED_FOR]
 
 
 def of_limits(limits: Iterable[LimitUse]) -> Readings:
-    """How much of Feishu's bounds is used, and how long a slot is waited for."""
+    """How much of Feishu's limits is used, and how long calls wait for a slot."""
     used: dict[str, float] = {}
     wait: dict[str, float] = {}
     for limit in limits:
         if limit.kind == "alert":
-            # The small share of alerts is theirs to use up: an alert about it would only wait for it too.
+            # Alerts may use up their small share: an alert about it would only have to wait for it too.
             continue
         where = " ".join(filter(None, (limit.kind, limit.name, limit.api)))
         used[f"{where} {limit.span:g}s"] = limit.share
@@ -75,7 +75,7 @@ def of_limits(limits: Iterable[LimitUse]) -> Readings:
 
 
 def of_quotas(quotas: Iterable[QuotaUse]) -> Readings:
-    """How much of the month's calls is used; of an account whose quota is not known, whether Feishu has stopped it."""
+    """How much of the month's calls is used; for an account of unknown quota, whether Feishu has stopped it."""
     found = list(quotas)
     known = [(quota, quota.allowed) for quota in found if quota.allowed]
     return {

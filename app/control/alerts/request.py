@@ -1,4 +1,4 @@
-"""What an operator asks for: a silence, or a test of a channel."""
+"""What operators ask for: a silence, or a test of a channel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEST_RULE = "Test"
 
 
 def silence_asked(rules: Mapping[str, Rule], name: str, subject: str, seconds: float, now: float, by: str) -> Silence:
-    """A silence from now (seconds since the epoch) on; HubError where it would silence nothing."""
+    """A silence from `now` (seconds since the epoch) on; HubError if it would silence nothing."""
     if not any(fnmatchcase(rule, name) for rule in rules):
         raise HubError(f"name: there is no rule {name}; the rules are {', '.join(sorted(rules))}")
     if seconds <= 0:

@@ -1,4 +1,4 @@
-"""One evaluation of all rules, without any I/O: from what was measured and what stood before to what stands now."""
+"""One evaluation of all rules, without any I/O: from the measurements and the alerts before to those after."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.control.alerts.states import Alert, Timing, step
 from app.core.alert_rules import Rule
 
 Readings = Mapping[str, Mapping[str, float]]
-"""What was measured: by signal and subject. A signal that could not be read is not there, and changes nothing."""
+"""Measurements by signal and subject. A signal that could not be read is absent, and changes nothing."""
 
 
 @dataclass(slots=True)
@@ -20,11 +20,11 @@ class Round:
     """What an evaluation found."""
 
     after: dict[str, Alert] = field(default_factory=dict)
-    """Every alert that stands now, by its key."""
+    """The alerts of now, by key."""
     items: list[Item] = field(default_factory=list)
-    """What is to be told."""
+    """The news to be sent."""
     past: list[Past] = field(default_factory=list)
-    """What has become history: what fired, and what is over."""
+    """The history's new entries: what fired, and what ended."""
 
 
 def evaluate(
@@ -35,12 +35,12 @@ def evaluate(
     now: float,
     timing: Timing,
 ) -> Round:
-    """Take every alert one step on; `now` in seconds since the epoch."""
+    """Take every alert one step further; `now` in seconds since the epoch."""
     found = Round()
     known: dict[str, dict[str, Alert]] = {name: {} for name in rules} | _by_rule(before)
     for name, alerts in known.items():
         rule = rules.get(name)
-        if rule is None:  # taken out of the configuration
+        if rule is None:  # removed from the configuration
             for alert in alerts.values():
                 _end(found, alert, now)
             continue
@@ -88,6 +88,6 @@ def _end(found: Round, alert: Alert, now: float) -> None:
     if alert.state != "firing":
         return
     found.past.append(Past("resolved", now, alert))
-    # Whoever was told that it began is told that it is over, though it be silenced meanwhile.
+    # Whoever heard that it began shall hear that it ended, even if it was silenced meanwhile.
     if alert.told is not None:
         found.items.append(Item("resolved", alert))

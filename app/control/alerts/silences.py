@@ -1,4 +1,4 @@
-"""Silences: what an operator does not want to be told for a while."""
+"""Silences: alerts that an operator does not want to hear of for a while."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Silence:
 
     @property
     def key(self) -> str:
-        """What names it: a second silence of the same alerts replaces the first."""
+        """Its key: a second silence of the same alerts replaces the first."""
         return f"{self.rule}/{self.subject}"
 
     def covers(self, rule: str, subject: str, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""What becomes of an alert from one evaluation to the next: pending, firing, resolved, and what is to be told."""
+"""The states of an alert from one evaluation to the next (pending, firing, resolved), and when to send news."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ class Alert:
     severity: Severity
     state: State
     value: float
-    """Of the rule's first signal, when it held last."""
+    """The rule's first signal, when the rule last held."""
     since: float
     """When the condition began to hold."""
     fired: float | None = None
     clear: float | None = None
     """Since when the condition no longer holds."""
     told: float | None = None
-    """When it was handed over to be sent last; None: never."""
+    """When it was last handed over to be sent; None: never."""
 
     @property
     def key(self) -> str:
-        """What names it: there is one alert a rule and subject."""
+        """Its key: there is one alert for each rule and subject."""
         return f"{self.rule}{_SEPARATOR}{self.subject}"
 
     def packed(self) -> bytes:
-        """As it is kept; equal alerts are equal bytes."""
+        """The stored form; equal alerts are equal bytes."""
         return orjson.dumps(asdict(self))
 
     @classmethod
     def unpacked(cls, packed: bytes) -> Alert:
-        """The reverse; keys of a later version are left out."""
+        """The reverse; ignores keys of a later version."""
         found: dict[str, Any] = orjson.loads(packed)
         return cls(**{name: value for name, value in found.items() if name in cls.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How patient alerts are, in seconds: `settle` before one is over, `repeat` before it is sent again."""
+    """How patient alerts are, in seconds: `settle` before one ends, `repeat` before it is sent again."""
 
     settle: float = 60.0
     repeat: float = 3600.0
@@ -59,11 +59,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An alert after an evaluation (None: there is none any more), and what is to be told of it."""
+    """An alert after an evaluation (None: it is gone), and what news to send."""
 
     alert: Alert | None
     news: Literal["firing", "still"] | None = None
-    """What is to be told of `alert`."""
+    """The news to send about `alert`."""
     over: bool = False
     """Whether a firing alert has ended."""
 
@@ -71,7 +71,7 @@ class Step:
 def step(
     rule: Rule, before: Alert | None, subject: str, value: float | None, now: float, timing: Timing, *, silenced: bool
 ) -> Step:
-    """The next state; `value` is None where the rule's conditions do not hold for the subject."""
+    """The next state; `value` is None if the rule's conditions do not hold for the subject."""
     if value is None:
         return _without(before, now, timing)
     if before is None:

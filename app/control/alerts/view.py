@@ -12,7 +12,7 @@ from app.core.alert_rules import Rule, value_text
 
 
 def alerts_shown(standing: Standing, rules: Mapping[str, Rule], now: float) -> list[dict[str, Any]]:
-    """Every alert that stands, those that fire first, the worst above; `now` in seconds since the epoch."""
+    """The alerts of now, firing ones first, the worst above; `now` in seconds since the epoch."""
 
     def place(alert: Alert) -> tuple[bool, bool, float]:
         return alert.state != "firing", alert.severity != "critical", -alert.since

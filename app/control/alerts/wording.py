@@ -1,4 +1,4 @@
-"""Alerts in words, English or Chinese or both: a title, and a line an alert."""
+"""Alerts in words, English or Chinese or both: a title, and a line for each alert."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.core.alert_rules import Condition, Rule, value_text
 
 Language = Literal["both", "en", "zh"]
 
-# So many lines are read; a storm has more.
+# Nobody reads more lines, and a storm has more.
 MOST_LINES: Final = 20
 
 _NEWS: Final[Mapping[News, tuple[str, str]]] = {
@@ -24,17 +24,17 @@ _OVER: Final = {">": ("over", "超过"), "<": ("under", "低于")}
 
 
 class Wording:
-    """Says alerts in the language that is set; `rules` are those in force."""
+    """Words alerts in the configured language; `rules` are those in force."""
 
     def __init__(self, rules: Mapping[str, Rule], language: Language, link: str | None = None) -> None:
         """`link` is where operators reach the admin listener."""
         self._rules = rules
         self._language = language
         self.dashboard = f"{link}/dashboard/#alerts" if link else None
-        """Where alerts are looked at, and silenced."""
+        """Where alerts can be seen and silenced."""
 
     def title(self, notice: Notice) -> str:
-        """What it is all about, in one line."""
+        """The whole notice in one line."""
         names = list(dict.fromkeys(item.alert.rule for item in notice.items))
         news: tuple[News, ...] = ("firing", "still", "resolved")
         parts = [
@@ -46,13 +46,13 @@ class Wording:
         return f"Feishu Hub: {what} {', '.join(parts)}"
 
     def lines(self, notice: Notice) -> list[str]:
-        """A line an alert; of a storm the first, and how many there are."""
+        """A line for each alert; in a storm only the first, and how many there are."""
         said = [self.line(item) for item in notice.items[:MOST_LINES]]
         more = len(notice.items) - MOST_LINES
         return [*said, self.said(f"and {more} more", f"另有 {more} 条")] if more > 0 else said
 
     def line(self, item: Item) -> str:
-        """One alert: what it is, of what, how much, since when."""
+        """One alert: what it is, about what, how much, since when."""
         alert = item.alert
         rule = self._rules.get(alert.rule)
         about = f"{alert.rule} {alert.subject}".strip()

@@ -14,7 +14,7 @@ _NOT_ALLOWED: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def node_id(data_dir: Path, configured: str | None) -> str:
-    """The configured id, else the kept one, else a new one, which is kept; StartError when it cannot be."""
+    """The configured id, or the kept one, or a new one, which is kept; StartError if that fails."""
     if configured is not None:
         return configured
     path = data_dir / "node_id"

@@ -1,4 +1,4 @@
-"""The node's heartbeat: who is alive, in what state; a second living holder of one id is refused."""
+"""The nodes' heartbeats: who is alive, and in what state; a second living holder of an id is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = get_logger(__name__)
 
 
 class Membership:
-    """Says once a second that this node lives; every call but `run` raises StoreUnavailable without Redis."""
+    """Says once a second that this node is alive; all methods but `run` raise StoreUnavailable without Redis."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Membership:
         return 0.0 if self._away_since is None else self._clock.monotonic() - self._away_since
 
     async def join(self) -> None:
-        """Take the id; StartError while another process holds it alive."""
+        """Take the id; StartError while another living process holds it."""
         deadline = self._clock.monotonic() + ALIVE_MS / 1000 + 1
-        # A node that was killed a moment ago still counts as alive: wait as long as its last beat may count.
+        # A node killed a moment ago still counts as alive: wait as long as its last beat may count.
         while (holder := await self._beat()) is not None:
             if _died_here(holder):
                 await self.leave()
@@ -74,7 +74,7 @@ class Membership:
             await self._clock.sleep(0.2)
 
     async def run(self) -> None:
-        """Beat until cancelled; outlives every outage."""
+        """Send heartbeats until cancelled; outlives every outage."""
         while True:
             await self._clock.sleep(BEAT)
             began = self._clock.monotonic()
@@ -92,11 +92,11 @@ class Membership:
         """Say that this node is gone, so that its id is free at once."""
         with guard():
             await self._link.commands.delete(self._keys.node(self._node_id))
-            # Known no more: a node that ended in order is not missed.
+            # Forgotten: a node that ended in an orderly way is not missed.
             await self._link.commands.zrem(self._keys.nodes, self._node_id)
 
     async def forget(self, node_id: str) -> None:
-        """Know a node that died no more; one that lives says so again within a second."""
+        """Forget a dead node; a living one reappears within a second."""
         with guard():
             await self._link.commands.zrem(self._keys.nodes, node_id)
 
@@ -107,7 +107,7 @@ class Membership:
     async def _beat(self) -> str | None:
         said = {"boot": self._boot, "where": f"{socket.gethostname()} pid {os.getpid()}", **self._describe()}
         fields = [part for pair in said.items() for part in pair]
-        # On Cluster the two keys lie in different slots: the list of nodes is only for people to look at.
+        # Written apart, since on Cluster the two keys lie in different slots; the list is only for people to read.
         reply = await _BEAT(self._link.commands, [self._keys.node(self._node_id)], [self._boot, ALIVE_MS, *fields])
         if reply:
             return str(reply.decode())
@@ -116,7 +116,7 @@ class Membership:
 
 
 async def nodes_of(link: RedisLink, keys: Keys) -> list[dict[str, Any]]:
-    """Every node ever seen: id, when last seen (seconds since the epoch), alive, and what the living say."""
+    """Every node ever seen: its id, when last seen (seconds since the epoch), whether alive; if so, its heartbeat."""
     with guard():
         seen: Any = await link.commands.zrange(keys.nodes, 0, -1, withscores=True)
         found = []
@@ -136,7 +136,7 @@ def holds_master(node: Mapping[str, Any], key_id: str) -> bool:
 
 
 def _died_here(holder: str) -> bool:
-    """Whether the holder was a process of this machine that is no more: a killed node may start again at once."""
+    """Whether the holder was a process on this machine that is gone: a killed node may restart at once."""
     host, _, pid = holder.rpartition(" pid ")
     return (
         host == socket.gethostname() and pid.isdecimal() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid))

@@ -1,4 +1,4 @@
-"""The dashboard: login, one page of bots, limits, alerts and quotas, and the parts of it that renew themselves."""
+"""The dashboard: the login, and one page of bots, limits, alerts and quotas, whose parts refresh themselves."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the dashboard looks at."""
+    """What the dashboard shows."""
 
     bots: BotsView
     traffic: TrafficView
@@ -88,21 +88,21 @@ class Dashboard:
     # -- who may ------------------------------------------------------------------------------------------------
 
     def _known(self, handler: Handler) -> Handler:
-        """Only for who is logged in; others are led to the login page."""
+        """Let in those who are logged in; others are led to the login page."""
 
         async def handle(request: Request) -> Response:
             if self._sessions.holds(request.cookies.get(COOKIE)):
                 return await handler(request)
             login = f"{_root(request)}/login"
             if "HX-Request" in request.headers:
-                # A part that renews itself takes the whole page along.
+                # A part that refreshes itself takes the whole page along.
                 return Response(status_code=401, headers={"HX-Redirect": login})
             return RedirectResponse(login, 303)
 
         return handle
 
     def _form(self, handler: Callable[[Request, Mapping[str, str]], Awaitable[Response]]) -> Handler:
-        """Only for forms that were made in the session they come from."""
+        """Let in forms that were made in the session they come from."""
 
         async def handle(request: Request) -> Response:
             cookie = request.cookies.get(COOKIE)
@@ -157,7 +157,7 @@ class Dashboard:
         return answer
 
     async def _language(self, request: Request) -> Response:
-        """The other language, kept in a cookie: it changes nothing but words, so that it needs no session."""
+        """Switch the language, in a cookie: it changes only words, so it needs no session."""
         other = "en" if _spoken(request) == "zh" else "zh"
         answer = RedirectResponse(f"{_root(request)}/", 303)
         answer.set_cookie(LANGUAGE_COOKIE, other, max_age=365 * 86400, path=_root(request) or "/", samesite="lax")
@@ -190,7 +190,7 @@ class Dashboard:
         return RedirectResponse(f"{_root(request)}/#alerts", 303)
 
     async def _look(self, parts: tuple[str, ...]) -> dict[str, Any]:
-        """What the parts show; without Redis what was to be had."""
+        """What the parts show; without Redis, as much as is available."""
         seen: dict[str, Any] = {
             "bots": [],
             "traffic": self._sight.traffic,
@@ -207,7 +207,7 @@ class Dashboard:
                 seen["bots"] = await self._sight.bots.bots()
             if "limits" in parts:
                 seen["limits"] = await self._sight.limits.read()
-                # Of an app people know the bot.
+                # People know an app by its bot.
                 seen["names"] = {bot.get("app_id"): bot["id"] for bot in seen["bots"] or await self._sight.bots.bots()}
             if "quotas" in parts:
                 seen["quotas"] = await self._sight.limits.quotas()
@@ -235,7 +235,7 @@ class Dashboard:
 
 
 async def _fields(request: Request) -> Mapping[str, str]:
-    """A form's fields; one that is too long has none, and so is refused by whoever misses them."""
+    """A form's fields; none if it is too long, so that it is refused for missing them."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,4 +1,4 @@
-"""Who is logged in to the dashboard: a signed cookie, a CSRF token tied to it, and few guesses at the token."""
+"""Logins to the dashboard: a signed cookie, a CSRF token tied to it, and few guesses at the token."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 
 COOKIE: Final = "hub_session"
 LIFETIME: Final = 12 * 3600
-"""Seconds after which one logs in again."""
-# A wrong token is a typing error a few times, and guessing after that.
+"""Seconds after which one has to log in again."""
+# A few wrong tokens are typing errors; more are guesses.
 _GUESSES: Final = 10
 _GUESS_SPAN: Final = 60.0
 _ENDED: Final = 10_000
@@ -34,11 +34,11 @@ class _Signer(TimestampSigner):
 
 
 class Sessions:
-    """Sessions of one admin token: with another token all of them end."""
+    """Sessions of one admin token: with a new token they all end."""
 
     def __init__(self, token: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._token = token.encode()
-        # A key of its own: what is signed here never passes for something else that the token proves.
+        # A key of its own, so that what is signed here never passes for something else that the token proves.
         self._key = hmac.digest(self._token, b"dashboard session", "sha256")
         self._signer = _Signer(self._key, clock)
         self._clock = clock
@@ -46,13 +46,13 @@ class Sessions:
         self._ended: TTLCache[str, bool] = TTLCache(_ENDED, LIFETIME, timer=clock.monotonic)
 
     def begin(self, given: str) -> str | None:
-        """The cookie of a new session; None where `given` is not the admin token."""
+        """The cookie of a new session; None if `given` is not the admin token."""
         if not hmac.compare_digest(given.strip().encode(), self._token):
             return None
         return self._signer.sign(secrets.token_urlsafe(18)).decode()
 
     def holds(self, cookie: str | None) -> bool:
-        """Whether a cookie is of a session that lasts."""
+        """Whether a cookie's session is still on."""
         if not cookie or cookie in self._ended:
             return False
         try:
@@ -62,11 +62,11 @@ class Sessions:
         return True
 
     def end(self, cookie: str) -> None:
-        """Let a cookie count no more on this node."""
+        """End a cookie's session on this node."""
         self._ended[cookie] = True
 
     def csrf(self, cookie: str) -> str:
-        """What a form of this session carries, and no other site knows."""
+        """What this session's forms carry, and no other site knows."""
         return hmac.new(self._key, b"csrf\n" + cookie.encode(), "sha256").hexdigest()
 
     def is_own(self, cookie: str, csrf: str) -> bool:
@@ -74,7 +74,7 @@ class Sessions:
         return hmac.compare_digest(self.csrf(cookie).encode(), csrf.encode())
 
     def patience(self, address: str) -> float:
-        """Note a guess at the token from an address; the seconds until the next one is heard, 0 where it is."""
+        """Note a guess at the token from an address; returns the seconds until one is heard again, 0 if this one is."""
         now = self._clock.monotonic()
         times = self._guesses.get(address) or deque(maxlen=_GUESSES)
         if len(times) == _GUESSES and now - times[0] < _GUESS_SPAN:

@@ -1,4 +1,4 @@
-"""How much goes through each bot, over all nodes: read from the logs in Redis, which count every entry ever added."""
+"""How much goes through each bot, over all nodes: by the logs in Redis, which count every entry ever added."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEP: Final = 10.0
 """Seconds between two samples."""
 _KEPT: Final = 361  # an hour and the sample before it
 _RATE_OVER: Final = 6  # samples: a minute
-_AT_ONCE: Final = 25  # bots a round trip: their answers hold the loop for a few milliseconds
+_AT_ONCE: Final = 25  # bots in a round trip: their answers hold the loop for a few milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Traffic:
         self._samples: deque[_Sample] = deque(maxlen=_KEPT)
 
     async def run(self) -> None:
-        """Sample until cancelled; without Redis a sample is left out."""
+        """Sample until cancelled; skips a sample without Redis."""
         while True:
             try:
                 await self.sample()
@@ -95,7 +95,7 @@ class Traffic:
         return self._pipe.submit(_TRAFFIC, names[:1], names)
 
     def of(self, bot: str) -> BotTraffic:
-        """One bot's traffic by the last minute's samples."""
+        """One bot's traffic, by the last minute's samples."""
         if not self._samples:
             return BotTraffic()
         now = self._samples[-1]
@@ -119,5 +119,5 @@ class Traffic:
 
 
 def _gain(now: Mapping[str, int], before: Mapping[str, int], bot: str) -> int:
-    # A bot that is new, or whose log was emptied with its key, began at nothing.
+    # A new bot, or one whose log was emptied with its key, began at zero.
     return max(0, now.get(bot, 0) - before.get(bot, now.get(bot, 0)))

@@ -1,4 +1,4 @@
-"""The dashboard's words in English and Chinese, and which of them a request wants."""
+"""The dashboard's words in English and Chinese, and which of the two a request wants."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def words(language: Language) -> MappingProxyType[str, str]:
 
 
 def language_of(cookie: str | None, accept: str | None) -> Language:
-    """The language that was chosen, else the browser's first among the two, else English."""
+    """The chosen language, or the browser's first of the two, or English."""
     if cookie in ("en", "zh"):
         return "zh" if cookie == "zh" else "en"
     for part in (accept or "").split(","):

@@ -1,4 +1,4 @@
-"""Files of prometheus_client's in which processes count, read over and over: places once, values each time."""
+"""Reads prometheus_client's files, in which processes count, over and over: positions once, values each time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-# How much is used, then entries of a key's length, the key with its padding, value and time.
+# The file: how much is used; then entries: a key's length, the padded key, value and time.
 _USED: Final = struct.Struct("i")
 _HEAD: Final = 8
 _LENGTH: Final = struct.Struct("i")
 _VALUE: Final = 8
 _TIME: Final = 8
-# Entries whose values are taken by one call. To make ready for that holds every thread: so few take a millisecond.
+# Entries unpacked in one call. Preparing that holds up all threads; this few take a millisecond.
 _STRETCH: Final = 500
 
 
 @dataclass(slots=True)
 class _Stretch:
-    """Entries that stand one after the other."""
+    """Entries in a row."""
 
     start: int
     values: struct.Struct
@@ -28,18 +28,18 @@ class _Stretch:
 
 
 class CountFile:
-    """What stands in it; entries are only ever added."""
+    """A file's contents; entries are only ever added."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.kind = path.name.partition("_")[0]
         self.keys: list[bytes] = []
-        """Of each entry, in order: a JSON list of family, name, labels and help."""
+        """For each entry, in order, a JSON list of family, name, labels and help."""
         self._known = _HEAD
         self._stretches: list[_Stretch] = []
 
     def read(self) -> list[float]:
-        """The values of all entries, in the order of `keys`; raises OSError where the file is gone."""
+        """The values of all entries, in the order of `keys`; raises OSError if the file is gone."""
         with self._path.open("rb") as file:
             [used] = _USED.unpack(file.read(_USED.size).ljust(_USED.size, b"\0"))
             file.seek(0)
@@ -52,7 +52,7 @@ class CountFile:
         return found
 
     def _look(self, data: bytes) -> None:
-        """Find the places of what is new, as far as one stretch goes."""
+        """Find the positions of new entries, as far as one stretch goes."""
         if not self._stretches or self._stretches[-1].entries == _STRETCH:
             self._stretches.append(_Stretch(self._known, struct.Struct("<")))
         stretch = self._stretches[-1]

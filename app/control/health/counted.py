@@ -1,4 +1,4 @@
-"""What all processes of a node have counted, added up; read over and over, so that each entry is looked at once."""
+"""Adds up what all processes of a node have counted; read over and over, so it looks at each entry's key once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Counted:
         self._numbers: dict[bytes, int] = {}
         self._files: dict[Path, CountFile] = {}
         self._places: dict[CountFile, list[int]] = {}
-        """To which entry each value of a file is added."""
+        """The entry to which each value of a file is added."""
         self._turn = threading.Lock()
 
     def totals(self) -> list[float]:
-        """How much each entry has come to, over all files."""
+        """The sum of each entry over all files."""
         with self._turn:
             totals = [0.0] * len(self.entries)
             for path in sorted(self._directory.glob("*.db")):
@@ -40,7 +40,7 @@ class Counted:
                 try:
                     values = file.read()
                 except OSError:
-                    continue  # it was swept away meanwhile
+                    continue  # it was removed meanwhile
                 places = self._places.setdefault(file, [])
                 places += [self._number(file.kind, key) for key in file.keys[len(places) :]]
                 totals += [0.0] * (len(self.entries) - len(totals))
@@ -49,7 +49,7 @@ class Counted:
             return totals
 
     def others(self) -> list[str]:
-        """Files in which bots' code counts in other ways."""
+        """Files in which bots' code counts in other kinds of metrics."""
         return [str(path) for path in self._directory.glob("*.db") if path.name.partition("_")[0] not in _KINDS]
 
     def _number(self, kind: str, key: bytes) -> int:
@@ -60,10 +60,10 @@ class Counted:
 
 
 class Sums(Generic[K]):
-    """Totals by names of one's own, several of which an entry may count for, or none."""
+    """Totals under other names; an entry may count for several of them, or none."""
 
     def __init__(self, counted: Counted, names_of: Callable[[bytes], Iterable[K]]) -> None:
-        """`names_of` is asked once for each entry."""
+        """`names_of` is called once for each entry."""
         self._counted = counted
         self._names_of = names_of
         self._wanted: list[tuple[int, tuple[K, ...]]] = []

@@ -1,4 +1,4 @@
-"""What all processes of a node count, as the metrics page shows it: only what has changed is written anew."""
+"""The counts of a node's processes on the metrics page: only lines that have changed are rewritten."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.control.health.counted import Counted
 
 @dataclass(slots=True)
 class _Child:
-    """The lines of one set of labels; `buckets` are (upper bound, entry), of a histogram."""
+    """The lines of one set of labels; a histogram's `buckets` are (upper bound, entry)."""
 
     labels: str
     values: list[tuple[str, int]] = field(default_factory=list)
@@ -40,7 +40,7 @@ class _Child:
 
 @dataclass(slots=True)
 class _Family:
-    """A metric with all its children, by their labels."""
+    """A metric with its children, by labels."""
 
     name: str
     head: str
@@ -48,18 +48,18 @@ class _Family:
 
 
 class CountedPage:
-    """Counters and histograms of hundreds of bots are tens of thousands of lines, of which few change in a while."""
+    """Counters and histograms of hundreds of bots are tens of thousands of lines, few of which change at a time."""
 
     def __init__(self, counted: Counted) -> None:
         self._counted = counted
         self._owners: list[_Child] = []
-        """Whose each entry is."""
+        """The child of each entry."""
         self._totals: list[float] = []
         self._families: dict[str, _Family] = {}
         self._turn = threading.Lock()
 
     def text(self) -> str:
-        """This part of the page; in a thread, of which any number may come at once."""
+        """This part of the page; any number of threads may call it at once."""
         with self._turn:
             self._write(self._counted.totals())
             parts = []
@@ -69,7 +69,7 @@ class CountedPage:
         return "".join(parts) + self._others()
 
     def _write(self, totals: list[float]) -> None:
-        """Write the lines of what is new or another."""
+        """Write the lines of new or changed values."""
         known = len(self._totals)
         for entry in range(known, len(totals)):
             self._add(entry, *self._counted.entries[entry])
@@ -83,7 +83,7 @@ class CountedPage:
         self._totals = totals
 
     def _add(self, entry: int, kind: str, key: bytes) -> None:
-        """Find the family and the labels of a new entry."""
+        """Find the family and labels of a new entry."""
         name, sample, labels, text = orjson.loads(key)
         family = self._families.get(name)
         if family is None:
@@ -111,7 +111,7 @@ class CountedPage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Merged(Collector):
-    """What else a bot's code may count in; the library's own way, which reads every file anew."""
+    """Whatever else bots' code counts in, read by the library, which reads every file again."""
 
     files: list[str]
 

@@ -1,4 +1,4 @@
-"""The numbers at /metrics: what all processes of the node counted, the gateway's own, and what waits in Redis."""
+"""The numbers at /metrics: the counts of the node's processes, the gateway's own, and what waits in Redis."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What is measured at the moment of asking; by bot where a mapping."""
+    """What is measured when somebody asks; mappings are by bot."""
 
     waiting: Mapping[str, int] = field(default_factory=dict)
     dead: Mapping[str, int] = field(default_factory=dict)
     outbox_waiting: Mapping[str, int] = field(default_factory=dict)
     outbox_age: Mapping[str, float] = field(default_factory=dict)
-    """For how many seconds the oldest message that waits could have been sent."""
+    """For how many seconds the oldest waiting message has been due."""
     bots: Mapping[str, int] = field(default_factory=dict)
-    """How many bots are in each state."""
+    """How many bots are in each state, by state."""
     spool_events: int = 0
     spool_bytes: int = 0
     redis_up: bool = True
@@ -77,12 +77,12 @@ class _Node(Collector):
 
 
 def exposition(gauges: Gauges, counts: Counts, counted: CountedPage, *others: Collector) -> bytes:
-    """The metrics page; `counted` has what the node's processes count, `counts` what its gateway does."""
+    """The metrics page; `counted` is what the node's processes count, `counts` its gateway's numbers."""
     return counted.text().encode() + generate_latest(_registry(gauges, counts, others))
 
 
 def families(gauges: Gauges, counts: Counts, *others: Collector) -> Iterable[Metric]:
-    """The numbers of the metrics page but for the counted ones, unwritten."""
+    """The metrics page's numbers except the counted ones, as objects."""
     return _registry(gauges, counts, others).collect()
 
 

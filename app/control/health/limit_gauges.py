@@ -15,13 +15,13 @@ from app.core.errors import StoreUnavailable
 
 @dataclass(eq=False, slots=True)
 class LimitGauges(Collector):
-    """Bounded: every API of an app, and of chats, people and the like the busiest alone."""
+    """Bounded: every API of an app, but only the busiest chats, people and the like."""
 
     limits: Sequence[LimitUse] = ()
     quotas: Sequence[QuotaUse] = ()
 
     def collect(self) -> Iterable[Metric]:
-        """The families; every one is there on every node."""
+        """The families; every node has them all."""
         labels = ["kind", "name", "api", "span"]
         used = GaugeMetricFamily("hub_limit_used", "Calls within a span, mean of the last minute", labels=labels)
         allowed = GaugeMetricFamily("hub_limit_allowed", "Calls that the hub allows itself within it", labels=labels)
@@ -31,7 +31,7 @@ class LimitGauges(Collector):
             values = [limit.kind, limit.name, limit.api, f"{limit.span:g}s"]
             used.add_metric(values, limit.mean)
             allowed.add_metric(values, limit.allowed)
-        # Each is there once a span, with the same who wait.
+        # Each is there once for each span, with the same number waiting.
         for place, one in {(one.kind, one.name, one.api): one for one in self.limits}.items():
             waiting.add_metric(place, one.waiting)
             wait.add_metric(place, one.wait)
@@ -50,7 +50,7 @@ class LimitGauges(Collector):
 
 
 async def limit_gauges(usage: Usage) -> LimitGauges:
-    """What is read of them now; nothing while Redis is away."""
+    """The gauges of now; empty while Redis is away."""
     try:
         return LimitGauges(await usage.read(), await usage.quotas())
     except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""How full the machine is, or the container where that has bounds of its own."""
+"""How full the machine is, or the container, if that has limits of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
 class Machine:
-    """CPU and memory in use, as shares of what this process may have; `cgroup` is where a container's bounds stand."""
+    """CPU and memory in use, as shares of what this process may have; `cgroup` is where a container's limits are."""
 
     def __init__(self, cgroup: Path = _CGROUP) -> None:
         self._cgroup = cgroup
@@ -20,21 +20,21 @@ class Machine:
         psutil.cpu_percent()
 
     def cpu(self) -> float:
-        """Since it was asked last."""
+        """The share since the last call."""
         cores = self._cores()
         before, self._used = self._used, (time.monotonic(), self._cpu_seconds())
         spent, passed = self._used[1] - before[1], self._used[0] - before[0]
         return spent / passed / cores if cores and passed else float(psutil.cpu_percent()) / 100
 
     def memory(self) -> float:
-        """Now; what the kernel would give back when asked counts as free."""
+        """The share now; what the kernel would give back on demand counts as free."""
         bound, used = self._number("memory.max"), self._number("memory.current")
         if bound is not None and used is not None:
             return max(0.0, used - self._stat("memory.stat", "inactive_file")) / bound
         return float(psutil.virtual_memory().percent) / 100
 
     def _cores(self) -> float | None:
-        """How many the container may use; None where it is not bounded."""
+        """How many the container may use; None if it has no limit."""
         parts = self._text("cpu.max").split()
         return int(parts[0]) / int(parts[1]) if len(parts) == 2 and parts[0].isdecimal() else None
 

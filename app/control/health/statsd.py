@@ -1,4 +1,4 @@
-"""The numbers of the metrics page as statsd takes them: datagrams that are sent or lost, never waited for."""
+"""Sends the metrics page's numbers to statsd, in datagrams that may be lost and are never waited for."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from prometheus_client.metrics_core import Metric
 
 from app.core.logs import get_logger
 
-# What passes every network unbroken: IPv6's least MTU, less its headers.
+# What passes every network unfragmented: IPv6's smallest MTU, less headers.
 _DATAGRAM: Final = 1232
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 Series: TypeAlias = tuple[str, Labels]
-"""One number among those that only grow, by its name and its labels."""
+"""A number that only grows, by name and labels."""
 
 log = get_logger(__name__)
 
 
 class Statsd:
-    """Reports to one server; counters as what came since the last report, gauges as they stand."""
+    """Reports to one server: counters by what was added since the last report, gauges as they are."""
 
     def __init__(self, host: str, port: int, prefix: str, *, tags: bool) -> None:
-        """With `tags` labels are DogStatsD tags, without they are parts of the name, in the order of the page."""
+        """With `tags`, labels become DogStatsD tags; without, parts of the name, in the order of the page."""
         self._host = host
         self._port = port
         self._prefix = prefix
@@ -37,7 +37,7 @@ class Statsd:
         self._away = False
 
     async def report(self, families: Iterable[Metric], counted: Mapping[Series, float]) -> None:
-        """Send all that changed; a server that is away costs nothing but the numbers."""
+        """Send all that changed; if the server is away, only the numbers are lost."""
         lines = self.lines(families, counted)
         try:
             loop = asyncio.get_running_loop()
@@ -55,7 +55,7 @@ class Statsd:
             self._away = True
 
     def lines(self, families: Iterable[Metric], counted: Mapping[Series, float]) -> list[str]:
-        """A line a number; of histograms how many and their sum, for statsd has no buckets."""
+        """A line for each number; for histograms their count and sum, since statsd has no buckets."""
         found: list[str] = []
         counts = dict(counted)
         for family in families:
@@ -79,7 +79,7 @@ class Statsd:
 
 
 def series_of(key: bytes) -> tuple[Series]:
-    """The number that an entry of the counted belongs to; all buckets of a histogram are how many it has."""
+    """The number that a counted entry adds to; all buckets of a histogram add to its count."""
     family, name, labels, _ = orjson.loads(key)
     if "le" in labels:
         name = f"{family}_count"
@@ -88,7 +88,7 @@ def series_of(key: bytes) -> tuple[Series]:
 
 
 def packed(lines: Iterable[str]) -> list[bytes]:
-    """Lines in as few datagrams as hold them."""
+    """The lines in as few datagrams as possible."""
     datagrams: list[bytes] = []
     current = b""
     for line in lines:

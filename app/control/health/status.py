@@ -1,4 +1,4 @@
-"""What the health pages say: alive, ready (or degraded), and for operators why."""
+"""What the health pages say: alive, ready (or degraded), and, for operators, why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Details = Callable[[], Mapping[str, Any]]
 
 
 class Health:
-    """Answers `/healthz`, `/readyz` and `/health`; `details` only where an operator asks."""
+    """Answers `/healthz`, `/readyz` and `/health`; `details` only for operators."""
 
     def __init__(self, place: Callable[[], Place], details: Details) -> None:
         self._place = place
@@ -22,7 +22,7 @@ class Health:
         return 200, {"status": "ok"}
 
     def ready(self) -> tuple[int, Mapping[str, Any]]:
-        """200 while events can be kept safe, in the queue or (degraded) in the spool."""
+        """200 while events can be made safe, in the queue or (degraded) in the spool."""
         if self.draining:
             return 503, {"status": "draining"}
         match self._place():
@@ -33,7 +33,7 @@ class Health:
         return 503, {"status": "unavailable"}
 
     def details(self) -> tuple[int, Mapping[str, Any]]:
-        """Both, with what an operator wants to know; for the admin listener."""
+        """Both, with what operators want to know; for the admin listener."""
         status, ready = self.ready()
         return status, {**ready, **self._details()}
 

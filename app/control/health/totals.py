@@ -1,4 +1,4 @@
-"""What a node has counted since its start, of that alone which alerts are about."""
+"""What a node has counted since its start, as far as alerts are about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 from app.gateway.counts import Counts
 
 _FAILED: Final = frozenset({"failed", "timed_out", "died"})
-# Attempts that say nothing of the bot: they are made again, elsewhere or later.
+# Outcomes that say nothing about the bot: the attempt is made again, elsewhere or later.
 _NO_ATTEMPT: Final = frozenset({"fenced", "store_away", "put_back"})
 
 
@@ -41,7 +41,7 @@ def of_gateway(counts: Counts) -> dict[Slot, float]:
 
 
 def slots_of(key: bytes) -> tuple[Slot, ...]:
-    """Which numbers an entry of the counted counts for, by its key."""
+    """Which numbers a counted entry adds to, by its key."""
     _, name, labels, *_ = orjson.loads(key)
     bot = labels.get("bot", "")
     match name:

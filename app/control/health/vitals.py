@@ -1,4 +1,4 @@
-"""A node's numbers of the last minute: what it says of itself in its heartbeat, for the alerts of the cluster."""
+"""A node's numbers of the last minute, which go into its heartbeat for the cluster's alerts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.control.health.totals import Totals
 
 
 class Vitals:
-    """Keeps the totals of one window and says what they came to, so that who evaluates needs no memory of its own."""
+    """Keeps the totals of one window and says how they grew, so that the evaluator needs no memory of its own."""
 
     def __init__(self, window: float) -> None:
         """`window` in seconds."""
@@ -18,7 +18,7 @@ class Vitals:
         self._taken: deque[tuple[float, Totals]] = deque()
 
     def take(self, now: float, totals: Totals) -> Mapping[str, Any]:
-        """Numbers of the window that ends now (monotonic seconds), by the minute; bots without any are left out."""
+        """The numbers, per minute, of the window that ends `now` (monotonic seconds); bots without any are left out."""
         taken = self._taken
         taken.append((now, totals))
         while len(taken) > 1 and taken[1][0] <= now - self._window:
@@ -51,7 +51,7 @@ class Vitals:
 
 
 def quantile(share: float, bounds: list[float], counts: Mapping[float, float]) -> float:
-    """A quantile of what lies in buckets, by their upper bounds: interpolated within its bucket, as Prometheus does."""
+    """A quantile of counts in buckets by upper bound: interpolated within its bucket, like Prometheus'."""
     wanted = share * sum(counts.values())
     low = seen = 0.0
     for bound in bounds:

@@ -55,7 +55,7 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
                 faults += exc.faults
         handler = loaded[name]
         if isinstance(handler, HandlerModule) and reading.config is not None:
-            # Values that could not be had are faults already.
+            # Values that could not be read are faults already.
             unresolved = any(fault.key.startswith("settings") for fault in status.faults)
             faults += [] if unresolved else check_settings(handler, reading.config.settings, reading.directory)[1]
             faults += check_schedules(handler, reading.config.schedules, reading.directory)
@@ -66,7 +66,7 @@ def check_all(registry: Registry, handlers: Path | None, names: frozenset[str]) 
 
 
 def check_addresses(settings: Settings) -> list[Fault]:
-    """What is wrong with redis.url, database.url and apprise's URLs as they are written; nothing is asked of any."""
+    """What is wrong with redis.url, database.url and apprise's URLs as they are written; connects to none."""
     from app.storage.database_url import driver_url
 
     faults: list[Fault] = []
@@ -97,7 +97,7 @@ async def _understand(redis_url: str) -> None:
 
 
 def unknown_bots(settings: Settings, bots: Collection[str]) -> list[str]:
-    """What hub.yaml says of bots that are not there: no fault, since a directory may come later; but often a typo."""
+    """What hub.yaml says about bots that do not exist: often a typo, but no fault, since they may be added later."""
     named = {
         **{f"api_tokens[{place}].bots": token.bots for place, token in enumerate(settings.api_tokens)},
         **{f"limits.quota.{name}.bots": quota.bots for name, quota in settings.limits.quota.items()},
@@ -112,6 +112,6 @@ def unknown_bots(settings: Settings, bots: Collection[str]) -> list[str]:
 
 
 def stand_in_credentials(bot: str) -> Credentials:
-    """Credentials that fit any bot and open nothing, for a check of all the rest."""
+    """Credentials that fit any bot and open nothing, for checking everything else."""
     secret = SecretStr(os.urandom(16).hex())
     return Credentials(app_id=f"cli_{bot}", app_secret=secret, verification_token=(secret,), encrypt_key=(secret,))

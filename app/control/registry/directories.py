@@ -1,4 +1,4 @@
-"""Finds the directories of bots and tells cheaply when one of them changed."""
+"""Finds the directories of bots, and tells cheaply when one has changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMES: Final = (CONFIG, CREDENTIALS, EXAMPLE)
 _MISSING: Final = (errno.ENOENT,)
 
 Stamp = tuple[Any, ...]
-"""What is compared; two equal stamps mean that nothing was changed in between."""
+"""Compared with another: equal stamps mean that nothing was changed in between."""
 
 
 def is_one_bot(directory: Path) -> bool:
@@ -34,7 +34,7 @@ def hub_file(directory: Path) -> Path:
 
 
 def bot_id_of(directory: Path) -> str:
-    """The directory's name as its path says it, so that a symbolic link gives its own name."""
+    """The directory's name in its path, so that a symbolic link gives its own name."""
     return Path(os.path.abspath(directory)).name
 
 
@@ -44,10 +44,10 @@ def bot_directories(root: Path) -> Mapping[str, Path]:
 
 
 def bot_stamps(root: Path) -> dict[str, Stamp]:
-    """The state of each bot's own files, by the name of its directory: a look that is taken again and again.
+    """The state of each bot's own files, by the name of its directory; taken again and again.
 
-    Names that begin with `.` or `_` are skipped, and so is what holds none of the files (yet); a name that is no
-    bot id is kept, so that somebody is told. What cannot be looked into may be a bot that was one yesterday.
+    Names that begin with `.` or `_` are skipped, and so are directories without any of the files (yet); a name that is
+    no bot id is kept, so that it can be reported. A directory that cannot be looked into may have been a bot yesterday.
     """
     found: dict[str, Stamp] = {}
     with os.scandir(root) as entries:
@@ -63,7 +63,7 @@ def bot_stamps(root: Path) -> dict[str, Stamp]:
 
 
 def stamp_of(directory: Path | str) -> Stamp:
-    """The state of a bot's own files; links are followed. The example matters only where there are no credentials."""
+    """The state of a bot's own files; follows links. The example matters only if there are no credentials."""
     config, credentials = _stamp(f"{directory}/{CONFIG}"), _stamp(f"{directory}/{CREDENTIALS}")
     if credentials != _MISSING:
         return config, credentials
@@ -71,7 +71,7 @@ def stamp_of(directory: Path | str) -> Stamp:
 
 
 def mounted_stamp(files: Iterable[Path]) -> Stamp:
-    """The state of further files, those that `file:` values name."""
+    """The state of the files that `file:` values name."""
     return tuple(_stamp(path) for path in files)
 
 
@@ -107,5 +107,5 @@ def _stamp(path: Path | str) -> Stamp:
         stat = os.stat(path)
     except OSError as exc:
         return (exc.errno,)
-    # The inode sees renames and swapped links, ctime sees a change that kept size and mtime.
+    # The inode shows renames and swapped links, ctime a change that kept size and mtime.
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_mode)

@@ -1,4 +1,4 @@
-"""Bots whose directory is gone and for which something waits still: nobody else would tell of it."""
+"""Bots whose directories are gone while something still waits for them: nothing else would report it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from app.queue.depths import Depth, Depths
 from app.storage.keyring import Keyring
 from app.storage.vault import DatabaseVault
 
-# A bot that this node has known is in its own files; the database adds those that only others have known.
+# This node's files have the bots it has known; the database adds those that only others have.
 _ASK_EVERY: Final = 60.0
 _ASK_WITHIN: Final = 1.0
 
 
 class LeftBehind:
-    """Finds them by their data keys: whoever had an event has one, in this node's files and in the database."""
+    """Finds them by their data keys: a bot that had an event has one, in this node's files and in the database."""
 
     def __init__(
         self, link: RedisLink, keys: Keys, keyring: Keyring, vault: DatabaseVault, *, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._depths = Depths(link, keys)
-        # A bot that runs as a process of its own stands beside others, which it does not know.
+        # A bot that runs as its own process has others beside it, which it does not know.
         self._alone = bool(keys.group)
         self._files = keyring.files
         self._vault = vault
@@ -36,7 +36,7 @@ class LeftBehind:
         self._asked_at = -math.inf
 
     async def read(self, configured: Collection[str]) -> Mapping[str, Depth]:
-        """What waits for each bot that is not `configured`, without those for which nothing does; StoreUnavailable."""
+        """What waits for each bot that is not `configured`, if anything does; raises StoreUnavailable."""
         if self._alone:
             return {}
         await self._ask()
@@ -51,11 +51,11 @@ class LeftBehind:
         try:
             self._stored = await within(_ASK_WITHIN, self._vault.bots())
         except (StoreUnavailable, TimeoutError):
-            pass  # those that this node has known are told of all the same
+            pass  # those that this node has known are still reported
 
 
 def removed_bot(bot: str, depth: Depth) -> Mapping[str, Any]:
-    """How it stands in a list of bots."""
+    """Its entry in a list of bots."""
     to_do = (
         f"its directory is gone: put it back, or have what waits dropped (feishu-hub bots drop {bot}), "
         f"or all that is kept of it (feishu-hub keys shred {bot})"

@@ -1,4 +1,4 @@
-"""hub.yaml while the node runs: tokens of programs are taken up, of all else the log says that it waits for a start."""
+"""hub.yaml while the node runs: takes up programs' tokens, and logs that all else takes effect at the next start."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ log = get_logger(__name__)
 
 
 class LiveSettings:
-    """Watches a file; with faults in it, and without the file's own directory, everything stays as it was."""
+    """Watches a file; while it has faults, or its directory is missing, everything stays as it was."""
 
     def __init__(self, file: Path, env: Mapping[str, str], apply: Callable[[Settings], None]) -> None:
-        """`apply` is given the settings anew when the tokens in them are others."""
+        """`apply` gets the new settings when their tokens have changed."""
         self._file = file
         self._env = env
         self._apply = apply
@@ -35,7 +35,7 @@ class LiveSettings:
         await FileWatch(self._file.parent, lambda: mounted_stamp([self._file]), self.changed).run()
 
     async def changed(self) -> None:
-        """Look what changed; the first look is at what the node was started with."""
+        """See what changed; the first call reads what the node was started with."""
         try:
             now = await asyncio.to_thread(load_settings, self._file, self._env)
         except ConfigError as error:

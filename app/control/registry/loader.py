@@ -1,4 +1,4 @@
-"""Reads one bot's directory: its data only, never its handler's code, and every fault at once."""
+"""Reads one bot's directory: only its data, never its handler's code, reporting every fault at once."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Reading:
     id: str
     directory: Path
     spec: BotSpec | None
-    """None when anything is wrong."""
+    """None if anything is wrong."""
     config: BotConfig | None = None
-    """config.yaml, where it alone is right: enough to look at the handler while credentials are missing."""
+    """config.yaml, if that file is right: enough to check the handler while credentials are missing."""
     handler: str | None = None
-    """The handler that config.yaml names, whatever else is wrong there."""
+    """The handler that config.yaml names, whatever else is wrong in it."""
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
     unfilled: bool = False
-    """Nothing is wrong but that credentials have no value yet."""
+    """Nothing is wrong except that credentials have no values yet."""
     mounted: tuple[Path, ...] = ()
     """Further files that the reading depends on."""
 
@@ -111,7 +111,7 @@ def _how_to_fill(directory: Path) -> str:
 
 
 def _plain(document: Document) -> bool:
-    """Whether no encrypt key is given at all (one that cannot be read is a fault of its own)."""
+    """Whether no encrypt key is given at all (one that cannot be read is another fault)."""
     return ("encrypt_key",) not in document.unresolved and document.data.get("encrypt_key") in (None, "", [])
 
 
@@ -125,7 +125,7 @@ def _refused(file: str) -> Fault:
 
 
 def _is_unfilled(document: Document, faults: list[Fault]) -> bool:
-    """Whether every fault is a credential without a value, as in a directory that was just added or copied."""
+    """Whether every fault is a credential without a value, as in a directory just added or copied."""
     if is_missing(Path(document.file)):
         return True
     absent = {key.path for key in keys_of(Credentials) if document.data.get(key.path) in (None, "", [])}
@@ -163,7 +163,7 @@ def _warnings(directory: Path, config: BotConfig | None, credentials: Credential
         if secrets.stat().st_mode & stat.S_IROTH:
             found.append(f"{secrets}: everybody on this machine can read it: chmod 600 {secrets}")
     except OSError:
-        pass  # that it is missing is a fault, where it matters
+        pass  # where it matters, its absence is a fault
     if config is not None:
         file = directory / CONFIG
         if config.allow_plaintext and (credentials is None or not credentials.encrypt_key):

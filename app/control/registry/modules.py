@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.model.schedule import BotSchedule
     from app.sdk import Bot
 
-# Errors whose text is about the code; that of any other may hold what the code was working on, a secret say.
+# Errors whose texts are about the code; any other's may hold what the code was working on, such as a secret.
 _TELLING: Final = (AttributeError, ImportError, NameError, SyntaxError)
 _UNTOLD: Final = "its text is not shown, it could hold a secret: `python {file}` shows it"
 _numbers: Final = itertools.count(1)
@@ -40,26 +40,26 @@ class HandlerModule:
     file: Path
     bot: Bot[Any]
     module: str
-    """Its name in `sys.modules`, used by this version alone."""
+    """Its name in `sys.modules`, which only this version uses."""
 
 
 class _Fresh(SourceFileLoader):
-    """Compiles the source each time: cached bytecode goes by whole seconds, and an author saves faster."""
+    """Compiles the source each time: cached bytecode goes by whole seconds, and authors save faster."""
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def handler_directories(given: Path | None = None) -> tuple[Path, ...]:
-    """Where handlers are looked for: `--bots DIR` or ./bots, then the examples that are installed with the hub."""
-    # Beside the hub's own package, since a `bots` found by import could be the working directory's again.
+    """Where handlers are looked for: in `--bots DIR` or ./bots, then in the examples installed with the hub."""
+    # Beside the hub's own package, since importing `bots` could find the working directory's again.
     examples = Path(app.__file__ or "").resolve().parent.parent / "bots"
     first = given or Path("bots")
     return (first,) if first.resolve() == examples else (first, examples)
 
 
 def available(directories: Sequence[Path]) -> list[str]:
-    """Names of all handlers in the directories; names that begin with `_` are none."""
+    """Names of all handlers in the directories; names that begin with `_` do not count."""
     names = {
         path.stem if path.is_file() else path.name
         for directory in directories
@@ -71,7 +71,7 @@ def available(directories: Sequence[Path]) -> list[str]:
 
 
 def load_handler(name: str, directories: Sequence[Path]) -> HandlerModule:
-    """Import a handler anew; raises ConfigError naming file and line. Runs the author's code: workers only."""
+    """Import a handler afresh; raises ConfigError naming file and line. Runs the author's code: for workers only."""
     file = next(filter(None, (_source(directory, name) for directory in directories)), None)
     if file is None or name.startswith("_"):
         raise ConfigError([_not_found(name, directories)])
@@ -83,7 +83,7 @@ def load_handler(name: str, directories: Sequence[Path]) -> HandlerModule:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Before it runs: dataclasses and pydantic look their own module up while a class is made.
+    # Before it runs: dataclasses and pydantic look up a class's module while it is made.
     sys.modules[module_name] = module
     try:
         importlib.invalidate_caches()
@@ -98,14 +98,14 @@ def load_handler(name: str, directories: Sequence[Path]) -> HandlerModule:
 
 
 def unload(handler: HandlerModule) -> None:
-    """Let go of a version that no handler runs any more, with the modules of its package."""
+    """Drop a version that no handler runs any more, with the modules of its package."""
     _forget(handler.module)
 
 
 def check_settings(
     handler: HandlerModule, settings: Mapping[str, Any], directory: str | Path
 ) -> tuple[BaseModel | None, list[Fault]]:
-    """`settings:` of a bot as its handler's own model, or every fault of them."""
+    """A bot's `settings:` as its handler's own model, or all their faults."""
 
     def place(path: KeyPath) -> tuple[str, str, int | None]:
         return str(Path(directory) / CONFIG), dotted(("settings", *path)), None
@@ -114,7 +114,7 @@ def check_settings(
 
 
 def check_schedules(handler: HandlerModule, schedules: Sequence[BotSchedule], directory: str | Path) -> list[Fault]:
-    """`schedules:` of a bot that start what its handler does not have."""
+    """A bot's `schedules:` that start what its handler does not have."""
     from app.sdk.schedules import unknown_handlers
 
     file = str(Path(directory) / CONFIG)

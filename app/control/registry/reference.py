@@ -1,4 +1,4 @@
-"""Writes down every key of the configuration from its models: the reference page and the example files."""
+"""Writes the reference page and the example files, with every key of the configuration, from the models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Every file is YAML. Unknown keys, wrong types and missing secrets are errors; al
 
 
 def docs_reference() -> str:
-    """docs/reference.md, whole."""
+    """The whole text of docs/reference.md."""
     parts = [
         _HEAD,
         "## hub.yaml\n\nEverything is optional. The environment wins over the file, the command line over both.\n"
@@ -53,12 +53,12 @@ def docs_reference() -> str:
 
 
 def example(model: type[BaseModel], given: Mapping[str, str] | None = None) -> str:
-    """YAML with every key of a model: `given` ones set, the others as comments that show their defaults."""
+    """YAML with every key of a model: `given` ones set, the others as comments with their defaults."""
     return "\n".join(_lines(model, given or {}, "", "")) + "\n"
 
 
 def shown_values(model: BaseModel) -> dict[str, str]:
-    """Every key of a filled model and its value as YAML; of secrets only whether they are set."""
+    """Every key of a filled model and its value as YAML; for secrets only whether they are set."""
     shown: dict[str, str] = {}
     for key in keys_of(type(model)):
         value: Any = model
@@ -69,7 +69,7 @@ def shown_values(model: BaseModel) -> dict[str, str]:
 
 
 def kind_of(key: Key) -> str:
-    """What a value of the key looks like, in a word or as the words allowed."""
+    """What a value of the key looks like: one word, or the words allowed."""
     metadata = [getattr(part, "func", None) for part in key.field.metadata]
     for function, word in ((parse_span, "span"), (parse_size, "size")):
         if function in metadata or _names(key.field.annotation, function):

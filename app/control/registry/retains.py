@@ -1,4 +1,4 @@
-"""How long the messages of each bot are kept, of one too that has no directory any more."""
+"""How long each bot's messages are kept, even if the bot no longer has a directory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _FOR_EVER: Final = float("inf")
 
 
 class Retains:
-    """As config.yaml says; while that cannot be read, for ever."""
+    """As long as config.yaml says; for ever while that cannot be read."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def named(self) -> Mapping[str, float]:
-        """Of each bot that has a directory, in seconds."""
+        """For each bot that has a directory, in seconds."""
         readings = self._registry.readings
         return {bot: self._of(bot) for bot in readings}
 

@@ -1,4 +1,4 @@
-"""Writes the files of a new bot: config.yaml, credentials.yaml and, where there is none, its handler."""
+"""Writes the files of a new bot: config.yaml, credentials.yaml and, if there is none, its handler."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def repeat(message: Message, ctx: Context) -> str:
 
 
 def handler_name(bot: str) -> str:
-    """The handler that a bot of this id gets when none is named: `hr-bot` is answered by bots/hr_bot.py."""
+    """The handler that a bot of this id gets if none is named: `hr-bot` is answered by bots/hr_bot.py."""
     name = bot.replace("-", "_")
     return name if re.match(HANDLER_NAME, name) else f"bot_{name}"
 
@@ -45,7 +45,7 @@ def config_text(bot: str, handler: str) -> str:
 
 
 def credentials_text() -> str:
-    """credentials.yaml to fill in, each line with the place in Feishu's console where its value stands."""
+    """credentials.yaml to fill in; each line says where in Feishu's console its value is found."""
     head = (
         f"# What {CREDENTIALS} holds: it stays out of every repository and is readable by the hub alone (chmod 600).\n"
         "# A value may also be ${NAME}, taken from the environment, or file:/run/secrets/NAME, from a mounted file.\n"
@@ -79,7 +79,7 @@ def add_bot(root: Path, bot: str, handler: str, handlers: Path) -> list[Path]:
     if not (handlers / f"{handler}.py").exists() and not (handlers / handler / "__init__.py").exists():
         written.append(_write(handlers / f"{handler}.py", _HANDLER.format(name=handler), 0o644))
     directory.mkdir(parents=True, exist_ok=True)
-    # The config last: until then a hub that watches sees a bot that is not ready, never half of one.
+    # The config comes last: until then a watching hub sees a bot that is not ready, never half of one.
     written.append(_write(directory / CREDENTIALS, credentials_text(), 0o600))
     written.append(_write(directory / CONFIG, config_text(bot, handler), 0o644))
     return written
@@ -87,7 +87,7 @@ def add_bot(root: Path, bot: str, handler: str, handlers: Path) -> list[Path]:
 
 def _write(path: Path, text: str, mode: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Made with its mode: a secret must not be readable even for the moment before a chmod.
+    # Created with its mode: a secret must not be readable even for a moment before a chmod.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(text)
     return path

@@ -1,4 +1,4 @@
-"""The handlers of a worker process: each bot's code, imported when first asked for, and anew when it is renamed."""
+"""The handlers of a worker process: each bot's code, imported when first asked for and when it is renamed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = get_logger(__name__)
 
 
 class Shelf:
-    """Imports handlers by name; two bots with one handler share its module, and a broken one is told of once.
+    """Imports handlers by name; bots with the same handler share its module, and a broken one is reported once.
 
-    Each is imported in a thread of its own: a module that takes its time, or never ends, keeps its own bots waiting
-    and nobody else. With `at_once` the caller waits, for a process that serves one event.
+    Each is imported in a thread of its own: a slow module, or one that never ends, keeps only its own bots waiting.
+    With `at_once` the caller waits, as in a process that serves one event.
     """
 
     def __init__(
@@ -35,18 +35,18 @@ class Shelf:
         at_once: bool = False,
         note: Callable[[str], object] = str,
     ) -> None:
-        """`note` is told whose code is imported, since that may end the process; an empty name where nobody can say."""
+        """`note` gets the bot whose code is imported, since that may end the process; an empty name if unknown."""
         self._note = note
         self._catalog = catalog
         self._directories = directories
         self._at_once = at_once
         self._loaded: dict[str, Bot[Any] | None] = {}
-        """None while it is imported, and where it could not be."""
+        """None while it is being imported, or if that failed."""
         self._imports: dict[str, threading.Thread] = {}
         self._faults: dict[str, str] = {}
 
     def get(self, bot_id: str) -> Bot[Any] | None:
-        """The bot's code; None where it has none, not yet, or none that can be imported (its mail waits)."""
+        """The bot's code; None if it has none, not yet, or none that can be imported (its mail waits)."""
         spec = self._catalog.bots.get(bot_id)
         name = spec.config.handler if spec is not None else None
         if name is None:
@@ -55,7 +55,7 @@ class Shelf:
             if self._at_once:
                 self._load(name)
             else:
-                # Most modules take a few milliseconds: their bots need not be looked for a second time.
+                # Most modules take a few milliseconds: waiting spares their bots a second look.
                 self._begin(name, bot_id).join(_IMPORT_AT_ONCE)
         return self._loaded[name]
 
@@ -65,8 +65,8 @@ class Shelf:
         return {bot: self._faults[name] for bot, name in handlers.items() if name in self._faults}
 
     async def ready(self, bots: Sequence[str], patience: float) -> None:
-        """Import the code of these bots; waits for what is done within `patience` seconds."""
-        # One after the other, and others may be served meanwhile: the loop turns.
+        """Import the code of these bots; waits at most `patience` seconds."""
+        # One after another; the loop turns, so others are served meanwhile.
         for bot in bots:
             name = spec.config.handler if (spec := self._catalog.bots.get(bot)) is not None else None
             if name is not None and name not in self._loaded:
@@ -81,7 +81,7 @@ class Shelf:
     def _begin(self, name: str, bot: str) -> threading.Thread:
         self._loaded[name] = None
         self._note("" if any(thread.is_alive() for thread in self._imports.values()) else bot)
-        # Not an executor's: the interpreter's end would wait for it.
+        # Not from an executor, for which the interpreter would wait at its end.
         thread = self._imports[name] = threading.Thread(
             target=self._load, args=(name,), name=f"import {name}", daemon=True
         )

@@ -1,4 +1,4 @@
-"""The registry: all bots of a configuration, good ones in a snapshot for the data plane, faults beside it."""
+"""The registry: all bots of a configuration, the good ones in a snapshot for the data plane, and their faults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scan:
     """One look at the whole configuration; made in a thread, applied on the loop."""
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
-    """Directories that were read; those unchanged since the last look are left out."""
+    """Directories that were read; without those unchanged since the last look."""
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     """Why the root could not be read; everything then stays as it was."""
@@ -51,7 +51,7 @@ class Registry:
         *,
         quiet: bool = False,
     ) -> None:
-        """`quiet` where another process of the node logs the same changes."""
+        """`quiet` if another process of the node logs the same changes."""
         self.root = root
         self._env = env
         self._credentials = credentials
@@ -73,7 +73,7 @@ class Registry:
 
     @property
     def statuses(self) -> Mapping[str, BotStatus]:
-        """Every bot that has a directory, the broken ones too; a new mapping whenever anything changes."""
+        """Every bot that has a directory, even a broken one; a new mapping whenever anything changes."""
         return self._statuses
 
     @property
@@ -133,7 +133,7 @@ class Registry:
         readings: dict[str, Reading] = {}
         stamps: dict[str, Stamp] = {}
         for bot, directory in directories.items():
-            # Taken before reading: what changes meanwhile is then seen as a change by the next look.
+            # Taken before reading, so that the next look sees what changes meanwhile.
             stamps[bot] = self._stamp(bot, directory)
             if everything or self._stamps.get(bot) != stamps[bot]:
                 readings[bot], stamps[bot] = self._read(bot, directory)
@@ -146,7 +146,7 @@ class Registry:
         while True:
             stamp = stamp_of(directory), mounted_stamp(mounted)
             reading = examine(directory, self._env, supplied)
-            # Which further files matter is known afterwards only: of others than these the stamp says nothing.
+            # Which further files matter is known only afterwards: a stamp of other files says nothing about these.
             if reading.mounted == mounted:
                 return reading, stamp
             mounted = reading.mounted
@@ -198,7 +198,7 @@ class Registry:
             try:
                 listener(changed)
             except Exception:
-                # One deaf part of the hub must not keep the others from hearing.
+                # One failing listener must not keep the others from hearing.
                 log.exception("a listener to configuration changes failed", bots=sorted(changed))
 
 

@@ -1,4 +1,4 @@
-"""How each bot stands: judged from what its directory holds, and logged when it changes."""
+"""The state of each bot: judged by what its directory holds, and logged when it changes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BotStatus:
-    """How one bot stands.
+    """The state of one bot.
 
-    `ready` runs as its directory says; `outdated` has faults and runs its last good version; `broken` and
-    `missing credentials` do not run; `disabled` is not meant to.
+    `ready` runs as its directory says; `outdated` has faults and runs its last good version; `broken` and `missing
+    credentials` do not run; `disabled` is not meant to.
     """
 
     id: str
     state: State
     directory: Path
     spec: BotSpec | None
-    """The version in force; of a disabled bot the one that would be."""
+    """The version in force; for a disabled bot the one that would be."""
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -65,7 +65,7 @@ def judge(
 def _holders(
     readings: Mapping[str, Reading], good: Mapping[str, BotSpec], running: Mapping[str, BotSpec]
 ) -> dict[str, str]:
-    """Which bot has each app id: who runs with it already, else the first by name."""
+    """Which bot has each app id: one that runs with it already, or the first by name."""
     holders: dict[str, str] = {}
     wanted = {bot: reading.spec or good.get(bot) for bot, reading in sorted(readings.items())}
     for keeps in (True, False):
@@ -85,7 +85,7 @@ def _shared(reading: Reading, holder: str) -> Fault:
 
 
 def log_changes(before: Mapping[str, BotStatus], after: Mapping[str, BotStatus]) -> None:
-    """Log what changed, with every fault: who drops a directory in has nothing else to look at."""
+    """Log what changed, with every fault: whoever adds a directory has nothing else to look at."""
     for bot in sorted(before.keys() - after.keys()):
         log.info("bot removed", bot=bot)
     for bot, status in after.items():

@@ -16,16 +16,16 @@ SETTLE: Final = 0.3
 """Seconds without a change before a change is read: an editor or `cp -r` writes a directory in several steps."""
 POLL: Final = 1.5
 """Seconds between looks without a hint: with SETTLE below the 2 s in which a change is to take effect."""
-_MOST_SETTLES: Final = 4  # who never stops writing is read all the same
+_MOST_SETTLES: Final = 4  # a writer that never stops does not put reading off for ever
 
 log = get_logger(__name__)
 
 
 class FileWatch:
-    """Calls `changed` after `look` has given another answer than before and then the same one twice.
+    """Calls `changed` once `look` has returned something new, twice in a row.
 
-    `look` blocks on the disk and runs in a thread; only what it looks at counts, so temporary files of editors wake
-    the watch and do nothing more. `path` need not exist yet.
+    `look` blocks on the disk and runs in a thread; only what it returns counts, so editors' temporary files wake the
+    watch and do nothing more. `path` need not exist yet.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class FileWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         seen = await self._see()
-        # What changed between the first reading and this look would never differ again.
+        # What changed between the first reading and this look would never show as a difference.
         await self._act()
         try:
             while True:
@@ -65,7 +65,7 @@ class FileWatch:
                 self._hinted.clear()
                 now = await self._see()
                 if now == seen:
-                    # A program that writes all the time next to what is watched must not make this a busy loop.
+                    # A program that keeps writing beside what is watched must not make this a busy loop.
                     await self._clock.sleep(self._settle / 3)
                     continue
                 now = await self._settled(now)
@@ -79,7 +79,7 @@ class FileWatch:
         try:
             return await asyncio.to_thread(self._look)
         except OSError as exc:
-            return exc.errno  # a directory that went while it was looked through
+            return exc.errno  # a directory that vanished while it was read
 
     async def _settled(self, now: object) -> object:
         for _ in range(_MOST_SETTLES):
@@ -93,11 +93,11 @@ class FileWatch:
         try:
             await self._changed()
         except Exception:
-            # The watch outlives whatever one change brought with it.
+            # The watch survives whatever a change leads to.
             log.exception("a change of files could not be put in force", path=str(self._path))
 
     async def _listen(self) -> None:
-        """See to it that the kernel's hints are heard for what stands at the path now, if anything does."""
+        """Listen for the kernel's hints about what is at the path now, if anything."""
         if not self._hints:
             return
         inode = await asyncio.to_thread(_inode, self._path)
@@ -114,7 +114,7 @@ class FileWatch:
             async for _ in awatch(self._path, watch_filter=None, step=50, debounce=200, rust_timeout=1000):
                 self._hinted.set()
         except (OSError, RuntimeError) as exc:
-            # Out of inotify watches, or removed this moment; the slow look goes on.
+            # Out of inotify watches, or just removed; the slow looks go on.
             log.warning("file hints stopped, changes are found by polling", reason=type(exc).__name__)
             self._hints = isinstance(exc, FileNotFoundError)
 

@@ -22,24 +22,24 @@ from app.sdk.cron_tick import cron_document, cron_event
 from app.storage.cipher import record_identity
 from app.storage.keyring import Keyring
 
-# A firing that could not be put into the queue for so long was missed: what then, its schedule says.
+# Seconds after which a firing that could not be queued was missed; its schedule says what happens then.
 MISSED_AFTER: Final = 30.0
-# Timers of a bot that are put into its queue together.
+# Timers of a bot that are queued together.
 _BATCH: Final = 100
-# A timer may be set by anybody at any moment: the index is asked at least so often.
+# Anybody may set a timer at any moment: the index is asked at least this often.
 _LOOK_EVERY: Final = 0.5
 _SOONEST: Final = 0.02
 _MEND_EVERY: Final = 60.0
 # How long a firing is remembered, in seconds: longer than any node can be behind.
 _REMEMBERED: Final = 12 * 3600
-# A bot whose queue is full is asked again after so long.
+# A bot whose queue is full is tried again after this long.
 _FULL_REST: Final = 1.0
 
 log = get_logger(__name__)
 
 
 class Firing:
-    """One node's part: whoever has a turn fires, and what two fire nevertheless the queue's dedup makes one."""
+    """One node's part: the node with the turn fires, and if two do, the queue's dedup makes it one."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Firing:
         self._mend_at = 0.0
 
     async def run(self) -> None:
-        """Until cancelled; outlives every outage."""
+        """Run until cancelled; outlives every outage."""
         away = False
         while True:
             rest = _LOOK_EVERY
@@ -75,13 +75,13 @@ class Firing:
             await self._clock.sleep(rest)
 
     async def fire_due(self) -> float:
-        """Fire what is due now; the seconds until something may be due again."""
+        """Fire what is due; returns the seconds until something may be due again."""
         if self._clock.monotonic() >= self._mend_at:
             await self._timetable.mend(list(self._catalog.bots))
             self._mend_at = self._clock.monotonic() + _MEND_EVERY
         turn = await self._timetable.claim()
         for bot in turn.bots:
-            # A bot that this node lacks is another's, or nobody's until it is back: its turn ends by itself.
+            # A bot that this node lacks is another's, or nobody's until it is back; its turn ends by itself.
             if (spec := self._catalog.bots.get(bot)) is not None:
                 try:
                     await self._fire_bot(spec, turn)
@@ -106,7 +106,7 @@ class Firing:
         await self._timetable.free(turn, spec.id, not_before=now + _FULL_REST if full else 0.0)
 
     async def _fire(self, spec: BotSpec, timers: list[Timer], now: float) -> list[Timer]:
-        """Put the firings into the queue; the timers that are over with this, by whomever."""
+        """Queue the firings; returns the timers that are done, whoever fired them."""
         ended: list[Timer] = []
         firing: list[tuple[Timer, Entry]] = []
         for timer in timers:
@@ -119,7 +119,7 @@ class Firing:
             elif timer.reminder is not None:
                 firing.append((timer, timer.reminder._replace(received=now)))
             else:
-                ended.append(timer)  # its schedule was taken away
+                ended.append(timer)  # its schedule was removed
         failpoint("before_fire")
         config = spec.config
         remembered = max(int(config.dedup_ttl), _REMEMBERED)
@@ -137,8 +137,8 @@ class Firing:
         return ended
 
     async def entry(self, spec: BotSpec, schedule: Schedule, due: float, now: float, *, id: str = "") -> Entry:
-        """The event of a firing, sealed; `id` where it is not that of the due time."""
-        # The event's id is of the time that Redis has, on which all nodes agree; what it tells is the last time missed.
+        """The event of a firing, sealed; `id` if it is not the due time's."""
+        # The event's id has the time in Redis, on which all nodes agree; its content has the last time missed.
         at = due if now - due <= MISSED_AFTER else schedule.last_until(now) or due
         event = cron_event(
             spec.id,
@@ -166,7 +166,7 @@ class Firing:
         )
 
     async def run_now(self, spec: BotSpec, name: str) -> bool:
-        """Fire a schedule beside its time; False where there is none of that name. HubError if the queue is full."""
+        """Fire a schedule out of turn; False if there is none of that name. HubError if the queue is full."""
         schedule = await self._timetable.show(spec.id, name)
         if schedule is None:
             return False
@@ -187,7 +187,7 @@ def _skipped(schedule: Schedule, due: float, now: float) -> bool:
 
 
 def _next(timer: Timer, now: float) -> float | None:
-    """When it is due next: whatever is not missed yet is fired too, unless one firing has made up for all."""
+    """When it is due next: what is not missed yet is fired too, unless one firing has made up for all."""
     if timer.schedule is None:
         return None
     made_up = timer.schedule.missed == "once" and now - timer.due > MISSED_AFTER

@@ -1,4 +1,4 @@
-"""The channels of `alerts.channels`, built."""
+"""Builds the channels of `alerts.channels`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.model.bot import BotSpec
 def channels_of(
     settings: AlertSettings, sender: Sender, session: aiohttp.ClientSession, bots: Callable[[], Mapping[str, BotSpec]]
 ) -> dict[str, Channel]:
-    """Every channel by its name; `bots` gives the bots in force."""
+    """Every channel, by name; `bots` returns the bots in force."""
     wording = Wording(settings.effective(), settings.language, settings.link)
 
     def build(name: str, way: ChannelSettings) -> Channel:
@@ -31,7 +31,7 @@ def channels_of(
             return FeishuChat(name, way.standby, sender, bots, way.bot or "", way.feishu_chat, wording)
         if way.webhook is not None:
             return Webhook(name, way.standby, session, way.webhook.get_secret_value(), secret, wording)
-        assert way.apprise is not None  # one of them is set, held by the model
+        assert way.apprise is not None  # the model makes sure that one of them is set
         return ByApprise(name, way.standby, way.apprise.get_secret_value(), wording)
 
     return {name: build(name, way) for name, way in settings.channels.items()}

@@ -1,4 +1,4 @@
-"""Alerts by apprise: Slack, email, DingTalk, WeCom, and a hundred other services, each by a URL."""
+"""Sends alerts by apprise: to Slack, email, DingTalk, WeCom, and a hundred other services, each by a URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ByApprise:
-    """The library blocks, so it runs in a thread; it is imported only when an alert is sent, or its URL checked."""
+    """Runs the library in a thread, since it blocks, and imports it only when an alert is sent or a URL checked."""
 
     name: str
     standby: bool
@@ -36,7 +36,7 @@ class ByApprise:
         if sent is None:
             raise HubError(f"alerts.channels.{self.name}: apprise does not know a URL of this form")
         if not sent:
-            # Why, the library says in its log alone, where the URL's secrets may stand too.
+            # Only the library's log says why, and it may hold the URL's secrets.
             raise HubError(
                 f"alerts.channels.{self.name}: {self.url.partition(':')[0]} did not take it; "
                 "try the URL with the command `apprise -vv`",
@@ -45,7 +45,7 @@ class ByApprise:
 
 
 def _notify(url: str, title: str, body: str, burning: bool) -> bool | None:
-    """Whether it was taken; None where the URL means nothing to apprise."""
+    """Whether it was taken; None if the URL means nothing to apprise."""
     import apprise
 
     way = _way(url)

@@ -1,4 +1,4 @@
-"""The seam between alerts and the ways that they go."""
+"""The seam between alerts and the ways they are sent."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from app.control.alerts.notice import Notice
 
 
 class Channel(Protocol):
-    """One way that alerts go."""
+    """One way to send alerts."""
 
     @property
     def name(self) -> str:
-        """As `alerts.channels` has it."""
+        """Its name in `alerts.channels`."""
         ...
 
     @property
     def standby(self) -> bool:
-        """Whether it is used only where another one failed."""
+        """Whether it is used only if another one failed."""
         ...
 
     async def send(self, notice: Notice) -> None:
-        """Send it once; HubError when it did not arrive, whose words hold no secret."""
+        """Send it once; raises HubError, without secrets in its text, if it did not arrive."""
         ...

@@ -1,4 +1,4 @@
-"""Alerts into a chat by one of the hub's bots: a card with buttons that silence."""
+"""Sends alerts into a chat by one of the hub's bots, as cards with silence buttons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.model.outbound import Outbound, SendName, Target
 
 @dataclass(frozen=True, slots=True)
 class FeishuChat:
-    """Sends under a name of the notice's own: two nodes that both send it send it once."""
+    """Sends under the notice's own name: if two nodes send it, it is sent once."""
 
     name: str
     standby: bool

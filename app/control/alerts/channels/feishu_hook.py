@@ -1,4 +1,4 @@
-"""Alerts into a group by its custom bot: a card, signed where the bot has a secret."""
+"""Sends alerts into a group by its custom bot, as cards, signed if the bot has a secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.control.alerts.wording import Wording
 
 
 class HookSender(Protocol):
-    """What posts to a custom bot, within the bot's own bound."""
+    """Posts to a custom bot, within the bot's own bound."""
 
     async def send_hook(self, url: str, secret: str | None, message: Mapping[str, Any]) -> None: ...
 

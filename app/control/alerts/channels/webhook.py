@@ -1,4 +1,4 @@
-"""Alerts to any HTTP address, as Prometheus' Alertmanager posts them, so that its many receivers understand them."""
+"""Posts alerts to any HTTP address in the form of Prometheus' Alertmanager, for its many receivers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.control.alerts.wording import Wording
 from app.core.errors import HubError
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
-# Alertmanager docs: the end of an alert that is not over.
+# Alertmanager docs: `endsAt` of an alert that has not ended.
 _NEVER: Final = "0001-01-01T00:00:00Z"
 
 
@@ -37,7 +37,7 @@ class Webhook:
         if self.secret is not None:
             headers["X-Hub-Signature"] = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
         try:
-            # A redirect would carry the alert, and its signature, to a place that nobody named.
+            # No redirects: one would carry the alert, and its signature, to a place that nobody named.
             async with self.session.post(
                 self.url, data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
             ) as answer:
