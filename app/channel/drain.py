@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from app.channel.deliver import Delivery
 from app.channel.outbox import Outbox
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import AppRefused, FeishuLimited, Fenced, SlotTimeout, StoreUnavailable
 from app.core.logs import get_logger
+from app.core.tasks import started
 from app.model.catalog import Catalog
 from app.queue.claims import Claims
 from app.queue.envelope import CALL_PREFIX
@@ -149,7 +149,7 @@ class OutboxDrainer:
             return
         self._cancel_timer(desk)
         desk.token, desk.taking = False, True
-        self._go(self._errands, self._take(desk, ahead, many))
+        started(self._take(desk, ahead, many), self._errands)
 
     async def _take(self, desk: _Desk, ahead: int, many: int) -> None:
         try:
@@ -175,7 +175,7 @@ class OutboxDrainer:
             if desk.token:
                 self._use(desk)
 
-        self._go(self._tasks, self._work_through(desk, work, kind)).add_done_callback(ended)
+        started(self._work_through(desk, work, kind), self._tasks).add_done_callback(ended)
 
     async def _work_through(self, desk: _Desk, first: Work, kind: bool) -> None:
         """Send the messages of one chat until none is left, or the chat is lost, parked or let go."""
@@ -242,7 +242,7 @@ class OutboxDrainer:
         desk.dry = False
         if desk.token:
             desk.token = False
-            self._go(self._errands, self._give_back(desk.bot))
+            started(self._give_back(desk.bot), self._errands)
 
     def _cancel_timer(self, desk: _Desk) -> None:
         if desk.timer is not None:
@@ -254,9 +254,3 @@ class OutboxDrainer:
             await self._mailbox.give_back(*bots)
         except StoreUnavailable:
             pass  # the sweep gives every bot with ready chats a token
-
-    def _go(self, group: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        group.add(task)
-        task.add_done_callback(group.discard)
-        return task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
 from app.core.lua import Pipeliner, Script
 from app.core.redis import RedisLink
+from app.core.tasks import started
 
 _HERE = Path(__file__).parent
 _RESERVE = Script(_HERE / "reserve.lua")
@@ -124,7 +125,7 @@ class Reserve:
     def give_back(self, held: list[Held]) -> None:
         """Give back what will not be used, in the background: the caller may be cancelled and has to end."""
         if held:
-            self._behind(self._return(tuple(held)))
+            started(self._return(tuple(held)), self._returns)
             held.clear()
 
     async def close(self) -> None:
@@ -181,7 +182,7 @@ class Reserve:
                 now = self._clock.monotonic()
                 self._redis_clock.heard(redis_now, asked.at, now)
                 if self._alone_since is not None:
-                    self._behind(self._catch_up(self._local.since(int(self._alone_since * MICROS))))
+                    started(self._catch_up(self._local.since(int(self._alone_since * MICROS))), self._returns)
                     self._alone_since = None
                 for bound, paused in zip(bounds, pauses, strict=False):  # the reply names none if none is paused
                     if paused > redis_now:
@@ -243,11 +244,6 @@ class Reserve:
         slot, _, blamed, *_ = reply
         if not blamed:
             self.give_back([Held(bounds, slot, 0.0, local=False)])
-
-    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._returns.add(task)
-        task.add_done_callback(self._returns.discard)
 
     def _is_away(self) -> bool:
         return self._clock.monotonic() < self._away_until

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StoreUnavailable
 from app.core.logs import get_logger
+from app.core.tasks import started
 from app.queue.fetch import Fetch, Room
 from app.queue.mailbox import Mailbox
 from app.queue.work import Work
@@ -136,7 +137,7 @@ class Consumer:
     def offer(self, bot: str) -> None:
         """Take a bot's wake token: it has ready conversations."""
         if self._stopping:
-            self._errand(self._return(bot))
+            started(self._return(bot), self._errands)
             return
         match self._roster.place_of(bot):
             case "here":
@@ -147,7 +148,7 @@ class Consumer:
                 self._tell({"say": "elsewhere", "bot": bot})
             case "nowhere":
                 loop = asyncio.get_running_loop()
-                loop.call_later(_HOLD_FOREIGN, lambda: self._errand(self._return(bot)))
+                loop.call_later(_HOLD_FOREIGN, lambda: started(self._return(bot), self._errands))
 
     # -- what a read brings --------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Consumer:
     def _got(self, work: Work, stalls: int) -> None:
         if self._stopping or self._roster.place_of(work.bot) != "here":
             self._narrow.add(work.bot)
-            self._errand(self._mailbox.hand_back(work))
+            started(self._mailbox.hand_back(work), self._errands)
         else:
             self._start(self._desk(work.bot), work, stalls)
 
@@ -200,7 +201,7 @@ class Consumer:
         desk.token = False
         desk.taking = True
         self._narrow.add(desk.bot)
-        self._errand(self._take(desk, min(_AT_ONCE, free), max(0, call_slots)))
+        started(self._take(desk, min(_AT_ONCE, free), max(0, call_slots)), self._errands)
 
     def _free(self, desk: _Desk) -> tuple[int, int]:
         """Free slots here: for conversations, for callbacks."""
@@ -257,7 +258,7 @@ class Consumer:
         self._cancel_timer(desk)
         if desk.token:
             desk.token = False
-            self._errand(self._return(desk.bot))
+            started(self._return(desk.bot), self._errands)
 
     def _cancel_timer(self, desk: _Desk) -> None:
         if desk.timer is not None:
@@ -269,8 +270,3 @@ class Consumer:
             await self._mailbox.give_back(*bots)
         except StoreUnavailable:
             pass  # the sweep gives every bot with ready conversations a token
-
-    def _errand(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)

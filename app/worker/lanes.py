@@ -12,6 +12,7 @@ from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.errors import StartError
 from app.core.logs import get_logger
 from app.core.metrics import WORKER_DEATHS
+from app.core.tasks import started
 from app.model.catalog import Catalog
 from app.worker.abandon import Abandons, give_free
 from app.worker.apart import Apart
@@ -257,7 +258,4 @@ class Lanes:
         self._go(give_free(self._leases, self._clock, owner, bots, alive=alive))
 
     def _go(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return started(work, self._tasks)

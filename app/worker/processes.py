@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.core.clock import Clock
+from app.core.tasks import started
 from app.worker.dial import Dials
 from app.worker.lane import Lane, LaneKind
 from app.worker.line import Line, Message
@@ -149,9 +150,7 @@ class Processes:
     def hang_up(self, process: WorkerProcess) -> None:
         """Close the line to a dead process."""
         if process.line is not None:
-            task = asyncio.create_task(process.line.close())
-            self._hanging_up.add(task)
-            task.add_done_callback(self._hanging_up.discard)
+            started(process.line.close(), self._hanging_up)
 
     async def close(self) -> None:
         """Kill and forget what is left, and the nursery with it."""

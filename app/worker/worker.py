@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
 from typing import Any, Final
 
 from app.core.errors import StartError
 from app.core.logs import get_logger
+from app.core.tasks import started
 from app.queue.claims import Claims
 from app.queue.fetch import Fetch
 from app.queue.leases import Leases
@@ -126,7 +126,7 @@ class Worker:
         heartbeat = Heartbeat(self._claims, self._parts.keys, self._parts.open_heartbeat, lease_ms=LEASE_MS)
         heartbeat.start()
         self._consumer.refit()
-        consuming = self._go(self._consume()) if self._lane.kind == "shared" else None
+        consuming = started(self._consume(), self._tasks) if self._lane.kind == "shared" else None
         self._line.tell({"say": "ready", "faults": self._roster.faults()})
         self._parts.catalog.subscribe(self._bots_changed)
         log.info("worker ready", lane=self._lane.kind, owner=self._lane.owner)
@@ -137,12 +137,12 @@ class Worker:
     async def _consume(self) -> None:
         """Take work once the node says so: at once, or never if this worker was only a spare."""
         await self._take.wait()
-        self._go(Declarer(self._roster, self._parts.timetable, clock=self._parts.clock).run())
+        started(Declarer(self._roster, self._parts.timetable, clock=self._parts.clock).run(), self._tasks)
         await self._consumer.run()
 
     def _bots_changed(self, _: frozenset[str]) -> None:
         self._consumer.refit()
-        self._go(self._tell_faults())
+        started(self._tell_faults(), self._tasks)
 
     async def _tell_faults(self) -> None:
         """After a change of the bots, or of those served here, tell the node what is wrong with their code."""
@@ -161,9 +161,9 @@ class Worker:
             # Its blocked read ends by itself; broken off, it would lose what it takes.
             await asyncio.wait({consuming}, timeout=_LAST_READ)
             consuming.cancel()
-        finishing = self._go(self._consumer.idle())
-        hurry = self._go(self._hurry.wait())
-        stuck = self._go(self._consumer.stuck())
+        finishing = started(self._consumer.idle(), self._tasks)
+        hurry = started(self._hurry.wait(), self._tasks)
+        stuck = started(self._consumer.stuck(), self._tasks)
         await asyncio.wait({finishing, hurry, stuck}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({finishing}, timeout=self._parts.drain_timeout)
         if not finishing.done():
@@ -197,9 +197,9 @@ class Worker:
         match message["do"]:
             case "bots":
                 self._roster.keep_apart(message["bots"])
-                self._go(self._tell_faults())
+                started(self._tell_faults(), self._tasks)
             case "look":
-                self._go(self._parts.look())
+                started(self._parts.look(), self._tasks)
             case "serve":
                 self._take.set()
             case "take":
@@ -211,7 +211,7 @@ class Worker:
             case "drain":
                 self._drain()
             case "run":
-                self._go(self._run_alone(message["work"]))
+                started(self._run_alone(message["work"]), self._tasks)
 
     def _retire(self) -> None:
         """Take nothing new, and leave when everything is finished."""
@@ -236,9 +236,3 @@ class Worker:
         outcome = await self._attempts.make(work, resident) if resident else PUT_BACK
         self._line.tell({"say": "outcome", "outcome": outcome.message()})
         self._leave.set()
-
-    def _go(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
