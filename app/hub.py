@@ -30,6 +30,7 @@ from app.core.logs import get_logger
 from app.core.pubsub import heard
 from app.core.redis_nodes import check_external
 from app.core.settings import Settings
+from app.core.tasks import started
 from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
 from app.handling import open_lanes
@@ -71,6 +72,7 @@ class Node:
         self._lanes: Lanes | None = None
         self._alerts: Alerting | None = None
         self._code_seen = False
+        self._preloads: set[asyncio.Task[None]] = set()
 
     @property
     def token_file(self) -> Path:
@@ -240,7 +242,7 @@ class Node:
 
     def _bots_changed(self, bots: frozenset[str]) -> None:
         new = [bot for bot in bots if bot in self.registry.bots]
-        self._background = asyncio.create_task(self.stores.keyring.preload(new))
+        started(self.stores.keyring.preload(new), self._preloads)
 
     async def _hear_changes(self) -> None:
         """`bots reload` on any node reads directories and handlers anew on every node."""
