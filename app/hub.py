@@ -42,6 +42,7 @@ from app.plan import Plan, Workers
 from app.reporting import open_reporting
 from app.sending import open_sender
 from app.storage.backup_scratch import clear_after_backups
+from app.storage.key_check import check_master
 from app.wiring import Stores, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
@@ -197,7 +198,7 @@ class Node:
         deadline = self._clock.monotonic() + _REDIS_PATIENCE
         while True:
             try:
-                await stores.keyring.check()
+                await check_master(stores.keyring)
                 await membership.join()
                 if self.settings.redis.url != "embedded":
                     for warning in await check_external(stores.link):

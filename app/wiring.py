@@ -13,6 +13,7 @@ from app.core.settings import Settings
 from app.redis_stores import RedisStores, redis_stores_at
 from app.storage.audit import Audit
 from app.storage.database import Database
+from app.storage.key_check import check_master
 from app.storage.master_key import MasterKey
 from app.storage.messages import Messages
 from app.storage.reveal import Reveals
@@ -67,5 +68,5 @@ async def open_stores(settings: Settings, *, group: str = "") -> AsyncIterator[S
                 closing.push_async_callback(engine.stop)
             url = running
         stores = await closing.enter_async_context(stores_at(settings, url, group=group))
-        await stores.keyring.check()
+        await check_master(stores.keyring)
         yield stores

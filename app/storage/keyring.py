@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import within
-from app.core.errors import HubError, SealBroken, StartError, StoreUnavailable
+from app.core.errors import HubError, SealBroken, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.redis import RedisLink
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     # Workers have no database, and none of the memory that SQLAlchemy takes.
     from app.storage.vault import DatabaseVault
 
-PROOF: Final = b"feishu-hub keycheck 1"
-"""What every master key of the cluster has to open."""
 # How long a key that Redis does not have is looked for in the database before a new one is made.
 _DATABASE_PATIENCE: Final = 1.0
 _CONCURRENT_LOADS: Final = 64
@@ -136,31 +134,26 @@ class Keyring:
 
         await asyncio.gather(*(load(bot) for bot in bots))
 
-    async def check(self) -> None:
-        """Prove that the node's master key is the cluster's, or make it so in a new cluster.
+    async def opened(self, bot: str, copies: Sequence[bytes]) -> list[DataKey]:
+        """The keys among `copies` that the master key opens, as its source has it now; others are logged."""
+        ids = self.master.ids
+        good, bad = unwrap_good(self.master, bot, copies)
+        if bad:
+            await self._read_master_again()
+        if ids != self.master.ids:
+            good, bad = unwrap_good(self.master, bot, copies)
+        if bad:
+            log.warning("copies of a data key do not open", bot=bot, copies=bad)
+        return good
 
-        StartError when it is another, and nothing is changed; StoreUnavailable when Redis is away and the
-        node's own copies do not say otherwise.
-        """
-        name = self.shared.proof_name
+    async def some_in_database(self) -> Sequence[tuple[str, KeyRecord]]:
+        """A few bots' keys in the database; none while it is away."""
+        if self._database is None:
+            return []
         try:
-            proof = await self.shared.get(name)
-        except StoreUnavailable:
-            await self._check_copies(self.files.all(), str(self.files.directory))
-            raise
-        if proof is None:
-            # A Redis that was emptied would take any key: what is kept elsewhere still knows the right one.
-            await self._check_copies(self.files.all(), str(self.files.directory))
-            await self._check_copies(await self._some_in_database(), "the database")
-            proof = await self.shared.set_once(name, self.master.wrap(PROOF))
-        try:
-            if self.master.unwrap(proof) == PROOF:
-                return
-        except SealBroken:
-            pass
-        # After a restore a wrong master key may have come first: it has wrapped nothing yet.
-        if not (await self.shared.await_import() and await self.shared.replace(name, proof, self.master.wrap(PROOF))):
-            raise self._foreign("Redis")
+            return await within(_DATABASE_PATIENCE, self._database.some(10))
+        except (StoreUnavailable, TimeoutError):
+            return []
 
     async def close(self) -> None:
         """Stop the copying to the database; what is not copied is tried again at the next start."""
@@ -169,7 +162,7 @@ class Keyring:
 
     async def _load(self, bot: str, others: _Found) -> Cipher:
         own = self.files.of(bot)
-        known = await self._opened(bot, own.wrapped)
+        known = await self.opened(bot, own.wrapped)
         gone = own.destroyed | others.destroyed
         known = [key for key in distinct([*known, *others.keys]) if key.key_id not in gone]
         try:
@@ -201,7 +194,7 @@ class Keyring:
         while True:
             value = await self.shared.get(name)
             record = KeyRecord.parse(value)
-            opened = await self._opened(bot, record.wrapped)
+            opened = await self.opened(bot, record.wrapped)
             if record.wrapped and not opened:
                 raise self._unopened(bot, f"Redis ({name})")
             gone |= record.destroyed
@@ -229,21 +222,8 @@ class Keyring:
             else:
                 await self.shared.replace(name, value, wanted)
 
-    async def _opened(self, bot: str, copies: Sequence[bytes]) -> list[DataKey]:
-        ids = self.master.ids
-        good, bad = unwrap_good(self.master, bot, copies)
-        if bad:
-            await self._read_master_again()
-        if ids != self.master.ids:
-            good, bad = unwrap_good(self.master, bot, copies)
-        if bad:
-            log.warning("copies of a data key do not open", bot=bot, copies=bad)
-        return good
-
     async def _read_master_again(self) -> None:
         await asyncio.to_thread(self.master.read_again)
-
-    # -- the database's copies
 
     async def _in_database(self, bot: str) -> _Found:
         if self._database is None:
@@ -253,35 +233,10 @@ class Keyring:
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("database not asked for data keys, it is away", bot=bot, error=str(error))
             return _NOTHING
-        keys = await self._opened(bot, kept.wrapped)
+        keys = await self.opened(bot, kept.wrapped)
         if kept.wrapped and not keys:
             raise self._unopened(bot, "the database (table data_keys)")
         return _Found(tuple(keys), kept.destroyed)
-
-    async def _some_in_database(self) -> Sequence[tuple[str, KeyRecord]]:
-        if self._database is None:
-            return []
-        try:
-            return await within(_DATABASE_PATIENCE, self._database.some(10))
-        except (StoreUnavailable, TimeoutError):
-            return []
-
-    # -- what is wrong, in words
-
-    async def _check_copies(self, copies: Sequence[tuple[str, KeyRecord]], place: str) -> None:
-        wrapped = [(bot, record.wrapped) for bot, record in copies if record.wrapped]
-        for bot, keys in wrapped:
-            if await self._opened(bot, keys):
-                return
-        if wrapped:
-            raise self._foreign(place)
-
-    def _foreign(self, place: str) -> StartError:
-        return StartError(
-            f"this node's master key (from {self.master.source}) is not the cluster's: it does not open "
-            f"what {place} holds. Give this node the master key that the other nodes have (HUB_MASTER_KEY, or "
-            "master.key of their data directory); nothing was changed"
-        )
 
     def _unopened(self, bot: str, place: str) -> SealBroken:
         return SealBroken(

@@ -17,6 +17,7 @@ from app.core.redis import connect
 from app.core.settings import Settings
 from app.model.schedule import Schedule
 from app.queue.tasks import task_aad
+from app.storage.key_check import check_master
 from app.storage.master_key import new_key
 from app.wiring import Stores, stores_at
 from tests.unit.queue.incoming import incoming
@@ -63,7 +64,7 @@ def hub(engine_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.
 
 
 async def _fill(stores: Stores) -> None:
-    await stores.keyring.check()
+    await check_master(stores.keyring)
     await stores.mailbox.accept([incoming("e1")])
     [work] = await stores.mailbox.take("echo", "n1", 1)
     note = (await stores.keyring.cipher("echo")).seal("第三页\x1b[31m\nof nine".encode(), task_aad("report"))

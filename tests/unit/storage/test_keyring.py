@@ -14,6 +14,7 @@ from app.core.keys import Keys
 from app.core.redis import RedisLink, connect
 from app.storage.data_key import DataKey
 from app.storage.database import Database
+from app.storage.key_check import check_master
 from app.storage.key_record import KeyRecord
 from app.storage.keyring import Keyring
 from app.storage.master_key import MasterKey, new_key
@@ -198,15 +199,15 @@ async def test_a_database_that_hangs_is_given_a_second(
 async def test_the_first_node_proves_its_master_key_and_the_others_are_held_to_it(
     master: MasterKey, link: RedisLink, keys: Keys, disk: Path, tmp_path: Path
 ) -> None:
-    await Keyring(master, link, keys, disk).check()
-    await Keyring(master, link, keys, tmp_path / "two").check()
+    await check_master(Keyring(master, link, keys, disk))
+    await check_master(Keyring(master, link, keys, tmp_path / "two"))
     await Keyring(master, link, keys, disk).cipher("echo")
     proof = await link.commands.get(keys.keycheck)
     wrapped = await link.commands.get(keys.bot("echo", "key"))
 
     wrong = Keyring(MasterKey([new_key()], "HUB_MASTER_KEY"), link, keys, tmp_path / "three")
     with pytest.raises(StartError, match=r"is not the cluster's.*Give this node the master key"):
-        await wrong.check()
+        await check_master(wrong)
     with pytest.raises(SealBroken, match="bot echo: its data key in Redis"):
         await wrong.cipher("echo")
     assert await link.commands.get(keys.keycheck) == proof
@@ -218,7 +219,7 @@ async def test_an_emptied_redis_does_not_take_a_foreign_master_key(
     master: MasterKey, link: RedisLink, keys: Keys, disk: Path, database: Database, tmp_path: Path
 ) -> None:
     keyring = Keyring(master, link, keys, disk, DatabaseVault(database))
-    await keyring.check()
+    await check_master(keyring)
     await keyring.cipher("echo")
     await until(lambda: keyring.unsaved == 0)
     await keyring.close()
@@ -227,10 +228,10 @@ async def test_an_emptied_redis_does_not_take_a_foreign_master_key(
 
     foreign = MasterKey([new_key()], "HUB_MASTER_KEY")
     with pytest.raises(StartError, match=str(disk)):
-        await Keyring(foreign, link, keys, disk).check()
+        await check_master(Keyring(foreign, link, keys, disk))
     elsewhere = Keyring(foreign, link, keys, tmp_path / "other", DatabaseVault(database))
     with pytest.raises(StartError, match="the database"):
-        await elsewhere.check()
+        await check_master(elsewhere)
     with pytest.raises(SealBroken, match="the database"):
         await elsewhere.cipher("echo")
     assert not await link.commands.exists(keys.keycheck)
@@ -243,10 +244,10 @@ async def test_without_redis_the_copies_are_held_against_the_master_key(
 ) -> None:
     await Keyring(master, link, keys, disk).cipher("echo")
     with pytest.raises(StoreUnavailable):
-        await Keyring(master, dead_link, keys, disk).check()
+        await check_master(Keyring(master, dead_link, keys, disk))
     wrong = Keyring(MasterKey([new_key()], "HUB_MASTER_KEY"), dead_link, keys, disk)
     with pytest.raises(StartError):
-        await wrong.check()
+        await check_master(wrong)
     with pytest.raises(SealBroken, match=r"echo\.key"):
         await wrong.cipher("echo")
 
@@ -256,9 +257,9 @@ async def test_while_the_master_key_is_replaced_old_and_new_nodes_agree(
 ) -> None:
     old, new = new_key(), new_key()
     before = Keyring(MasterKey([old], "old"), link, keys, disk)
-    await before.check()
+    await check_master(before)
     during = Keyring(MasterKey([new, old], "both"), link, keys, tmp_path / "two")
-    await during.check()
+    await check_master(during)
     sealed = (await before.cipher("echo")).seal(b"x", b"1")
     assert (await during.cipher("echo")).open(sealed, b"1") == b"x"
 
