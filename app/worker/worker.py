@@ -156,7 +156,7 @@ class Worker:
     # -- the end -------------------------------------------------------------------------------------------
 
     async def _finish(self, consuming: asyncio.Task[object] | None) -> None:
-        """Let conversations end their present event; for `drain_timeout` only, when draining or all of them are stuck."""
+        """Let conversations end their present event; for `drain_timeout` only, if draining or all are stuck."""
         if consuming is not None:
             # Its blocked read ends by itself; broken off, it would lose what it takes.
             await asyncio.wait({consuming}, timeout=_LAST_READ)
