@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/python tests/ratchet.py
 
 faults: $(VENV)/.dev servers ## the long fault runs, about an hour
-	$(BIN)/python -m pytest tests/faults --long -s
+	$(BIN)/python -m pytest tests/faults tests/system/test_install.py --long -s
 
 bench: $(VENV)/.dev servers ## one table, variants in turn
 	$(BIN)/python -m bench

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -28,21 +29,41 @@ CHECKOUT = Path(__file__).parents[2]
 SOURCES = ("app", "bots", "pyproject.toml", "README.md", "LICENSE")
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's content in a directory of its own; what it depends on comes from the tests' environment."""
+@dataclass(frozen=True)
+class Installed:
+    """A hub that pip has put somewhere: where, and how it is begun."""
+
+    place: Path
+    python: Path
+    env: dict[str, str]
+
+    @property
+    def command(self) -> tuple[str, str]:
+        """`feishu-hub`, as it was installed."""
+        return str(self.python), str(self.place / "bin" / "feishu-hub")
+
+
+@pytest.fixture(scope="module", params=["here", pytest.param("clean", marks=pytest.mark.long)])
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Beside what the tests' own environment has; in a long run also where nothing was, with all from the index."""
     base = tmp_path_factory.getbasetemp()
     # Each process of a run has a directory in the run's.
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "install"
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"install-{request.param}"
     root.mkdir(exist_ok=True)
+    clean = request.param == "clean"
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (root / "site").exists():
-            install(root)
-    return root / "site"
+        if not (root / "done").exists():
+            install(root, clean=clean)
+            (root / "done").touch()
+    site = root / "site"
+    if clean:
+        return Installed(site, site / "bin" / "python", INHERITED)
+    # There `app` is the installed one, and the checkout is nowhere.
+    return Installed(site, Path(sys.executable), {**INHERITED, "PYTHONPATH": str(site)})
 
 
-def install(root: Path) -> None:
+def install(root: Path, *, clean: bool) -> None:
     """Build the wheel and have pip install it, which takes as long as all that is tested of it."""
     source = root / "source"
     source.mkdir()
@@ -54,18 +75,17 @@ def install(root: Path) -> None:
         else:
             shutil.copy(path, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    if clean:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", root / "site"], check=True)
+        python = root / "site" / "bin" / "python"
+        subprocess.run([*pip, "--python", python, "install", f"{source}[postgres]"], check=True, cwd=root)
+        return
     wheels = root / "wheels"
     subprocess.run(
         [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", wheels, source], check=True, cwd=root
     )
     [wheel] = wheels.glob("feishu_hub-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", root / "made", wheel], check=True, cwd=root)
-    (root / "made").rename(root / "site")
-
-
-def environment(installed: Path) -> dict[str, str]:
-    """Where `app` is the installed one, and the checkout is nowhere."""
-    return {**INHERITED, "PYTHONPATH": str(installed)}
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", root / "site", wheel], check=True, cwd=root)
 
 
 @pytest.fixture
@@ -76,12 +96,12 @@ def elsewhere(tmp_path: Path) -> Path:
     return path
 
 
-async def feishu_hub(installed: Path, cwd: Path, *arguments: str | Path) -> str:
+async def feishu_hub(installed: Installed, cwd: Path, *arguments: str | Path) -> str:
     """The command that pip has installed; what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(installed / "bin" / "feishu-hub"), *map(str, arguments)),
+        *(*installed.command, *map(str, arguments)),
         cwd=cwd,
-        env=environment(installed),
+        env=installed.env,
         stdout=asyncio.subprocess.PIPE,
     )
     printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
@@ -90,15 +110,17 @@ async def feishu_hub(installed: Path, cwd: Path, *arguments: str | Path) -> str:
 
 
 @asynccontextmanager
-async def running(installed: Path, cwd: Path, hub: HubProcess, *arguments: str | Path) -> AsyncIterator[HubProcess]:
+async def running(
+    installed: Installed, cwd: Path, hub: HubProcess, *arguments: str | Path
+) -> AsyncIterator[HubProcess]:
     """A hub of the installed command."""
     hub.log = cwd / "hub.log"
     with hub.log.open("ab") as output:
         hub.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(installed / "bin" / "feishu-hub"), *map(str, arguments)),
+            *(*installed.command, *map(str, arguments)),
             *("--port", str(hub.port), "--admin-port", str(hub.admin_port)),
             cwd=cwd,
-            env=environment(installed),
+            env=installed.env,
             stdout=output,
             stderr=output,
         )
@@ -110,20 +132,20 @@ async def running(installed: Path, cwd: Path, hub: HubProcess, *arguments: str |
         assert await hub.ended() == 0, hub.said()
 
 
-def test_it_is_the_installed_package_that_runs(installed: Path, elsewhere: Path) -> None:
+def test_it_is_the_installed_package_that_runs(installed: Installed, elsewhere: Path) -> None:
     found = subprocess.run(
-        [sys.executable, "-c", "import app, bots.echo; print(app.__path__[0], bots.echo.__file__)"],
+        [installed.python, "-c", "import app, bots.echo; print(app.__path__[0], bots.echo.__file__)"],
         cwd=elsewhere,
-        env=environment(installed),
+        env=installed.env,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.count(str(installed)) == 2
+    assert found.stdout.count(str(installed.place)) == 2
     assert str(CHECKOUT / "app") not in found.stdout
 
 
-async def test_it_runs_a_directory_of_the_users_own(installed: Path, elsewhere: Path, site: Site) -> None:
+async def test_it_runs_a_directory_of_the_users_own(installed: Installed, elsewhere: Path, site: Site) -> None:
     """With a handler from `bots/` beside it, and one of the installed examples."""
     site.bot("mine", handler="repeat")
     site.bot("example", handler="echo")
@@ -142,7 +164,7 @@ async def test_it_runs_a_directory_of_the_users_own(installed: Path, elsewhere: 
             assert page.status == 200
 
 
-async def test_dev_brings_its_page_and_examples_along(installed: Path, elsewhere: Path) -> None:
+async def test_dev_brings_its_page_and_examples_along(installed: Installed, elsewhere: Path) -> None:
     hub = HubProcess(elsewhere / "config", elsewhere / "data" / "dev", free_port(), free_port())
     async with running(installed, elsewhere, hub, "dev"), aiohttp.ClientSession() as session:
         async with session.get(f"{hub.admin_url}/playground/") as answer:
@@ -156,6 +178,6 @@ async def test_dev_brings_its_page_and_examples_along(installed: Path, elsewhere
         assert "echo" in str(await hub.api("GET", "/bots"))
 
 
-async def test_new_bot_from_its_templates(installed: Path, elsewhere: Path) -> None:
+async def test_new_bot_from_its_templates(installed: Installed, elsewhere: Path) -> None:
     await feishu_hub(installed, elsewhere, "bots", "add", "fresh")
     assert (elsewhere / "config" / "fresh" / "config.yaml").exists()
