@@ -139,6 +139,7 @@ async def _keep_vitals(alerting: Alerting, measures: Measures, settings: Setting
             "cpu": machine.cpu(),
             "memory": machine.memory(),
             "spool_events": measures.spooled,
+            "database_away": measures.database_away,
             "faults": measures.faults(),
         }
         alerting.taken = SYSTEM_CLOCK.monotonic()

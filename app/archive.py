@@ -11,6 +11,7 @@ from app.control.registry.snapshot import Registry
 from app.core.ending import running
 from app.core.logs import get_logger
 from app.core.redis_files import rewrite_files
+from app.queue.envelope import Entry
 from app.storage.archiver import Archiver
 from app.storage.backup_scratch import clear_after_backups
 from app.storage.keeping import Keeping
@@ -22,7 +23,7 @@ log = get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_archive(stores: Stores, registry: Registry, consumer: str) -> AsyncIterator[None]:
+async def open_archive(stores: Stores, registry: Registry, consumer: str) -> AsyncIterator[Archiver[Entry]]:
     """The archiver, running; at the end it writes what it has read."""
     settings = stores.settings
     overflow = Overflow(settings.data_dir / "archive-overflow.db")
@@ -53,7 +54,7 @@ async def open_archive(stores: Stores, registry: Registry, consumer: str) -> Asy
     archiving = asyncio.create_task(archiver.run(), name="archiver")
     try:
         async with running(retention.run(), "retention"):
-            yield
+            yield archiver
     finally:
         archiver.stop()
         await asyncio.gather(archiving, return_exceptions=True)

@@ -131,5 +131,6 @@ def details(measures: Measures, node: str, engine_pid: int | None) -> Mapping[st
         "workers": {str(pid): kind for pid, kind in lanes.pids.items()} if lanes else {},
         "quarantined": list(lanes.quarantined) if lanes else [],
         "spooled": front.spooled if front else 0,
+        "database_away": round(measures.database_away, 1),
         "bots": {bot: measures.state(bot) for bot in measures.registry.statuses},
     }

@@ -138,7 +138,7 @@ class Node:
         self._task(closing, FileWatch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")
         self._task(closing, self._hear_changes(), "changes")
         if "archiver" in roles:
-            await closing.enter_async_context(open_archive(stores, self.registry, self._name))
+            measures.archiver = await closing.enter_async_context(open_archive(stores, self.registry, self._name))
         sender = await closing.enter_async_context(open_sender(stores))
         if "channel" in roles:
             await closing.enter_async_context(open_outgoing(stores, self.registry, sender, self._name, self._boot))

@@ -20,7 +20,9 @@ from app.core.errors import StoreUnavailable
 from app.front import Front
 from app.gateway.counts import Counts
 from app.queue.depths import Depth, Depths
+from app.queue.envelope import Entry
 from app.sending import limits_of
+from app.storage.archiver import Archiver
 from app.storage.vault import DatabaseVault
 from app.wiring import Stores
 from app.worker.lanes import Lanes
@@ -36,6 +38,7 @@ class Measures:
         self.front: Front | None = None
         self.lanes: Lanes | None = None
         self.followers: Followers | None = None
+        self.archiver: Archiver[Entry] | None = None
         vault = DatabaseVault(stores.database)
         self._left_behind = LeftBehind(stores.link, stores.keys, stores.keyring, vault, clock=clock)
         self.usage = Usage(stores.link, stores.keys, limits_of(stores.settings))
@@ -80,6 +83,8 @@ class Measures:
             spool_events=spool.depth if spool else 0,
             spool_bytes=spool.bytes if spool else 0,
             redis_up=up,
+            archive_waiting=await self._unarchived() if up else 0,
+            database_away=self.database_away,
             workers=len(self.lanes.pids) if self.lanes else 0,
             followers=self.followers.count if self.followers else 0,
             followers_refused=self.followers.refused if self.followers else 0,
@@ -104,6 +109,12 @@ class Measures:
         """How many events wait in this node's spool."""
         return self.front.spooled if self.front else 0
 
+    @property
+    def database_away(self) -> float:
+        """For how many seconds this node's archiver has not been able to write the message store."""
+        archiver = self.archiver
+        return self._clock.monotonic() - archiver.away_since if archiver and archiver.away else 0.0
+
     def faults(self) -> dict[str, int]:
         """How many faults each broken bot has, in its directory and its code."""
         counts = {
@@ -116,6 +127,12 @@ class Measures:
             return await self._left_behind.read(self.registry.statuses)
         except StoreUnavailable:
             return {}
+
+    async def _unarchived(self) -> int:
+        try:
+            return await self.stores.log.lag(tuple(self.registry.statuses))
+        except StoreUnavailable:
+            return 0
 
     async def _depths(self) -> tuple[Mapping[str, Depth], bool]:
         """What lies in the queues of each bot, and whether Redis could be asked."""

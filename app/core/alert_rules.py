@@ -55,6 +55,7 @@ SIGNALS: Final[Mapping[str, Signal]] = {
         Signal("memory", "node", "share", "memory in use", "内存使用率"),
         Signal("spool_events", "node", "count", "events in the local spool", "本地暂存事件数"),
         Signal("redis_away", "node", "seconds", "time without Redis", "Redis 失联时长"),
+        Signal("database_away", "node", "seconds", "time without the database", "数据库失联时长"),
         Signal("bot_faults", "bot", "count", "faults of a bot's configuration or code", "机器人配置或代码错误数"),
         Signal("certificate_expires", "certificate", "seconds", "until a certificate expires", "证书剩余有效期"),
         Signal("secret_expires", "secret", "seconds", "until a secret expires", "密钥剩余有效期"),
@@ -213,6 +214,7 @@ DEFAULT_RULES: Final[Mapping[str, Rule]] = {
         _rule("HighMemory", "memory > 85%", 60, "warning", "A machine's memory is nearly full", "内存使用率过高"),
         _rule("SpoolInUse", "spool_events > 0", 10, "critical", "Events go to the local spool", "本地暂存启用"),
         _rule("RedisAway", "redis_away > 10s", 0, "critical", "Redis is away", "Redis 不可用"),
+        _rule("DatabaseAway", "database_away > 1m", 0, "warning", "Messages cannot be archived", "消息无法归档"),
         _rule("BotBroken", "bot_faults > 0", 30, "warning", "A bot's configuration is broken", "机器人配置错误"),
         _rule(
             "CertificateExpires",

@@ -74,6 +74,8 @@ class Archiver(Generic[E]):
         self._ticking: asyncio.Task[None] | None = None
         self.away: str | None = None
         """Why the database cannot be used now; None while it can."""
+        self.away_since = 0.0
+        """Since when not, in monotonic seconds."""
         self.counts: Counter[Outcome] = Counter()
         """Rows of this archiver by what became of them; the metric `hub_archived` has the node's."""
 
@@ -160,6 +162,7 @@ class Archiver(Generic[E]):
         except (StoreUnavailable, StartError) as error:
             if self.away is None:
                 log.warning("database away, the archive waits", error=str(error))
+                self.away_since = self._clock.monotonic()
             self.away = str(error)
             self._retry_at = self._clock.monotonic() + self._pause_next
             self._pause_next = min(self._pause_next * 2, _LONGEST_PAUSE)
@@ -235,10 +238,7 @@ class Archiver(Generic[E]):
 
     async def _pause(self, seconds: float) -> None:
         """Wait, at most until `stop`."""
-        waits = [
-            asyncio.ensure_future(self._clock.sleep(seconds)),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
+        waits = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._stopping.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -15,7 +15,7 @@ MISSED_FOR: Final = 86_400.0
 LOCAL_SIGNALS: Final = frozenset({"redis_away", "spool_events"})
 """What a node can see by itself, and reports by itself while Redis is away."""
 
-_BY_NODE: Final = ("cpu", "memory", "latency", "spool_events")
+_BY_NODE: Final = ("cpu", "memory", "latency", "spool_events", "database_away")
 _BY_BOT: Final[Mapping[str, str]] = {
     "errors_per_minute": "errors",
     "refusals_per_minute": "refusals",
@@ -39,7 +39,7 @@ def of_nodes(nodes: Iterable[Mapping[str, Any]], now: float) -> Readings:
         requests += vitals["requests"]
         readings["redis_away"][name] = 0.0
         for signal in _BY_NODE:
-            readings[signal][name] = vitals[signal]
+            readings[signal][name] = vitals.get(signal, 0.0)  # an older hub does not say all
         for bot, count in vitals["faults"].items():
             readings["bot_faults"][bot] = max(count, readings["bot_faults"].get(bot, 0))
         for bot, figures in vitals["bots"].items():

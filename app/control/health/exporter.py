@@ -30,6 +30,9 @@ class Gauges:
     spool_events: int = 0
     spool_bytes: int = 0
     redis_up: bool = True
+    archive_waiting: int = 0
+    database_away: float = 0.0
+    """For how many seconds the archiver of this node has had no database."""
     workers: int = 0
     followers: int = 0
     """Who follows messages and tasks on this node."""
@@ -71,6 +74,8 @@ class _Node(Collector):
         yield GaugeMetricFamily("hub_spool_events", "Events in the local spool", now.spool_events)
         yield GaugeMetricFamily("hub_spool_bytes", "Bytes in the local spool", now.spool_bytes)
         yield GaugeMetricFamily("hub_redis_up", "Whether Redis answers", int(now.redis_up))
+        yield GaugeMetricFamily("hub_archive_waiting", "Entries of all logs not archived yet", now.archive_waiting)
+        yield GaugeMetricFamily("hub_database_away_seconds", "For how long nothing can be archived", now.database_away)
         yield GaugeMetricFamily("hub_worker_processes", "Worker processes of this node", now.workers)
         yield GaugeMetricFamily("hub_followers", "Who follows messages and tasks", now.followers)
         yield CounterMetricFamily("hub_followers_refused", "Followers refused as too many", now.followers_refused)

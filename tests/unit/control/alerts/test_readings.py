@@ -38,9 +38,12 @@ def test_counts_of_all_nodes_are_added_up() -> None:
 
 
 def test_each_node_is_read_for_itself() -> None:
-    readings = of_nodes([node("n1", cpu=0.9, spool_events=4), node("n2", latency=2.0), node("n3", ago=90)], NOW)
+    readings = of_nodes(
+        [node("n1", cpu=0.9, spool_events=4, database_away=70.0), node("n2", latency=2.0), node("n3", ago=90)], NOW
+    )
     assert readings["cpu"] == {"n1": 0.9, "n2": 0.1}
     assert readings["spool_events"] == {"n1": 4, "n2": 0}
+    assert readings["database_away"] == {"n1": 70.0, "n2": 0.0}, "n2 is an older hub, which does not say it"
     assert readings["latency"] == {"n1": 0.0, "n2": 2.0}
     assert readings["node_offline"] == {"n1": 0.0, "n2": 0.0, "n3": 90}
 

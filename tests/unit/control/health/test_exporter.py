@@ -23,6 +23,8 @@ def test_counters_gauges_and_histogram_are_there_with_their_labels(tmp_path: Pat
             bots={"ready": 2},
             spool_events=7,
             redis_up=False,
+            archive_waiting=8,
+            database_away=2.5,
         ),
         Counts(
             accepted=defaultdict(int, {"echo": 5}),
@@ -47,6 +49,8 @@ def test_counters_gauges_and_histogram_are_there_with_their_labels(tmp_path: Pat
     assert samples["hub_outbox_age_seconds", ("bot", "echo")] == 1.5
     assert samples["hub_spool_events",] == 7
     assert samples["hub_redis_up",] == 0
+    assert samples["hub_archive_waiting",] == 8
+    assert samples["hub_database_away_seconds",] == 2.5
     assert samples["hub_accept_seconds_bucket", ("le", "1.0")] == 6
     assert samples["hub_accept_seconds_count",] == 7
 
