@@ -60,7 +60,7 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
         closing.push_async_callback(acceptor.close)
 
         async def probe() -> None:
-            # A write, since a Redis that is full or a replica answers reads all the same.
+            # A write, since a Redis that is full, or a replica, still answers reads.
             with guard():
                 await stores.link.commands.set(stores.keys.probe, b"1", ex=10)
 

@@ -246,7 +246,7 @@ class Node:
         started(self.stores.keyring.preload(new), self._preloads)
 
     async def _hear_changes(self) -> None:
-        """`bots reload` on any node reads directories and handlers anew on every node."""
+        """Reload on every node: `bots reload` on any node reads directories and handlers again on all."""
         async with aclosing(heard(self.stores.link, self.stores.keys.changes, patience=30.0)) as changes:
             async for said in changes:
                 if said is not None:

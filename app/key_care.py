@@ -28,7 +28,7 @@ def shredder_of(stores: Stores) -> Shredder:
 
 
 def upkeep_of(stores: Stores) -> KeyUpkeep:
-    """What a node runs beside its roles."""
+    """What a node runs for its keys, whatever its roles."""
     return KeyUpkeep(stores.keyring, rewrap_of(stores), partial(nodes_without, stores))
 
 

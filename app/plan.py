@@ -41,7 +41,7 @@ class Plan:
     metrics_path: str = "/metrics"
     health_path: str = "/healthz"
     watch_code: bool = False
-    """Whether handlers are read anew when their code changes."""
+    """Whether handlers are read again when their code changes."""
     wrap_admin: AdminWrap | None = None
     """Puts something in front of the admin listener: the playground."""
     on_ready: Callable[[Any], Awaitable[None]] | None = None

@@ -51,7 +51,7 @@ def worker_main(birth: Birth, lane: Lane) -> int:
     """What the nursery runs in each child; the exit status."""
     if lane.kind != "shared":
         os.nice(_NICE)
-    # Closed, it would wait for bot code that swallows its cancellation; the process ends without that.
+    # Not closed, since that would wait for bot code that swallows its cancellation; the process ends anyway.
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     status = runner.run(_work(birth, lane))
     runner.run(_end_the_rest())
@@ -59,7 +59,7 @@ def worker_main(birth: Birth, lane: Lane) -> int:
 
 
 async def _end_the_rest() -> None:
-    """Let what bot code has begun and left end its own way, for a moment."""
+    """Let what bot code has started and left behind end in its own way, for a moment."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()

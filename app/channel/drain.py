@@ -107,7 +107,7 @@ class OutboxDrainer:
     async def stop(self, patience: float) -> None:
         """Take nothing new, and hand back what is not sent within `patience` seconds."""
         self._stopping = True
-        if self._errands:  # what was asked for already would else come when nobody ends it any more
+        if self._errands:  # otherwise what was asked for would come when nobody ends it any more
             await asyncio.wait(set(self._errands))
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=patience)

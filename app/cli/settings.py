@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from app.core.settings import Settings
 
 TRIAL: Final = {"redis.url": "embedded", "database.url": "sqlite"}
-"""What `feishu-hub dev` and commands about it use: what is tried out never mixes with what a hub keeps elsewhere."""
-# What the playground keeps in the data directory of a trial; to import it would take longer than most commands.
+"""What `feishu-hub dev` and commands about it use: a trial never mixes with what a hub keeps elsewhere."""
+# A file of the playground in a trial's data directory; importing its name would take longer than most commands.
 _MARK: Final = "playground.key"
 
 
@@ -22,7 +22,7 @@ def settings_of(
     more: Mapping[str, object] | None = None,
     own: Mapping[str, object] | None = None,
 ) -> Settings:
-    """As `load_settings`; a data directory that was named and is a trial's has its own engine and database."""
+    """Like `load_settings`; a trial's data directory, if it is named, has its own engine and database."""
     from app.control.registry.directories import hub_file
     from app.core.settings import load_settings
 

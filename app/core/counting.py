@@ -49,7 +49,7 @@ class BotHistogram:
         self._file: Any = None
 
     def observe(self, bot: str, seconds: float) -> None:
-        """Count one that took so many seconds."""
+        """Count one that took `seconds`."""
         places = self._places.get(bot)
         if places is None:
             child: Any = self._metric.labels(bot)

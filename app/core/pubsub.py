@@ -88,7 +88,7 @@ async def watch(
 async def _next(subscription: Any, channel: str, patience: float) -> Any:
     """The next thing that redis-py reports, if only the answer to a ping."""
     for asked in (False, True):
-        # Its own time-out does not cover the connection that it makes anew.
+        # Its own time-out does not cover reconnecting.
         async with asyncio.timeout(patience + COMMAND_TIMEOUT):
             message = await subscription.get_message(timeout=patience)
             if message is not None:

@@ -1,4 +1,4 @@
-"""A connection pool without what redis-py does at every hand-out for telemetry and listeners."""
+"""Connection pools without what redis-py does at every hand-out for telemetry and listeners."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class QuickPool(ConnectionPool):
 
 
 class WaitingPool(QuickPool):
-    """The same, but who finds all connections in use waits for one."""
+    """The same, but a caller who finds all connections in use waits for one."""
 
     def __init__(self, *, max_connections: int, timeout: float, **options: Any) -> None:
-        """`timeout` is in seconds; who has waited so long gets redis-py's ConnectionError."""
+        """After `timeout` seconds of waiting a caller gets redis-py's ConnectionError."""
         super().__init__(max_connections=max_connections, **options)
         self._free = asyncio.Semaphore(max_connections)
         self._timeout = timeout

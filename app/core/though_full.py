@@ -1,4 +1,4 @@
-"""One small write that a full Redis takes too: without it what lies there would not be ended, and never make room."""
+"""A small write that even a full Redis takes: without it what lies there could not be ended, to make room."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _WRITE: Final = Script(Path(__file__).parent / "though_full.lua")
 
 
 async def though_full(redis: AnyRedis, command: str, key: str, *args: Arg) -> Any:
-    """The command's reply, as Redis has it; StoreUnavailable without Redis."""
+    """The command's plain reply; raises StoreUnavailable."""
     return await _WRITE(redis, [key], [command, *args])

@@ -1,4 +1,4 @@
-"""Which proxy leads to an address, as the environment says; none to this machine itself."""
+"""Which proxy leads to an address, by the environment; none to this machine itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def proxy_to(address: str) -> URL | None:
     """By `https_proxy`, `http_proxy` and `no_proxy`, in small letters or capitals."""
     url = URL(address)
     host = url.host or ""
-    # What listens here can be reached by no proxy elsewhere, and few people think of no_proxy.
+    # No proxy elsewhere can reach what listens here, and few people think of no_proxy.
     if _is_here(host) or proxy_bypass(host):
         return None
     found = getproxies().get(url.scheme)

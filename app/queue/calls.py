@@ -74,7 +74,7 @@ class Calls:
     async def listen(self) -> None:
         """Pass answers on to who waits for them, until cancelled; outlives every outage.
 
-        What is published meanwhile is in Redis all the same: who waits finds it there at its deadline.
+        What is published meanwhile is also in Redis, where the waiter finds it at its deadline.
         """
         await listen(self._link, self._keys.answers, self._pass_on, patience=self._patience, clock=self._clock)
 

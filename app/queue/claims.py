@@ -21,22 +21,22 @@ class Claims:
         """Note a claim, or the next event under it."""
         held = self._held.get((work.bot, work.conversation))
         if held is not None and held[0].fence == work.fence and held[1] is not task:
-            # Redis lost its last writes and gave the same fence anew: no script could tell the two tasks apart.
+            # Redis lost its last writes and gave the same fence again: no script could tell the two tasks apart.
             self.lost(held[0])
         self._held[work.bot, work.conversation] = (work, task)
 
     def let_go(self, work: Work, task: asyncio.Task[Any]) -> None:
-        """Forget a claim of a task; one that was taken anew meanwhile stays."""
+        """Forget a task's claim; one that was taken again meanwhile stays."""
         held = self._held.get((work.bot, work.conversation))
         if held is not None and held[0].fence == work.fence and held[1] is task:
             del self._held[work.bot, work.conversation]
 
     def living(self) -> list[Work]:
-        """What is to be kept alive: a claim whose task is gone is left to run out. Safe in any thread."""
+        """The claims to keep alive; one whose task is gone is left to expire. Safe in any thread."""
         return [work for work, task in list(self._held.values()) if not task.done()]
 
     def lost(self, work: Work) -> None:
-        """Another owner has it: its task is cancelled."""
+        """Cancel the task of a claim that another owner has."""
         held = self._held.get((work.bot, work.conversation))
         if held is not None and held[0].fence == work.fence:
             log.warning("claim lost, its work is stopped", bot=work.bot, event_id=held[0].entry.event_id)

@@ -17,7 +17,7 @@ from app.queue.mailbox import Mailbox
 from app.queue.outbox import OutboxQueue
 from app.queue.work import Work
 
-# Conversations that are gone through at once.
+# Conversations gone through at once.
 _AT_ONCE: Final = 100
 _WHY: Final = "dropped by an operator, with all that waited for the bot"
 
@@ -33,7 +33,7 @@ class Cleared:
 
 
 class Clearing:
-    """Takes everything as a worker would, and ends it: what is to be archived still is. Raises StoreUnavailable."""
+    """Takes everything as a worker would, and ends it, so that it is still archived. Raises StoreUnavailable."""
 
     def __init__(
         self, link: RedisLink, keys: Keys, mailbox: Mailbox, outbox: OutboxQueue, letters: DeadLetters
@@ -47,7 +47,7 @@ class Clearing:
         self._owner = f"clearing:{secrets.token_hex(4)}"
 
     async def clear(self, bot: str) -> Cleared:
-        """Drop all of it; Fenced where another takes what is dropped just now."""
+        """Drop all of it; raises Fenced if another takes what is being dropped."""
         box = self._outbox.mailbox
         events = await self._empty(bot, self._keys, self._mailbox, self._mailbox.finish)
         to_send = await self._empty(bot, self._keys.outbox(), box, self._fail)
@@ -66,7 +66,8 @@ class Clearing:
                 work = await end(work)
                 gone += 1
 
-        # Nobody else sees to a bot without a directory: what waits for a time, and what stands nowhere.
+        # Nothing else looks after a bot without a directory: neither after what waits for a time, nor after lost
+        # conversations.
         for part in ("delayed", "later"):
             await self._due_now(keys.bot(bot, part))
         await leases.mend(bot)

@@ -77,7 +77,7 @@ class DeadLetters:
         return _letter(bot, letter_id, found[0][1]) if found else None
 
     async def replay(self, bot: str, letter_id: str) -> bool:
-        """Put the event at the end of its conversation, to be handled and answered anew; False: no such letter."""
+        """Put the event at the end of its conversation, to be handled and answered again; False: no such letter."""
         letter = await self.show(bot, letter_id)
         if letter is None:
             return False

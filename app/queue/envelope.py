@@ -33,14 +33,14 @@ class Entry(NamedTuple):
     received: float
     """When the hub took it, in seconds since the epoch."""
     replay: int
-    """How often an operator replayed it: a replay is a new intention and answers anew."""
+    """How often an operator replayed it: a replay is a new intention and answers again."""
     sealed: bytes
 
     def __repr__(self) -> str:
         return f"Entry(kind={self.kind!r}, event_id={self.event_id!r}, type={self.type!r})"
 
     def packed(self) -> bytes:
-        """All but the payload, as it stands in the log."""
+        """Everything but the payload, as the log has it."""
         return orjson.dumps((FORMAT, *self[:-1]))
 
     @classmethod

@@ -23,7 +23,7 @@ LONGEST: Final = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """A task as it stands; times in seconds since the epoch."""
+    """The state of a task; times in seconds since the epoch."""
 
     bot: str
     id: str

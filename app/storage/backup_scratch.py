@@ -1,4 +1,4 @@
-"""The directory in which a backup is made, one at a time; one that was killed leaves copies with keys there."""
+"""The directory in which a backup is made, one at a time; a killed one leaves copies with keys in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOCK: Final = "backup.lock"
 
 @contextmanager
 def backup_scratch(data_dir: Path) -> Iterator[Path]:
-    """The directory, gone at the end with all that is in it; HubError while another backup is made."""
+    """The directory, removed at the end with all that is in it; HubError while another backup is made."""
     with _lock(data_dir) as lock:
         if not _locked(lock):
             lock.seek(0)

@@ -109,7 +109,7 @@ class Database:
 
     @asynccontextmanager
     async def rewriting(self) -> AsyncIterator[AsyncConnection]:
-        """As `writing`, for statements that go through millions of rows: they have half an hour each."""
+        """Like `writing`, for statements that go through millions of rows: each has half an hour."""
         await self.prepare()
         with self._guard():
             async with self._locked(), self._patient() as engine, _writing(engine) as connection:

@@ -19,27 +19,27 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """How many copies of data keys lie under one master key; `?` for those that none of them opens."""
+    """How many copies of data keys one master key wraps; `?` for those that no master key opens."""
 
     master_key: str
     redis: int
     database: int
     files: int
-    """Of this node."""
+    """On this node."""
     proof: bool
     """Whether the cluster's proof is under it."""
     nodes: list[str]
-    """The living ones that hold it."""
+    """The living nodes that hold it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What lies under one data key of a bot."""
+    """What one data key of a bot seals."""
 
     bot: str
     data_key: str
     seals: bool
-    """Whether what comes now is sealed under it: one of a bot's keys is, mostly its only one."""
+    """Whether new records are sealed under it: one of a bot's keys seals, mostly its only one."""
     stored: int
     waiting: int
     dead: int
@@ -47,7 +47,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """Every key that there is."""
+    """Every key there is."""
 
     source: str
     """Where this node has its master keys from."""
@@ -77,7 +77,7 @@ async def count_sealed(
 
 
 async def _by_key(link: RedisLink, stream: str) -> Counter[bytes]:
-    """How many entries of a stream lie under each data key."""
+    """How many entries of a stream each data key seals."""
     found: Counter[bytes] = Counter()
     after = "-"
     while True:

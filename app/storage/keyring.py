@@ -83,7 +83,7 @@ class Keyring:
         return tuple(self._ciphers)
 
     def drop(self, bot: str) -> None:
-        """Forget a bot's keys; asked for again, they are read anew."""
+        """Forget a bot's keys; they are read again when asked for."""
         self._ciphers.pop(bot, None)
         if self._copies is not None:
             self._copies.forget(bot)

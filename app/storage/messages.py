@@ -142,7 +142,7 @@ class Messages:
 
 
 async def delete_contents(connection: AsyncConnection, gone: Sequence[tuple[int, int]]) -> None:
-    """Delete the content of messages, given as id and time; the days are noted to be written anew."""
+    """Delete the content of messages, given as id and time; notes the days to be rewritten."""
     by_day: dict[int, list[int]] = defaultdict(list)
     for message, created in gone:
         by_day[day_of(created)].append(message)

@@ -33,7 +33,7 @@ Expire = Callable[[str, float], Awaitable[int]]
 Retains = Callable[[], Mapping[str, float]]
 """How long each bot's messages are kept, in seconds; infinity is for ever."""
 Otherwise = Callable[[], float | None]
-"""The same of all bots that are not among them, and were missed for a day; None: theirs stay."""
+"""The same for all other bots, once they have been missing for a day; None keeps their messages."""
 
 log = get_logger(__name__)
 
@@ -58,7 +58,8 @@ class Retention:
     ) -> None:
         """`expire` deletes copies that lie elsewhere; `rewrite_log` has the engine rewrite its own file.
 
-        In that what was archived and deleted lies on. Those who delete for the same bots are of one `group`.
+        In that file, what was archived and deleted would otherwise stay. Nodes that delete for the same bots share a
+        `group`.
         """
         self._database = database
         self._retains = retains
@@ -71,7 +72,7 @@ class Retention:
         self._under_way = f"purge:{group}" if group else "purge"
 
     async def run(self) -> None:
-        """For ever; what goes wrong is logged and tried again."""
+        """Run for ever; whatever goes wrong is logged and tried again."""
         owed = False
         while True:
             try:
@@ -86,14 +87,14 @@ class Retention:
             await self._clock.sleep(min(_LOOK, self._period() / 2))
 
     async def purge(self) -> int:
-        """Delete what is due now, and every trace of what was deleted before; how many messages."""
+        """Delete what is due, and every trace of what was deleted before; how many messages."""
         owed = await self._begin()
         gone, copies = 0, 0
         due: dict[str, float] = {}
         for bot, retain in (await self._all()).items():
             if retain == float("inf"):
                 continue
-            # In steps, so that a day's table is written anew at most twice before it is dropped.
+            # In steps, so that a day's table is rewritten at most twice before it is dropped.
             step = min(_HALF_A_DAY, retain / 10)
             due[bot] = (self._clock.now() - retain) // step * step
             gone += await self._delete(bot, int(due[bot] * 1000))
@@ -115,7 +116,7 @@ class Retention:
         return gone
 
     async def _begin(self) -> bool:
-        """Note that a purge is under way; whether an earlier one was and did not come to its end."""
+        """Note that a purge is under way; returns whether an earlier one did not come to its end."""
         async with self._database.writing() as connection:
             owed = await connection.scalar(select(turns.c.name).where(turns.c.name == self._under_way))
             await insert_new(connection, turns, [{"name": self._under_way, "next": 0}])
@@ -136,7 +137,7 @@ class Retention:
             missed = set(await connection.scalars(select(data_keys.c.bot).distinct())) - named.keys()
             rows = await connection.execute(select(turns).where(turns.c.name.startswith(_MISSED)))
             noted = {row.name.removeprefix(_MISSED): row.next for row in rows}
-            # Later than a day from now is what a clock that was ahead has left.
+            # Anything later than a day from now was left by a clock that was ahead.
             stands = {bot for bot in missed & noted.keys() if noted[bot] <= now + grace}
             await connection.execute(
                 delete(turns).where(turns.c.name.in_([_MISSED + bot for bot in noted if bot not in stands]))
@@ -179,7 +180,7 @@ class Retention:
         then = now + int(self._period() * 1000)
         async with self._database.writing() as connection:
             await insert_new(connection, turns, [{"name": self._turn, "next": 0}])
-            # Later than a turn from now is what a clock that was ahead has left.
+            # Anything later than a turn from now was left by a clock that was ahead.
             due = or_(turns.c.next <= now, turns.c.next > then)
             taken = await connection.execute(update(turns).where(turns.c.name == self._turn, due).values(next=then))
         return taken.rowcount == 1

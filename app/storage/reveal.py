@@ -21,7 +21,7 @@ from app.storage.tables import messages
 from app.storage.word_search import ids_with, oldest_of
 from app.storage.words import hashes_by_key, says, sought
 
-# A search by words opens so many candidates at once, and goes on looking for so many seconds.
+# A search by words opens this many candidates at once, and keeps looking for this many seconds.
 _PAGE: Final = 200
 _WORK: Final = 0.2
 

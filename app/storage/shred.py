@@ -68,7 +68,7 @@ class Shredder:
         self._clock = clock
 
     async def shred(self, bot: str) -> Shredded:
-        """Destroy every data key that the bot has now; a bot that goes on gets a new one, and begins anew.
+        """Destroy every data key that the bot has now; a bot that goes on gets a new one, and starts over.
 
         StoreUnavailable, and nothing changed, while Redis or the database is away; HubError for a bot without any key.
         """

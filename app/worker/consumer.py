@@ -130,7 +130,7 @@ class Consumer:
             await asyncio.wait([*self.tasks, *self._errands])
 
     async def stuck(self) -> None:
-        """Wait until whatever still runs was cancelled, at the end of its time, and goes on all the same."""
+        """Wait until all that still runs was cancelled, at the end of its time, and ignores that."""
         while not self.tasks or not all(task.cancelling() for task in self.tasks):
             await self._clock.sleep(_LOOK_EVERY)
 
