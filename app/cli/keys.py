@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, somebody
+from app.cli.options import DEFAULT_CONFIG, AsJson, ConfigDir, DataDir, a_reason, somebody
 from app.cli.stores import with_stores
 from app.cli.tables import print_json, print_rows
 
@@ -84,7 +84,7 @@ def retire(config: ConfigDir = DEFAULT_CONFIG, data_dir: DataDir = None) -> None
 def shred(
     bot: Annotated[str, typer.Argument(help="Bot id; it need not be configured any more.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    why: Annotated[str, typer.Option(help="Kept in the audit, with your name.")] = "to be forgotten",
+    why: Annotated[str, typer.Option(callback=a_reason, help="Kept in the audit, with your name.")] = "to be forgotten",
     config: ConfigDir = DEFAULT_CONFIG,
     data_dir: DataDir = None,
 ) -> None:

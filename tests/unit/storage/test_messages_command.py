@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import getpass
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +19,7 @@ from typer.testing import CliRunner, Result
 from app.cli import keys as keys_command
 from app.cli.message_pages import as_csv, as_page
 from app.cli.messages import app
+from app.cli.options import somebody
 from app.cli.tables import printable
 from app.core.errors import StartError
 from app.core.keys import Keys
@@ -154,7 +153,7 @@ def test_every_reveal_is_written_down(run: Any) -> None:
     export, show = json.loads(run("audit", "--json").stdout)
     assert (show["action"], show["bot"], show["which"], show["why"]) == ("show", "echo", "1", "a complaint")
     assert (export["action"], export["which"], export["why"]) == ("export", "1-3", "the auditors asked")
-    assert show["who"] == f"{getpass.getuser()} at {socket.gethostname()}"
+    assert show["who"] == somebody()
     shown = run("audit").stdout
     assert "a complaint" in shown
     assert "你好" not in shown
