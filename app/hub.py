@@ -34,7 +34,7 @@ from app.core.tasks import started
 from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
 from app.handling import open_lanes
-from app.key_care import upkeep_of
+from app.key_care import shredded_rows_of, upkeep_of
 from app.listening import bind, serving
 from app.measures import Measures
 from app.outgoing import open_outgoing
@@ -133,6 +133,7 @@ class Node:
         self._upkeep = upkeep_of(stores)
         await self._join(closing)
         self._task(closing, self._upkeep.run(), "keys")
+        self._task(closing, shredded_rows_of(stores).run(), "shredded rows")
         await stores.keyring.preload(self.registry.bots)
         self.registry.subscribe(self._bots_changed)
         self._task(closing, FileWatch(self.plan.root, self.registry.stamps, self._changed).run(), "watch")

@@ -12,6 +12,7 @@ from app.storage.known_keys import known_keys
 from app.storage.rewrap import Rewrap
 from app.storage.rotation import Rotation
 from app.storage.shred import Shredder
+from app.storage.shredded_rows import ShreddedRows
 from app.storage.vault import DatabaseVault
 from app.wiring import Stores
 
@@ -25,6 +26,13 @@ def shredder_of(stores: Stores) -> Shredder:
     """Destroys the data keys of a bot."""
     vault, data_dir = DatabaseVault(stores.database), stores.settings.data_dir
     return Shredder(stores.keyring, vault, stores.link, stores.keys, data_dir, stores.messages.shred)
+
+
+def shredded_rows_of(stores: Stores) -> ShreddedRows:
+    """Takes what is shredded out of the node's database; is told of it from now on."""
+    rows = ShreddedRows(DatabaseVault(stores.database), stores.messages)
+    stores.shreds.tell(rows.forget)
+    return rows
 
 
 def upkeep_of(stores: Stores) -> KeyUpkeep:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import Table
 
 from app.storage.batch import Words, write
-from app.storage.cipher import KEY_ID_LENGTH
+from app.storage.cipher import KEY_ID_LENGTH, key_id_of
 from app.storage.database import Database
 from app.storage.days import contents_of, day_of, days_kept
 from app.storage.message import RECALLS, MessageInfo, NewMessage, State, StoredMessage
@@ -87,8 +87,8 @@ class Messages:
         return [StoredMessage(info, sealed.get(info.id)) for info in page]
 
     async def count(self, bot: str | None = None) -> int:
-        """How many messages are stored."""
-        query = select(func.count()).select_from(messages)
+        """How many messages are stored whose content is kept."""
+        query = select(func.count()).select_from(messages).where(messages.c.state == "kept")
         if bot is not None:
             query = query.where(messages.c.bot == bot)
         async with self.database.reading() as connection:
@@ -124,12 +124,21 @@ class Messages:
         chosen = (messages.c.bot == bot, messages.c.message_id.in_(message_ids), messages.c.message_id != "")
         return await self._forget(*chosen, messages.c.type.not_in(RECALLS), state="recalled")
 
-    async def shred(self, bot: str) -> int:
-        """Delete the content of all of a bot's messages, whose key is gone; how many rows."""
-        some = select(messages.c.id).where(messages.c.bot == bot, messages.c.state == "kept").limit(LONGEST_PAGE)
-        gone = 0
-        while found := await self._forget(messages.c.id.in_(some), state="shredded"):
-            gone += found
+    async def shred(self, bot: str, under: Collection[bytes] | None = None) -> int:
+        """Delete the content of a bot's messages, or of those `under` data keys of these ids; how many rows."""
+        order = (messages.c.created, messages.c.id)
+        kept = select(*INFO_COLUMNS).where(messages.c.bot == bot, messages.c.state == "kept")
+        kept = kept.order_by(*order).limit(LONGEST_PAGE)
+        gone, chosen = 0, kept
+        # On from the last one: from the start, each page would first pass over all that were shredded before it.
+        while page := await self.fetch(chosen):
+            ids = [info.id for info in page]
+            if under is not None:
+                ids = [
+                    one.info.id for one in await self.contents(page) if one.sealed and key_id_of(one.sealed) in under
+                ]
+            gone += await self._forget(messages.c.id.in_(ids), state="shredded")
+            chosen = kept.where(tuple_(*order) > (page[-1].created, page[-1].id))
         return gone
 
     async def _forget(self, *chosen: Any, state: State) -> int:

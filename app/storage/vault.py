@@ -71,11 +71,14 @@ class DatabaseVault:
             return frozenset(bytes.fromhex(key_id) for key_id in (await connection.execute(query)).scalars())
 
     async def destroy(self, bot: str, ids: frozenset[bytes]) -> None:
-        """Keep that these keys are gone, in place of the keys."""
+        """Keep that these keys are gone, in place of them; a key that the bot has got since stays."""
         created = int(self._clock.now() * 1000)
         rows = [{"bot": bot, "key_id": key_id.hex(), "wrapped": b"", "created": created} for key_id in sorted(ids)]
         async with self._database.writing() as connection:
-            await connection.execute(update(data_keys).where(data_keys.c.bot == bot).values(wrapped=b""))
+            gone = update(data_keys).where(
+                data_keys.c.bot == bot, data_keys.c.key_id.in_([row["key_id"] for row in rows])
+            )
+            await connection.execute(gone.values(wrapped=b""))
             await insert_new(connection, data_keys, rows)
 
     async def scrub(self) -> None:

@@ -100,13 +100,21 @@ async def test_a_shredded_bot_cannot_be_read_any_more_and_begins_anew(
     link = await links(hub.engine_url)
     wrapped = {bot: cast(bytes, await link.commands.get(name)) for bot, name in names.items()}
     assert files_with(hub.data_dir, wrapped["echo"]) != []
+    # A node with a database of its own, which no command reaches.
+    other_env = {"HUB_REDIS_URL": hub.engine_url, "HUB_MASTER_KEY_FILE": str(hub.data_dir / "master.key")}
+    other = site.hub("other", env={**other_env, "HUB_DATABASE_URL": "sqlite", "HUB_ROLES": "gateway"})
+    await other.start()
+    await until(lambda: [name for name in files_with(other.data_dir, wrapped["echo"]) if name.startswith("hub.db")])
 
     status, _, _ = await feishu_hub("keys", "shred", "echo", *where)
     assert status == 1, "it was not confirmed"
     assert "shredded" in await keys(site, hub, "shred", "echo", "--yes")
     # Redis deletes the file that it has replaced a moment later.
     await until(lambda: files_with(hub.data_dir, wrapped["echo"]) == [])
-    assert files_with(hub.data_dir, wrapped["other"]) != []
+    await until(lambda: files_with(other.data_dir, wrapped["echo"]) == [])
+    assert await other.stop() == 0
+    for one in (hub, other):
+        assert files_with(one.data_dir, wrapped["other"]) != []
     left = {name.decode().removeprefix("hub:{echo}:") async for name in link.commands.scan_iter(match="hub:{echo}:*")}
     # The stream is there again, empty, for who waits on it; the sweep has been round.
     assert {name for name in left if "swept:" not in name} <= {"key", "fence", "log"}
