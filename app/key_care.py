@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from app.control.cluster.membership import holds_master, nodes_of
+from app.control.cluster.membership import has_rewrapped, holds_master, nodes_of
 from app.storage.key_counts import KeyStatus, Wrapping, count_sealed
 from app.storage.key_upkeep import KeyUpkeep
 from app.storage.known_keys import known_keys
@@ -42,7 +42,7 @@ def upkeep_of(stores: Stores) -> KeyUpkeep:
 
 def rotation_of(stores: Stores) -> Rotation:
     """Replaces the master key."""
-    return Rotation(stores.keyring, rewrap_of(stores), partial(nodes_without, stores))
+    return Rotation(stores.keyring, rewrap_of(stores), partial(nodes_without, stores), partial(nodes_behind, stores))
 
 
 async def key_status(stores: Stores) -> KeyStatus:
@@ -58,12 +58,16 @@ async def key_status(stores: Stores) -> KeyStatus:
             wraps.files[key],
             wraps.proof == key,
             [node["id"] for node in nodes if holds_master(node, key)],
+            [node["id"] for node in nodes if has_rewrapped(node, key)],
         )
         for key in (*master.ids, "?")
         if key != "?" or any(place[key] for place in (wraps.redis, wraps.database, wraps.files))
     ]
     held = await known_keys(stores.keyring, DatabaseVault(stores.database))
-    retirable = len(master.ids) > 1 and not wraps.other_than(master.ids[0])
+    first = master.ids[0]
+    retirable = (
+        len(master.ids) > 1 and not wraps.other_than(first) and all(has_rewrapped(node, first) for node in nodes)
+    )
     sealed = await count_sealed(stores.link, stores.keys, stores.messages, held)
     return KeyStatus(master.source, wrappings, retirable, sealed)
 
@@ -72,3 +76,9 @@ async def nodes_without(stores: Stores, key_id: str) -> Sequence[str]:
     """The living nodes that do not hold a master key yet."""
     nodes = await nodes_of(stores.link, stores.keys)
     return [node["id"] for node in nodes if node["alive"] and not holds_master(node, key_id)]
+
+
+async def nodes_behind(stores: Stores, key_id: str) -> Sequence[str]:
+    """The living nodes that keep something which this master key does not wrap yet."""
+    nodes = await nodes_of(stores.link, stores.keys)
+    return [node["id"] for node in nodes if node["alive"] and not has_rewrapped(node, key_id)]

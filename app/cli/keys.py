@@ -162,12 +162,17 @@ async def _status(stores: Stores) -> dict[str, Any]:
 def _show(document: dict[str, Any]) -> None:
     typer.echo(f"master key from {document['source']}; wrapped data keys by master key:")
     masters = [
-        row | {"master_key": row["master_key"].replace("?", "none of them"), "nodes": ", ".join(row["nodes"])}
+        row
+        | {
+            "master_key": row["master_key"].replace("?", "none of them"),
+            "nodes": ", ".join(row["nodes"]),
+            "rewrapped": ", ".join(row["rewrapped"]),
+        }
         for row in document["master_keys"]
     ]
     print_rows(
         [row | {"this_node": row["files"]} for row in masters],
-        ("master_key", "redis", "database", "this_node", "proof", "nodes"),
+        ("master_key", "redis", "database", "this_node", "proof", "nodes", "rewrapped"),
     )
     columns = ("bot", "data_key", "seals", "stored", "waiting", "dead")
     print_rows(document["data_keys"], columns, none="no bot has a data key yet")

@@ -30,6 +30,8 @@ class Wrapping:
     """Whether the cluster's proof is under it."""
     nodes: list[str]
     """The living nodes that hold it."""
+    rewrapped: list[str]
+    """The living nodes whose own copies are all under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class KeyStatus:
     """Where this node has its master keys from."""
     master_keys: list[Wrapping]
     retirable: bool
-    """Whether nothing is wrapped under an old master key any more."""
+    """Whether nothing is wrapped under an old master key any more, here or on a living node."""
     data_keys: list[Sealed]
 
 

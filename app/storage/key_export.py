@@ -65,7 +65,7 @@ async def read_export(path: Path, keyring: Keyring, vault: DatabaseVault) -> Imp
             if value == merged or await keyring.shared.replace(name, value, merged):
                 break
         if wanted:
-            await vault.keep(wanted)
+            await vault.keep(wanted, keyring.master.opener)
         keyring.drop(bot)
         taken += len(new)
         shredded += len(held) - len(wanted)

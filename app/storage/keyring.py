@@ -64,7 +64,7 @@ class Keyring:
         self.shared = SharedKeys(link, keys, clock=clock)
         self.files = KeyFiles(cache_dir)
         self._database = database
-        self._copies = VaultCopies(database, clock=clock) if database is not None else None
+        self._copies = VaultCopies(database, master.opener, clock=clock) if database is not None else None
         self._ciphers: dict[str, Cipher] = {}
         self._loading: dict[str, asyncio.Lock] = {}
 
@@ -202,7 +202,7 @@ class Keyring:
                 return _Found(ring, gone)
             candidates = [key.wrapped for key in known if key.key_id not in gone]
             if not candidates:
-                found = await self._in_database(bot)
+                found = await self._in_database(bot, last=True)
                 gone |= found.destroyed
                 candidates = [key.wrapped for key in found.keys if key.key_id not in gone]
             if not candidates and record.absent:
@@ -225,7 +225,8 @@ class Keyring:
     async def _read_master_again(self) -> None:
         await asyncio.to_thread(self.master.read_again)
 
-    async def _in_database(self, bot: str) -> _Found:
+    async def _in_database(self, bot: str, *, last: bool = False) -> _Found:
+        """What the database has; SealBroken when none of its copies opens and it is the `last` place to look at."""
         if self._database is None:
             return _NOTHING
         try:
@@ -234,7 +235,7 @@ class Keyring:
             log.warning("database not asked for data keys, it is away", bot=bot, error=str(error))
             return _NOTHING
         keys = await self.opened(bot, kept.wrapped)
-        if kept.wrapped and not keys:
+        if last and kept.wrapped and not keys:
             raise self._unopened(bot, "the database (table data_keys)")
         return _Found(tuple(keys), kept.destroyed)
 

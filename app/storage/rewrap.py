@@ -26,9 +26,13 @@ class Wraps:
     """The master key that the cluster's proof is wrapped under."""
 
     def other_than(self, key_id: str) -> int:
-        """How many are wrapped under another key, the proof among them."""
+        """How many are wrapped under another key of these, the proof among them.
+
+        What none of them opens does not need them either.
+        """
         places = (self.redis, self.database, self.files)
-        return sum(place.total() - place[key_id] for place in places) + (self.proof != key_id)
+        other = sum(place.total() - place[key_id] - place["?"] for place in places)
+        return other + (self.proof not in (key_id, "?"))
 
 
 class Rewrap:

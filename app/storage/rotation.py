@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +23,15 @@ _LOOK_EVERY: Final = 0.2
 class Rotation:
     """The steps of a rotation; each may be the last one before a crash, and can be said again."""
 
-    def __init__(self, keyring: Keyring, rewrap: Rewrap, lacking: Lacking, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, keyring: Keyring, rewrap: Rewrap, lacking: Lacking, behind: Lacking, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """`behind` says which living nodes have copies of their own that the key does not wrap yet."""
         self._keyring = keyring
         self._master = keyring.master
         self._rewrap = rewrap
         self._lacking = lacking
+        self._behind = behind
         self._clock = clock
 
     async def begin(self) -> str:
@@ -50,15 +55,12 @@ class Rotation:
         HubError names the nodes that did not take it up within 10 s: nothing was wrapped under it then.
         """
         first = self._master.ids[0]
-        deadline = self._clock.monotonic() + _PATIENCE
-        while lacking := await self._lacking(first):
-            if self._clock.monotonic() > deadline:
-                raise HubError(
-                    f"these nodes do not hold master key {first} yet: {', '.join(lacking)}. Nothing is wrapped under "
-                    f"it until they do. Give it to them ({self._master.source}, both keys, the new one first); the "
-                    "hub goes on by itself then, or say `feishu-hub keys rewrap`"
-                )
-            await self._clock.sleep(_LOOK_EVERY)
+        if lacking := await self._waited_for(self._lacking):
+            raise HubError(
+                f"these nodes do not hold master key {first} yet: {', '.join(lacking)}. Nothing is wrapped under "
+                f"it until they do. Give it to them ({self._master.source}, both keys, the new one first); the "
+                "hub goes on by itself then, or say `feishu-hub keys rewrap`"
+            )
         return await self._rewrap.run()
 
     async def retire(self) -> tuple[str, ...]:
@@ -70,11 +72,22 @@ class Rotation:
             return ()
         if used := (await self._rewrap.count()).other_than(first):
             raise HubError(f"{used} copies are still wrapped under an old master key: `feishu-hub keys rewrap` first")
-        if lacking := await self._lacking(first):
-            raise HubError(f"these nodes do not hold master key {first} yet: {', '.join(lacking)}; nothing was changed")
+        if behind := await self._waited_for(self._behind):
+            raise HubError(
+                f"these nodes keep data keys that master key {first} does not wrap yet: {', '.join(behind)}. They wrap "
+                "them anew by themselves once they hold it and reach Redis and their database (their logs say what "
+                "is in the way); nothing was changed"
+            )
         await asyncio.to_thread(_write, path, _read(path)[:1])
         failpoint("old_master_key_out")
         return tuple(old)
+
+    async def _waited_for(self, which: Lacking) -> Sequence[str]:
+        """The nodes that are not there yet after a while; mostly none."""
+        deadline = self._clock.monotonic() + _PATIENCE
+        while (nodes := await which(self._master.ids[0])) and self._clock.monotonic() <= deadline:
+            await self._clock.sleep(_LOOK_EVERY)
+        return nodes
 
     def _file(self) -> Path:
         if self._master.path is not None:

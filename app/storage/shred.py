@@ -98,16 +98,18 @@ class Shredder:
 
     async def _ids(self, bot: str) -> frozenset[bytes]:
         shared = self._keyring.shared
-        stored = await self._vault.of(bot)
         record = KeyRecord.parse(await shared.get(shared.name(bot)))
         own = self._keyring.files.of(bot)
-        good, bad = unwrap_good(self._keyring.master, bot, [*record.wrapped, *own.wrapped, *stored.wrapped])
-        if bad:
+        shared_keys, bad = unwrap_good(self._keyring.master, bot, record.wrapped)
+        own_keys, old = unwrap_good(self._keyring.master, bot, own.wrapped)
+        # The database names its keys, and a file of before a rotation holds what Redis does.
+        if bad or (old and not shared_keys):
             raise HubError(
-                f"bot {bot}: {bad} copies of its data keys open under no master key of {self._keyring.master.source}: "
-                "which keys they are cannot be said; give this command every master key (`feishu-hub keys status`)"
+                f"bot {bot}: {bad + old} copies of its data keys open under no master key of "
+                f"{self._keyring.master.source}: which keys they are cannot be said; give "
+                "this command every master key (`feishu-hub keys status`)"
             )
-        known = frozenset(key.key_id for key in good)
+        known = frozenset(key.key_id for key in (*shared_keys, *own_keys))
         return known | await self._vault.ids(bot) | record.destroyed | record.absent | own.destroyed
 
     async def _destroy_in_redis(self, bot: str, ids: frozenset[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -49,14 +49,21 @@ class DatabaseVault:
         async with self._database.reading() as connection:
             return [(row.bot, KeyRecord((row.wrapped,))) for row in await connection.execute(query)]
 
-    async def keep(self, keys: Sequence[DataKey]) -> None:
-        """Store what is not yet there."""
+    async def keep(self, keys: Sequence[DataKey], opens: Callable[[bytes], object] = bool) -> None:
+        """Store what is not yet there, and in place of a copy that does not open any more; never what was shredded."""
         created = int(self._clock.now() * 1000)
         rows = [
             {"bot": key.bot, "key_id": key.key_id.hex(), "wrapped": key.wrapped, "created": created} for key in keys
         ]
         async with self._database.writing() as connection:
             await insert_new(connection, data_keys, rows)
+            there = select(data_keys).where(data_keys.c.bot.in_({key.bot for key in keys}), data_keys.c.wrapped != b"")
+            wrapped = {(key.bot, key.key_id.hex()): key.wrapped for key in keys}
+            for row in (await connection.execute(there)).all():
+                better = wrapped.get((row.bot, row.key_id))
+                if better is not None and not opens(bytes(row.wrapped)):
+                    same = (data_keys.c.bot == row.bot, data_keys.c.key_id == row.key_id)
+                    await connection.execute(update(data_keys).where(*same).values(wrapped=better))
 
     async def replace(self, bot: str, old: bytes, new: bytes) -> bool:
         """Write another wrapping of a key in place of the one that was read; False when it is not there any more."""

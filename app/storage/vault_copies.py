@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
@@ -24,8 +24,10 @@ log = get_logger(__name__)
 class VaultCopies:
     """Data keys on their way into the database; what is not there at the end is tried again at the next start."""
 
-    def __init__(self, vault: DatabaseVault, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, vault: DatabaseVault, opens: Callable[[bytes], object], *, clock: Clock = SYSTEM_CLOCK) -> None:
+        """`opens` says whether a copy that is there already opens: one that does not is replaced."""
         self._vault = vault
+        self._opens = opens
         self._clock = clock
         self._waiting: dict[DataKey, None] = {}
         self._saver: asyncio.Task[None] | None = None
@@ -60,7 +62,7 @@ class VaultCopies:
         while self._waiting and not self._closing:
             batch = list(self._waiting)
             try:
-                await self._vault.keep(batch)
+                await self._vault.keep(batch, self._opens)
             except HubError as error:
                 log.warning("data keys not copied to the database", keys=len(batch), error=str(error))
                 self._pausing = True

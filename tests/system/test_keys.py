@@ -44,7 +44,8 @@ async def test_the_master_key_is_replaced_while_the_hub_runs(site: Site) -> None
     assert await site.asks("echo", "between") == "echo between"
 
     async def retirable() -> bool:
-        return bool((await status())["retirable"])
+        shown = await status()
+        return bool(shown["retirable"]) and shown["master_keys"][0]["rewrapped"] == before["nodes"]
 
     await until(retirable, rest=0.5)
     assert before["master_key"] in await keys(site, hub, "retire")

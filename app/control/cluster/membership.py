@@ -135,6 +135,11 @@ def holds_master(node: Mapping[str, Any], key_id: str) -> bool:
     return key_id in str(node.get("master_keys", "")).split(",")
 
 
+def has_rewrapped(node: Mapping[str, Any], key_id: str) -> bool:
+    """Whether a node of `nodes_of` has said that this master key, its first, wraps all that it keeps itself."""
+    return str(node.get("master_keys", "")).split(",")[0] == key_id and node.get("rewrapped") == "1"
+
+
 def _died_here(holder: str) -> bool:
     """Whether the holder was a process on this machine that is gone: a killed node may restart at once."""
     host, _, pid = holder.rpartition(" pid ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -51,7 +51,7 @@ class DeadVault(DatabaseVault):
     async def some(self, limit: int) -> Sequence[tuple[str, KeyRecord]]:
         raise StoreUnavailable("away")
 
-    async def keep(self, keys: Sequence[DataKey]) -> None:
+    async def keep(self, keys: Sequence[DataKey], opens: Callable[[bytes], object] = bool) -> None:
         self.asked += 1
         raise StoreUnavailable("away")
 

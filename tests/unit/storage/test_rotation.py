@@ -17,6 +17,7 @@ from app.core.ending import ended
 from app.core.errors import HubError, StartError
 from app.core.keys import Keys
 from app.core.redis import RedisLink
+from app.storage.data_key import make
 from app.storage.database import Database
 from app.storage.key_check import check_master
 from app.storage.key_record import KeyRecord
@@ -47,17 +48,22 @@ class Node:
     vault: DatabaseVault
     without: list[str]
     """Nodes that do not hold the new key."""
+    behind: list[str]
+    """Nodes that have not wrapped their copies under it."""
 
     @property
     def rewrap(self) -> Rewrap:
         return Rewrap(self.keyring, self.vault)
+
+    async def left_behind(self, _key_id: str) -> Sequence[str]:
+        return self.behind
 
     async def lacking(self, _key_id: str) -> Sequence[str]:
         return self.without
 
     @property
     def rotation(self) -> Rotation:
-        return Rotation(self.keyring, self.rewrap, self.lacking)
+        return Rotation(self.keyring, self.rewrap, self.lacking, self.left_behind)
 
     @property
     def first(self) -> str:
@@ -81,7 +87,7 @@ async def node(link: RedisLink, keys: Keys, database: Database, tmp_path: Path) 
 def started(link: RedisLink, keys: Keys, database: Database, data_dir: Path) -> Node:
     master = load_master(None, data_dir, may_create=True)
     vault = DatabaseVault(database)
-    return Node(data_dir, Keyring(master, link, keys, data_dir / KEYS_DIRECTORY, vault), vault, [])
+    return Node(data_dir, Keyring(master, link, keys, data_dir / KEYS_DIRECTORY, vault), vault, [], [])
 
 
 async def test_a_rotation_leaves_nothing_under_the_old_key(
@@ -133,11 +139,22 @@ async def test_what_runs_meanwhile_takes_the_new_key_up_when_it_meets_it(
         await keyring.close()
 
 
-async def test_an_old_key_that_is_still_used_stays(node: Node, link: RedisLink, keys: Keys) -> None:
+async def test_an_old_key_that_is_still_used_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     await node.rotation.begin()
     with pytest.raises(HubError, match="7 copies are still wrapped under an old"):
         await node.rotation.retire()
+    await node.rotation.finish()
+    monkeypatch.setattr("app.storage.rotation._PATIENCE", 0.0)
+    node.behind.append("node-7")
+    with pytest.raises(HubError, match=r"does not wrap yet: node-7\."):
+        await node.rotation.retire()
     assert len(node.file) == 2
+    # A copy under a key that is long gone is no reason to keep this one.
+    node.behind.clear()
+    stray = make(MasterKey([new_key()], "gone"), "echo")
+    await node.keyring.files.write("echo", KeyRecord((stray, *node.keyring.files.of("echo").wrapped)))
+    assert len(await node.rotation.retire()) == 1
+    assert len(node.file) == 1
 
 
 async def test_nothing_is_wrapped_under_a_key_that_a_living_node_lacks(node: Node, monkeypatch: Any) -> None:
@@ -162,7 +179,7 @@ async def test_a_rotation_that_is_not_over_is_not_begun_again(node: Node) -> Non
 
 async def test_a_key_of_the_environment_is_left_to_the_operator(node: Node, link: RedisLink, keys: Keys) -> None:
     keyring = Keyring(MasterKey(node.file, "master_key (HUB_MASTER_KEY)"), link, keys, node.data_dir)
-    rotation = Rotation(keyring, node.rewrap, node.lacking)
+    rotation = Rotation(keyring, node.rewrap, node.lacking, node.left_behind)
     for step in (rotation.begin, rotation.retire):
         with pytest.raises(HubError, match=r"HUB_MASTER_KEY\), which only you can change. 1\. "):
             await step()

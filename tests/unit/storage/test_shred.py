@@ -208,7 +208,7 @@ async def test_what_a_killed_one_left_is_done_by_the_next(site: Site) -> None:
 
 async def test_nothing_is_changed_while_the_database_is_away(site: Site) -> None:
     class Away(DatabaseVault):
-        async def of(self, bot: str) -> KeyRecord:
+        async def ids(self, bot: str) -> frozenset[bytes]:
             raise StoreUnavailable("away")
 
     away = Away(site.database)
