@@ -203,4 +203,8 @@ async def test_metrics_count_in_all_processes(site: Site, hub: HubProcess) -> No
     assert numbers['hub_dead_letters{bot="failing"}'] == 1
     assert numbers["hub_accept_seconds_count"] == 4
     assert numbers["hub_redis_up"] == 1
-    assert numbers["hub_worker_processes"] == 1
+
+    async def one_worker() -> bool:
+        return (await metrics(hub))["hub_worker_processes"] == 1
+
+    await until(one_worker)  # on a busy machine a successor stood beside it
