@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import psutil
 
 from app.core.engine_socket import socket_url
 from tests.ports import free_port
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE, until, wait_until
 
 # A hub compiles once and is started often here; what an operator has set must not reach it.
 INHERITED = {
@@ -27,16 +33,34 @@ INHERITED = {
 
 
 async def feishu_hub(*arguments: str | Path, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
-    """Run the `feishu-hub` command to its end: exit status, what it printed, and its errors."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli.main", *map(str, arguments)),
-        env={**INHERITED, **(env or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode is not None
-    return process.returncode, printed.decode(), errors.decode()
+    """Run the `feishu-hub` command to its end: exit status (-9: killed), what it printed, and its errors."""
+    with tempfile.TemporaryDirectory() as directory:
+        printed, errors = Path(directory) / "printed", Path(directory) / "errors"
+        wanted = {
+            "arguments": [*map(str, arguments)],
+            "environment": {**INHERITED, **(env or {})},
+            "printed": str(printed),
+            "errors": str(errors),
+        }
+        reader, writer = await asyncio.open_unix_connection(forking())
+        try:
+            writer.write(orjson.dumps(wanted) + b"\n")
+            status = await asyncio.wait_for(reader.readline(), PATIENCE)
+        finally:
+            writer.close()
+        return int(status), printed.read_text(), errors.read_text()
+
+
+@cache
+def forking() -> Path:
+    """The socket of who runs commands, for all tests of this process; it ends with it."""
+    closing = ExitStack()
+    atexit.register(closing.close)
+    path = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="hub-test-"))) / "socket"
+    command = [sys.executable, "-m", "tests.system.forked_commands", str(path)]
+    closing.enter_context(subprocess.Popen(command, env=INHERITED, stdin=subprocess.PIPE))
+    wait_until(path.exists)
+    return path
 
 
 @dataclass
