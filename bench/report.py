@@ -36,11 +36,13 @@ def row(
     *,
     at_least: float | None = None,
     at_most: float | None = None,
+    value: float | None = None,
     note: str = "",
 ) -> Row:
-    """A row from the runs' figures; the bound is held against their median."""
+    """A row from the runs' figures; the bound is held against their median, or the `value` of all of them together."""
     values = tuple(runs)
-    value = statistics.median(values)
+    if value is None:
+        value = statistics.median(values)
     if at_least is not None:
         return Row(section, what, value, unit, values, f"≥ {at_least:g}", value >= at_least, note)
     if at_most is not None:

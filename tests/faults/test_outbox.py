@@ -15,19 +15,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.control.playground.uuids import UuidMode, UuidScope
 from app.control.playground.world import Chat
 from app.core.failpoint import Step
 from app.storage.master_key import new_key
+from tests.faults.each_way import EACH_WAY, Uuids
 from tests.faults.redis_server import ExternalRedis
 from tests.system.hub_process import HubProcess
 from tests.system.world import NO_LIMITS, Site, site_at, text_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
-
-ORIGINAL: tuple[UuidMode, UuidScope] = ("original", "app")
-ERROR: tuple[UuidMode, UuidScope] = ("error", "receiver")
 
 
 @dataclass
@@ -85,10 +82,8 @@ class Post:
 
 
 @asynccontextmanager
-async def open_post(
-    root: Path, database_url: str, uuids: tuple[UuidMode, UuidScope], chats: int
-) -> AsyncIterator[Post]:
-    async with site_at(root, database_url, uuid_mode=uuids[0], uuid_scope=uuids[1]) as site, ExternalRedis() as redis:
+async def open_post(root: Path, database_url: str, uuids: Uuids, chats: int) -> AsyncIterator[Post]:
+    async with site_at(root, database_url, uuids) as site, ExternalRedis() as redis:
         app = site.bot("echo")
         site.settings(limits=NO_LIMITS)
         site.playground.limits.enabled = False
@@ -99,15 +94,12 @@ async def open_post(
         yield Post(site, redis, env, door, groups, defaultdict(list), [])
 
 
-@pytest.mark.parametrize(
-    ("steps", "uuids"),
-    [(("before_send", "after_send", "after_record"), ORIGINAL), (("after_send", "before_record"), ERROR)],
-    ids=["original", "error"],
-)
-async def test_channel_nodes_that_die_in_the_middle_of_a_send(
-    tmp_path: Path, database_url: str, steps: tuple[Step, ...], uuids: tuple[UuidMode, UuidScope]
-) -> None:
+@EACH_WAY
+async def test_channel_nodes_that_die_in_the_middle_of_a_send(tmp_path: Path, database_url: str, uuids: Uuids) -> None:
     """One after the other; what each has left, the next one sends before its own turn comes."""
+    answered_again: Sequence[Step] = ("before_send", "after_send", "after_record")
+    refused: Sequence[Step] = ("after_send", "before_record")
+    steps = answered_again if uuids[0] == "original" else refused
     async with open_post(tmp_path, database_url, uuids, 2) as post:
         waiting = {step: tmp_path / step for step in steps}
         for number, (step, file) in enumerate(waiting.items()):
@@ -124,8 +116,8 @@ async def test_channel_nodes_that_die_in_the_middle_of_a_send(
         await post.judge()
 
 
-@pytest.mark.parametrize("uuids", [ORIGINAL, ERROR], ids=["original", "error"])
-async def test_everything_at_once(tmp_path: Path, database_url: str, uuids: tuple[UuidMode, UuidScope]) -> None:
+@EACH_WAY
+async def test_everything_at_once(tmp_path: Path, database_url: str, uuids: Uuids) -> None:
     """Feishu refuses, forgets its tokens, answers nonsense or nothing, Redis stops for 10 s, a node is killed."""
     chance = random.Random(4)
     async with open_post(tmp_path, database_url, uuids, 8) as post:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from app.control.playground.uuids import UuidMode, UuidScope
 from app.core.failpoint import Step
 from app.core.keys import Keys
 from app.core.redis import connect
+from tests.faults.each_way import EACH_WAY, Uuids
 from tests.system.hub_process import HubProcess
 from tests.system.world import Site, site_at
 from tests.waiting import until
@@ -20,28 +19,21 @@ from tests.waiting import until
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture(params=[("original", "app"), ("error", "receiver")], ids="-".join)
-async def site(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> AsyncIterator[Site]:
-    mode: UuidMode
-    scope: UuidScope
-    mode, scope = request.param
-    async with site_at(tmp_path, database_url, uuid_mode=mode, uuid_scope=scope) as site:
-        yield site
-
-
-async def test_death_at_each_step(site: Site) -> None:
+@EACH_WAY
+async def test_death_at_each_step(tmp_path: Path, database_url: str, uuids: Uuids) -> None:
     """Each with a bot of its own: a bot whose process has died is kept apart, and all of them are to die alike."""
-    waiting = {step: site.root / step for step in get_args(Step)}
-    for step, file in waiting.items():
-        site.bot(bot_of(step))
-        file.touch()
-    hub = site.hub(env={"HUB_FAILPOINT": ",".join(f"{step}:{file}" for step, file in waiting.items())})
-    await hub.start()
-    site.point_at(hub)
-    for step, file in waiting.items():
-        file.unlink()
-        await death_at(step, file, site, hub)
-    assert not site.playground.ledger.duplicates("uuid")
+    waiting = {step: tmp_path / step for step in get_args(Step)}
+    async with site_at(tmp_path, database_url, uuids) as site:
+        for step, file in waiting.items():
+            site.bot(bot_of(step))
+            file.touch()
+        hub = site.hub(env={"HUB_FAILPOINT": ",".join(f"{step}:{file}" for step, file in waiting.items())})
+        await hub.start()
+        site.point_at(hub)
+        for step, file in waiting.items():
+            file.unlink()
+            await death_at(step, file, site, hub)
+        assert not site.playground.ledger.duplicates("uuid")
 
 
 def bot_of(step: Step) -> str:

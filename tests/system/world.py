@@ -17,6 +17,7 @@ import yaml
 from app.cli.run import home_of_numbers
 from app.control.playground.people import Said
 from app.control.playground.playground import Playground
+from app.control.playground.uuids import UuidMode, UuidScope
 from app.control.playground.world import App, Chat, Message, User
 from app.core.clock import SystemClock
 from tests.system.hub_process import HubProcess
@@ -166,10 +167,13 @@ class Site:
 
 
 @asynccontextmanager
-async def site_at(root: Path, database_url: str, **playground: Any) -> AsyncIterator[Site]:
+async def site_at(
+    root: Path, database_url: str, uuids: tuple[UuidMode, UuidScope] = ("original", "app"), **playground: Any
+) -> AsyncIterator[Site]:
     """A site whose hubs are all ended afterwards; its Feishu redelivers after 0.25, 5, 15 and 15 s."""
     clock = HastyClock()
-    async with Playground(clock, speed=60.0, **playground) as feishu:
+    how = {"uuid_mode": uuids[0], "uuid_scope": uuids[1], **playground}
+    async with Playground(clock, speed=60.0, **how) as feishu:
         site = Site(root, feishu, await feishu.start(), database_url, clock)
         site.config.mkdir()
         site.settings()
