@@ -123,8 +123,12 @@ class Storm:
     async def quiet(self) -> None:
         """Until Feishu has nothing to bring and no hub anything to do."""
         await self.site.playground.deliveries.settle(120)
-        # To ask costs those something who have work to do.
-        await until(self._nothing_waits, 240, rest=0.2)
+        try:
+            # To ask costs those something who have work to do.
+            await until(self._nothing_waits, 240, rest=0.2)
+        except TimeoutError:
+            left = [(hub.running, await hub.health(), await hub.api("GET", "/bots")) for hub in self.hubs]
+            raise AssertionError(f"something waits for ever: {left}") from None
 
     async def _nothing_waits(self) -> bool:
         return all([await hub.is_idle() for hub in self.hubs])
