@@ -50,6 +50,9 @@ class ShreddedRows:
                     log.warning("shredded bots not forgotten in the database yet", error=str(error))
                 failed = True
                 self._news.set()
+            except Exception as error:
+                # A damaged row, say: the next news tries again, and nothing else waits for this.
+                log.error("shredded bots not forgotten in the database", error=type(error).__name__, exc_info=True)
 
     async def _delete(self) -> None:
         while self._told:
