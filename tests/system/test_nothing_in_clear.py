@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from app.core.redis import connect
 from tests.postgres_server import PostgresServer
-from tests.system.hub_process import HubProcess, feishu_hub
+from tests.system.hub_process import INHERITED, HubProcess, feishu_hub
 from tests.system.world import Site
 from tests.waiting import until
 
@@ -97,24 +100,28 @@ async def keep(message: Message, ctx: Context) -> str:
 async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest) -> None:
     """Queue, dead letters, state, cache, tasks, outbox, reminders, sent messages, spool, overflow, store, backup.
 
-    Of forms, typing cards, files and timers as well as of messages, and under a master key that is replaced.
+    Of forms, typing cards, files and timers as well as of messages, and under a master key that is replaced; after what
+    else a day brings: messages that are due are deleted, the engine writes its file anew, a backup is killed.
     """
     site.handler("careless", CARELESS)
     yearly = {"name": "yearly", "cron": "0 0 1 1 *", "chat": "oc_1", "message": WORD}
     once = {"retry_policy": {"max_attempts": 1}}
     site.bot("careless", handler="careless", message=once, schedules=[yearly], word_index=True)
+    site.bot("brief", retain="1s")
     hub = site.hub()
     await hub.start()
     site.point_at(hub)
     where = ("-c", site.config, "--data-dir", hub.data_dir)
     assert await site.asks("careless", WORD) == f"echo {WORD}"
     await site.says("careless", f"fail {WORD}")
+    assert await site.asks("brief", WORD) == f"echo {WORD}"
     await everything_else(site)
 
     async def buried() -> bool:
         return len(await hub.api("GET", "/bots/careless/dead")) == 1
 
     await until(buried)
+    await until(lambda: deleted(hub) == 2)
     [engine] = hub.children()["engine"]
     engine.suspend()
     await site.says("careless", f"spooled {WORD}")
@@ -131,6 +138,7 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
     found = ("messages", "search", "--bot", "careless", "--words", WORD, "--why", "a test", "--json", *where)
     status, printed, error = await feishu_hub(*found)
     assert (status, len(json.loads(printed)) >= 4) == (0, True), error
+    await killed_backup(hub, site.root / "killed", *where)
     assert await hub.stop() == 0
     unseen = [line for line in hub.said().splitlines() if "nobody waited for what failed" in line]
     for place in ("task", "thread", "destructor"):
@@ -140,9 +148,12 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
         server.execute("CHECKPOINT")
         files |= {path: path.read_bytes() for path in server.data.rglob("*") if path.is_file()}
     files |= {Path(f"{path} of the end"): content for path, content in files_of(hub, *store).items()}
+    left = [hub.data_dir / "backup.scratch", hub.data_dir / "engine" / "dump.rdb"]
+    assert all(path.exists() for path in left)
     dump = site.root / "dump"
     status, _, error = await feishu_hub("backup", dump, *where)
     assert status == 0, error
+    assert not any(path.exists() for path in left)
     files |= {path: path.read_bytes() for path in dump.rglob("*") if path.is_file()}
 
     # Its database cannot be opened: what is over the lag goes to the disk.
@@ -154,6 +165,7 @@ async def test_in_no_file_of_any_kind(site: Site, request: pytest.FixtureRequest
     for number in range(3):
         await site.asks("careless", f"{WORD} {number}")
     await until((over.data_dir / "archive-overflow.db").exists)
+    assert (await over.health())["database_away"] > 0
     assert await over.stop() == 0
     assert (over.data_dir / "archive-overflow.db").stat().st_size > 4096
     files |= files_of(over)
@@ -184,6 +196,30 @@ async def everything_else(site: Site) -> None:
     clicked = await site.playground.click(chat.users[0], card.message_id, "Send", {"words": WORD})
     assert clicked.toast is not None
     assert clicked.toast["content"] == f"heard {WORD}"
+
+
+def deleted(hub: HubProcess) -> int:
+    """How many messages its retention says to have deleted."""
+    lines = [json.loads(line) for line in hub.said().splitlines() if '"messages deleted"' in line]
+    return sum(line["messages"] for line in lines)
+
+
+async def killed_backup(hub: HubProcess, *arguments: str | Path) -> None:
+    """A backup that is killed while the engine writes its dump, which it then ends all the same."""
+    engine = hub.data_dir / "engine"
+    link = await connect(hub.engine_url)
+    try:
+        await link.commands.config_set("rdb-key-save-delay", 5000)  # µs
+        backup = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app.cli.main", "backup", *map(str, arguments)), env=INHERITED
+        )
+        await until(lambda: list(engine.glob("temp-*.rdb")))
+        backup.kill()
+        await backup.wait()
+        await until((engine / "dump.rdb").exists)
+        await link.commands.config_set("rdb-key-save-delay", 0)
+    finally:
+        await link.close()
 
 
 def files_of(hub: HubProcess, *also: str) -> dict[Path, bytes]:
