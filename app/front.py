@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from app.control.health.status import Health, Place
 from app.core.ending import running
+from app.core.errors import StoreUnavailable
 from app.core.outage import guard
 from app.gateway.accept import Acceptor
 from app.gateway.admission import Admission
@@ -33,10 +34,9 @@ class Front:
     acceptor: Acceptor = field(repr=False)
     spool: Spool | None = field(repr=False)
 
-    @property
-    def place(self) -> Place:
-        """Where an event would be kept safe now."""
-        return self.acceptor.place
+    def place(self, *, away: bool) -> Place:
+        """Where an event would be made safe now; `away` says of Redis what no event has found out yet."""
+        return self.acceptor.fallback if away else self.acceptor.place
 
     @property
     def spooled(self) -> int:
@@ -59,7 +59,14 @@ async def open_front(stores: Stores, catalog: Catalog, health: Health) -> AsyncI
         acceptor = Acceptor(stores.mailbox, spool, counts=counts)
         closing.push_async_callback(acceptor.close)
 
+        if not stores.keyring.proved:
+            # Redis may come back as another cluster's: nothing is written there before that is known.
+            acceptor.down = True
+            acceptor.trouble.set()
+
         async def probe() -> None:
+            if not stores.keyring.proved:
+                raise StoreUnavailable("the node's master key is not proved yet")
             # A write, since a Redis that is full, or a replica, still answers reads.
             with guard():
                 await stores.link.commands.set(stores.keys.probe, b"1", ex=10)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from app.alerting import Alerting, open_alerts
 from app.archive import open_archive
@@ -24,16 +24,15 @@ from app.control.scheduler.firing import Firing
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import ended
 from app.core.engine import EmbeddedEngine
-from app.core.errors import StoreUnavailable
 from app.core.heap import settle
 from app.core.logs import get_logger
 from app.core.pubsub import heard
-from app.core.redis_nodes import check_external
 from app.core.settings import Settings
 from app.core.tasks import started
 from app.front import Front, open_front
 from app.gateway.http import OneWriteProtocol
 from app.handling import open_lanes
+from app.joining import joined
 from app.key_care import shredded_rows_of, upkeep_of
 from app.listening import bind, serving
 from app.measures import Measures
@@ -42,13 +41,9 @@ from app.plan import Plan, Workers
 from app.reporting import open_reporting
 from app.sending import open_sender
 from app.storage.backup_scratch import clear_after_backups
-from app.storage.key_check import check_master
 from app.wiring import Stores, stores_at
 from app.worker.lanes import Lanes
 from app.worker.takeover import Takeover
-
-# How long a node waits at its start for a Redis that is being started beside it.
-_REDIS_PATIENCE: Final = 10.0
 
 log = get_logger(__name__)
 
@@ -101,11 +96,14 @@ class Node:
             log.info("node ready", node=self._name, roles=sorted(self.settings.active_roles), port=self.public[1])
             lost = asyncio.create_task(self._lost_nursery())
             stopping = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            refused = asyncio.create_task(self._refused())
+            await asyncio.wait({lost, stopping, refused}, return_when=asyncio.FIRST_COMPLETED)
             log.info("node stopping", node=self._name)
             self.health.draining = True
             status = 1 if lost.done() else 0
-            for task in (lost, stopping):
+            if refused.done():
+                refused.result()
+            for task in (lost, stopping, refused):
                 task.cancel()
         log.info("node stopped", node=self._name)
         return status
@@ -125,13 +123,14 @@ class Node:
         )
         measures = Measures(stores, self.registry)
         self.health = Health(
-            lambda: self._front.place if self._front else "queue",
+            lambda: self._front.place(away=self._membership.away > 0) if self._front else "queue",
             lambda: details(measures, self._name, self._engine.pid if self._engine else None),
         )
         clear_after_backups(settings.data_dir)
         stores.keyring.files.clear_drafts()
         self._upkeep = upkeep_of(stores)
-        await self._join(closing)
+        self._membership = Membership(stores.link, stores.keys, self._name, self._boot, self._says)
+        self._admission = await closing.enter_async_context(joined(stores, self._membership, clock=self._clock))
         self._task(closing, self._upkeep.run(), "keys")
         self._task(closing, shredded_rows_of(stores).run(), "shredded rows")
         await stores.keyring.preload(self.registry.bots)
@@ -192,29 +191,6 @@ class Node:
         closing.push_async_callback(self._engine.stop)
         return await self._engine.start()
 
-    async def _join(self, closing: AsyncExitStack) -> None:
-        """Prove the master key, take the node's id, warn of what is unsafe; a Redis that is away is waited for."""
-        stores = self.stores
-        membership = Membership(stores.link, stores.keys, self._name, self._boot, self._says)
-        deadline = self._clock.monotonic() + _REDIS_PATIENCE
-        while True:
-            try:
-                await check_master(stores.keyring)
-                await membership.join()
-                if self.settings.redis.url != "embedded":
-                    for warning in await check_external(stores.link):
-                        log.warning("redis is not safe as it is set up", warning=warning)
-                break
-            except StoreUnavailable as error:
-                if self._clock.monotonic() > deadline:
-                    # The spool takes events meanwhile: better than no hub at all.
-                    log.warning("redis is away, the node starts without it", error=str(error))
-                    break
-                await self._clock.sleep(0.2)
-        self._membership = membership
-        self._task(closing, membership.run(), "heartbeat")
-        closing.push_async_callback(_quietly, membership.leave)
-
     def _task(self, closing: AsyncExitStack, work: Any, name: str) -> None:
         closing.push_async_callback(ended, asyncio.create_task(work, name=name))
 
@@ -255,6 +231,11 @@ class Node:
                     if self._lanes is not None:
                         self._lanes.renew()
 
+    async def _refused(self) -> None:
+        """Raise StartError where the cluster refuses a node that began while Redis was away."""
+        await self._admission
+        await asyncio.Event().wait()
+
     async def _lost_nursery(self) -> None:
         if self._lanes is None:
             await asyncio.Event().wait()
@@ -265,11 +246,3 @@ class Node:
 
 def _secret(settings: Settings) -> str | None:
     return settings.admin_token.get_secret_value() if settings.admin_token else None
-
-
-async def _quietly(work: Callable[[], Awaitable[object]]) -> None:
-    """Do what only speeds things up: without Redis, heartbeat and leases run out by themselves."""
-    try:
-        await work()
-    except StoreUnavailable:
-        pass

@@ -82,7 +82,8 @@ class Acceptor:
         self._parking = False
         self._parked: list[_Request] = []
         self._parked_bots: set[str] = set()
-        self._down = False
+        self.down = False
+        """Whether the last commit failed, or none may be tried yet, and no probe has succeeded since."""
         self.trouble = asyncio.Event()
         """Set while Redis is away or the spool holds events: there is something to probe or drain."""
         self.full: set[str] = set()
@@ -91,14 +92,12 @@ class Acceptor:
     @property
     def place(self) -> Place:
         """Where an event would be made safe now."""
-        if not self._down:
-            return "queue"
-        return "none" if self._spool is None or self._spool.full or self._spool.broken else "spool"
+        return self.fallback if self.down else "queue"
 
     @property
-    def down(self) -> bool:
-        """Whether the last commit failed and no probe has succeeded since."""
-        return self._down
+    def fallback(self) -> Place:
+        """Where it would be made safe without Redis."""
+        return "none" if self._spool is None or self._spool.full or self._spool.broken else "spool"
 
     def submit(self, incoming: Incoming, due: float, done: Done) -> None:
         """Have an event made safe; calls `done` once with the result, Unavailable by `due` (monotonic seconds)."""
@@ -133,9 +132,9 @@ class Acceptor:
 
     def recovered(self) -> None:
         """Note that Redis takes writes again."""
-        if self._down:
+        if self.down:
             log.info("queue available again")
-        self._down = False
+        self.down = False
 
     def park(self, on: bool) -> None:
         """While on, events that would go behind a bot's spooled ones wait in memory, up to their deadlines.
@@ -189,7 +188,7 @@ class Acceptor:
             self._waiting_bytes -= length
             if request.done is None:
                 continue
-            if self._down:
+            if self.down:
                 behind.append(request)
             elif incoming.entry.kind == "call" or not (
                 incoming.bot in self._parked_bots or (spool is not None and spool.holds(incoming.bot))
@@ -220,7 +219,7 @@ class Acceptor:
         self._counts.commit_failures += 1
         log.warning("queue unavailable", error=str(error), events=len(batch), spool=self._spool is not None)
         # If some were answered, only part of a cluster is away: its bots go to the spool, the others go on.
-        self._down = not (answered or answered_now)
+        self.down = not (answered or answered_now)
         self.trouble.set()
         self._to_spool(_open(batch))
 

@@ -26,7 +26,8 @@ _FAULT_REST: Final = 5.0
 class SpoolDrainer:
     """Probes Redis while it is away, and empties the spool when it is back.
 
-    `probe` is called while there is nothing to hand on; it raises StoreUnavailable while Redis takes no writes.
+    `probe` is called while Redis is away, or there is nothing to hand on; it raises StoreUnavailable while Redis takes
+    no writes.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class SpoolDrainer:
 
     async def _step(self) -> float:
         """Hand on what is possible, or probe; returns how long to rest before the next step, in seconds."""
-        if self._spool is None or not self._spool.depth:
+        idle = self._spool is None or not self._spool.depth
+        if idle or self._acceptor.down:
             await self._probe()
+        if self._spool is None or idle:
             self._acceptor.recovered()
             return 0.0
         full: frozenset[str] = frozenset()

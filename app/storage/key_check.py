@@ -33,12 +33,14 @@ async def check_master(keyring: Keyring) -> None:
         proof = await shared.set_once(name, master.wrap(_PROOF))
     try:
         if master.unwrap(proof) == _PROOF:
+            keyring.proved = True
             return
     except SealBroken:
         pass
     # After a restore a wrong master key may have come first: it has wrapped nothing yet.
     if not (await shared.await_import() and await shared.replace(name, proof, master.wrap(_PROOF))):
         raise _foreign(keyring, "Redis")
+    keyring.proved = True
 
 
 async def _check_copies(keyring: Keyring, copies: Sequence[tuple[str, KeyRecord]], place: str) -> None:

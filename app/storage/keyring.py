@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.clock import SYSTEM_CLOCK, Clock
 from app.core.ending import within
-from app.core.errors import HubError, SealBroken, StoreUnavailable
+from app.core.errors import HubError, SealBroken, StartError, StoreUnavailable
 from app.core.keys import Keys
 from app.core.logs import get_logger
 from app.core.redis import RedisLink
@@ -67,6 +67,8 @@ class Keyring:
         self._copies = VaultCopies(database, master.opener, clock=clock) if database is not None else None
         self._ciphers: dict[str, Cipher] = {}
         self._loading: dict[str, asyncio.Lock] = {}
+        self.proved = False
+        """Whether Redis has said that the master key is the cluster's."""
 
     @property
     def unsaved(self) -> int:
@@ -190,6 +192,7 @@ class Keyring:
 
     async def _agreed(self, bot: str, known: Sequence[DataKey], gone: frozenset[bytes]) -> _Found:
         """What Redis holds of the bot; put there from a copy, or made, where it holds no key."""
+        await self._prove()
         name = self.shared.name(bot)
         while True:
             value = await self.shared.get(name)
@@ -221,6 +224,17 @@ class Keyring:
                 await self.shared.set_once(name, wanted)
             else:
                 await self.shared.replace(name, value, wanted)
+
+    async def _prove(self) -> None:
+        """Before the first key, where Redis was away at the start: one made wrongly shuts all others out."""
+        from app.storage.key_check import check_master  # which asks the keyring in its turn
+
+        try:
+            if not self.proved:
+                await check_master(self)
+        except StartError as error:
+            # The node is about to end; what it has in hand is put back, and not at fault.
+            raise StoreUnavailable(str(error)) from error
 
     async def _read_master_again(self) -> None:
         await asyncio.to_thread(self.master.read_again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import shutil
 import signal
@@ -81,8 +82,10 @@ async def test_engine_is_paused(site: Site) -> None:
 async def test_engine_is_paused_and_there_is_no_spool(site: Site) -> None:
     async with running(site, spool=False) as (hub, traffic):
         [engine] = hub.children()["engine"]
+        await traffic.hush()
         engine.suspend()
         await until(lambda: is_at(hub, "unavailable"))
+        traffic.speak()
         await traffic.go_on(3)
         engine.resume()
         await recovered(site, hub)
@@ -161,18 +164,28 @@ async def test_external_redis_is_killed_and_comes_back(site: Site) -> None:
             await traffic.proves_itself(hub)
 
 
-async def test_node_starts_and_takes_events_while_redis_is_away(site: Site) -> None:
+async def test_nodes_start_while_redis_is_away_and_one_has_a_wrong_master_key(site: Site) -> None:
     async with ExternalRedis() as redis:
         env = {"HUB_REDIS_URL": redis.url, "HUB_MASTER_KEY": new_key()}
         async with running(site, env=env) as (hub, traffic):
             await traffic.end()
             await hub.stop()
             await redis.kill()
-            await hub.start()
+            site.bot("new")
+            wrong = site.hub("wrong", env={**env, "HUB_MASTER_KEY": new_key()})
+            await asyncio.gather(hub.start(), wrong.start())
             said = await site.says("echo", "nobody hears me yet")
             assert said.deliveries[0].acked
             assert site.replies(said) == []
+            site.point_at(wrong)
+            chat = site.chat("new")
+            refused = await site.playground.user_says(chat.users[0], chat, "under which key?")
+            await until(lambda: refused.deliveries[0].attempts)
             await redis.start()
+            assert await wrong.ended() == 1
+            assert "is not the cluster's" in wrong.said()
+            assert "new data key made" not in wrong.said()
+            site.point_at(hub)
             traffic.said.append(said)
             await traffic.proves_itself(hub)
 

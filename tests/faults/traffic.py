@@ -36,6 +36,8 @@ class Traffic:
         self.said: list[Said] = []
         self._writing: list[asyncio.Task[None]] = []
         self._stop = False
+        self._speaks = asyncio.Event()
+        self._speaks.set()
         self._lag = 0.0
         """Seconds: the longest that the machine kept a question waiting which asks for no work at all."""
 
@@ -54,6 +56,14 @@ class Traffic:
             for task in done:
                 task.result()
         await until(lambda: self.answered >= enough)
+
+    async def hush(self) -> None:
+        """Have nobody write until `speak`; returns once all that was written has arrived."""
+        self._speaks.clear()
+        await until(lambda: all(said.deliveries[0].acked for said in self.said))
+
+    def speak(self) -> None:
+        self._speaks.set()
 
     @property
     def _attempts(self) -> list[Attempt]:
@@ -74,6 +84,7 @@ class Traffic:
         number = 0
         chat = self._site.chat(bot, person)
         while not self._stop:
+            await self._speaks.wait()
             number += 1
             said = await self._site.playground.user_says(chat.users[0], chat, f"{person} {number}")
             self.said.append(said)

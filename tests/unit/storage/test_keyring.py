@@ -208,7 +208,7 @@ async def test_the_first_node_proves_its_master_key_and_the_others_are_held_to_i
     wrong = Keyring(MasterKey([new_key()], "HUB_MASTER_KEY"), link, keys, tmp_path / "three")
     with pytest.raises(StartError, match=r"is not the cluster's.*Give this node the master key"):
         await check_master(wrong)
-    with pytest.raises(SealBroken, match="bot echo: its data key in Redis"):
+    with pytest.raises(StoreUnavailable, match="is not the cluster's"):
         await wrong.cipher("echo")
     assert await link.commands.get(keys.keycheck) == proof
     assert await link.commands.get(keys.bot("echo", "key")) == wrapped
@@ -232,7 +232,7 @@ async def test_an_emptied_redis_does_not_take_a_foreign_master_key(
     elsewhere = Keyring(foreign, link, keys, tmp_path / "other", DatabaseVault(database))
     with pytest.raises(StartError, match="the database"):
         await check_master(elsewhere)
-    with pytest.raises(SealBroken, match="the database"):
+    with pytest.raises(StoreUnavailable, match="the database"):
         await elsewhere.cipher("echo")
     assert not await link.commands.exists(keys.keycheck)
     assert not await link.commands.exists(keys.bot("echo", "key"))
