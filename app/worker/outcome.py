@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from app.core.errors import FeishuError, Misused
+from app.core.errors import FeishuError, FeishuUnavailable, Misused
 from app.model.bot import HANDLER_MODULES
 
 Ending = Literal["done", "unhandled", "retry", "drop", "failed", "timed_out", "fenced", "store_away", "put_back"]
@@ -55,8 +55,9 @@ PUT_BACK = Outcome("put_back")
 def place_of(error: BaseException) -> str:
     """An exception as its type and the innermost line of bot code, without its message, which may quote people.
 
-    For what Feishu answered it has the code and log id too: they say why, and Feishu's support asks for them. If no
-    line is a bot's, it is the innermost one outside the hub, such as a library's.
+    For what Feishu answered it has the code and log id too: they say why, and Feishu's support asks for them. Where
+    Feishu was not reached it has the hub's own words instead of a line. If no line is a bot's, it is the innermost one
+    outside the hub, such as a library's.
     """
     trace = error.__traceback__
     where, best = "", -1
@@ -74,4 +75,7 @@ def place_of(error: BaseException) -> str:
         what, where = f"{what} ({error})", where if best == _OF_BOT else ""
     if isinstance(error, FeishuError):
         what += f" {error.code}" * (error.code != 0) + f" (log id {error.log_id})" * bool(error.log_id)
+    if isinstance(error, FeishuUnavailable) and not error.sent:
+        # Nobody answered, so that all its words are the hub's: which address, and what to look at.
+        return f"{what} ({error})"
     return f"{what} at {where}" if where else what

@@ -115,6 +115,15 @@ async def test_an_error_is_told_by_type_and_place_without_its_text(kit: Kit) -> 
     assert "somebody" not in repr(outcome)
 
 
+async def test_an_address_that_cannot_be_reached_is_told_in_the_hubs_words(kit: Kit) -> None:
+    async def body(ctx: Context[Any], call: Call) -> None:
+        error = FeishuUnavailable("https://open.feishu.cn cannot be reached: check DNS")
+        error.sent = False
+        raise error
+
+    assert (await kit.run(body)).reason == "FeishuUnavailable (https://open.feishu.cn cannot be reached: check DNS)"
+
+
 async def test_sys_exit_ends_one_attempt_only(kit: Kit) -> None:
     async def body(ctx: Context[Any], call: Call) -> None:
         sys.exit(3)
