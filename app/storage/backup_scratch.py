@@ -39,6 +39,8 @@ def backup_scratch(data_dir: Path) -> Iterator[Path]:
 
 def clear_after_backups(data_dir: Path) -> bool:
     """Remove what killed backups have left, the engine's dump too; False while one is made, which clears up itself."""
+    if not ((data_dir / SCRATCH).exists() or (data_dir / ENGINE / "dump.rdb").exists()):
+        return True
     with _lock(data_dir) as lock:
         if not _locked(lock):
             return False
