@@ -14,6 +14,7 @@ from app.core.pubsub import listen
 from app.core.redis import RedisLink
 
 _ANSWER = Script(Path(__file__).parent / "answer.lua")
+_AGE = Script(Path(__file__).parent / "age.lua")
 RESULT_TTL: Final = 600
 # Feishu itself waits 3 s, a gateway a little less.
 _NOBODY_WAITS_MS: Final = 3000
@@ -46,6 +47,10 @@ class Calls:
             ["answer", result, RESULT_TTL, self._keys.answers, _head(bot, event_id), log_id, _NOBODY_WAITS_MS],
         )
         return "late" if reply == b"late" else "delivered"
+
+    async def age(self, bot: str, log_id: str) -> float:
+        """For how many seconds a callback has been in the queue, by Redis' clock."""
+        return float(await _AGE(self._link.commands, [self._keys.root(bot)], [log_id])) / 1000
 
     async def wait(self, bot: str, event_id: str, deadline: float) -> bytes | None:
         """The gateway's side: the sealed result, or None when there is none by `deadline` (monotonic seconds)."""

@@ -54,9 +54,12 @@ class Answers:
         self._ledgers = ledgers
         self._clock = clock
 
-    def expired(self, work: Work) -> bool:
-        """Whether it is too late to start; never for an operator's replay."""
-        return work.entry.replay == 0 and work.starts == 1 and self._clock.now() - work.entry.received > START_WITHIN
+    async def expired(self, work: Work) -> bool:
+        """Whether it is too late to start; never for an operator's replay. Raises StoreUnavailable."""
+        if work.entry.replay or work.starts > 1 or self._clock.now() - work.entry.received <= START_WITHIN:
+            return False
+        # The gateway's clock and this one may differ.
+        return await self._calls.age(work.bot, work.log_id) > START_WITHIN
 
     async def give(self, spec: BotSpec, cipher: Cipher, work: Work, event: Event, answer: bytes | None) -> None:
         """Deliver the handler's answer (None changes nothing); raises StoreUnavailable."""

@@ -116,7 +116,7 @@ class Dispatcher:
         return await self._take(work, step, go_on)
 
     async def _decide(self, work: Work, resident: Resident) -> tuple[Outcome | None, Step]:
-        if work.entry.kind == "call" and self._answers.expired(work):
+        if work.entry.kind == "call" and await kept(lambda: self._answers.expired(work), self._clock):
             return None, Step("bury", reason="not started within 30 s")
         if work.deaths >= SUSPECT_DEATHS:
             log.warning(
