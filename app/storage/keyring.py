@@ -67,6 +67,7 @@ class Keyring:
         self._copies = VaultCopies(database, master.opener, clock=clock) if database is not None else None
         self._ciphers: dict[str, Cipher] = {}
         self._loading: dict[str, asyncio.Lock] = {}
+        self._proving = asyncio.Lock()
         self.proved = False
         """Whether Redis has said that the master key is the cluster's."""
 
@@ -229,9 +230,12 @@ class Keyring:
         """Before the first key, where Redis was away at the start: one made wrongly shuts all others out."""
         from app.storage.key_check import check_master  # which asks the keyring in its turn
 
+        if self.proved:
+            return
         try:
-            if not self.proved:
-                await check_master(self)
+            async with self._proving:
+                if not self.proved:
+                    await check_master(self)
         except StartError as error:
             # The node is about to end; what it has in hand is put back, and not at fault.
             raise StoreUnavailable(str(error)) from error

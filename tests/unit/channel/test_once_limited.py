@@ -45,10 +45,12 @@ async def test_a_limit_is_waited_out(
         Fault("code", code=99991400, status=429, headers={"x-ogw-ratelimit-reset": "0.3"}),
         Fault("code", code=230020),
     ]
+    began = clock.monotonic()
     sent = await sender.send(spec, text(), name(), ledger, on_wait=told.append)
     assert sent.message_id == "om_1"
-    assert 0 < told[0] <= 0.34
-    assert sum(told) >= 0.8
+    assert clock.monotonic() - began >= 0.8
+    # On a machine that stood still for longer than the first pause, there is only the second to tell of.
+    assert len(told) < 2 or 0 < told[0] <= 0.34
     assert sender.exchange.codes == {99991400: 1, 230020: 1}
 
 

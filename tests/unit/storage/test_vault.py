@@ -56,6 +56,7 @@ async def test_copies_that_do_not_open_any_more_hold_nothing_up_and_are_renewed(
     name = keys.bot("echo", "key")
     record = KeyRecord.parse(await node.shared.get(name))
     await link.commands.set(name, KeyRecord(tuple(map(both.renewed, record.wrapped))).packed())
+    await link.commands.set(keys.keycheck, both.renewed(await node.shared.get(node.shared.proof_name) or b""))
     await vault.destroy("echo", frozenset({b"gone"}))
 
     later = Keyring(MasterKey([new], "new"), link, keys, tmp_path / "node", vault)
