@@ -30,7 +30,7 @@ check: $(VENV)/.dev ## format, lint, types, import direction, file sizes
 	$(BIN)/lint-imports
 	$(BIN)/python tests/ratchet.py
 
-faults: $(VENV)/.dev servers ## the long fault runs, about an hour
+faults: $(VENV)/.dev servers ## the long fault runs, some two hours
 	$(BIN)/python -m pytest tests/faults tests/system/test_install.py --long -s
 
 bench: $(VENV)/.dev servers ## one table, variants in turn
